@@ -1,0 +1,263 @@
+"""What a run is: frozen, JSON-only values, and the id that follows from them.
+
+Two runs with the same id are the same run. The id is a hash of the resolved spec (nothing
+left to a default of the day), so a changed question is a new run and an old result is never
+mistaken for a new one. Fields marked as labels (where the data lie, what a preset is called)
+do not enter the hash, nor do fields that are None: a feature that a run does not use does not
+change its id.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+import types
+import typing
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
+
+from vitexp.errors import VitexpError
+
+FORMAT = 1
+"""Version of the spec's meaning; part of every id. Raise it when equal fields train otherwise."""
+
+Placement = Literal["stem", "every-layer", "shared"]
+PLACEMENTS: tuple[Placement, ...] = typing.get_args(Placement)
+Pool = Literal["token", "gap"]
+Precision = Literal["fp32", "bf16"]
+Schedule = Literal["cosine", "linear", "constant"]
+Optimizer = Literal["adamw", "sgd"]
+
+
+def label(default: Any = dataclasses.MISSING) -> Any:
+    """A field for people, outside a run's identity."""
+    return field(default=default, metadata={"identity": False})
+
+
+@dataclass(frozen=True)
+class PositionSpec:
+    """One positional signal in one placement (paper, appendix D.4).
+
+    Attributes:
+        kind: name in ``vitexp/positions/`` or ``file.py:Class``.
+        placement: where it enters; always ``"stem"`` for kinds that have no placement.
+        std: initial standard deviation of its learned tables (the paper's: 0.02).
+        scaled: relative only: logits divided by sqrt(head width), like the content logits.
+        per_head: relative only: each head has its own table.
+        code: SHA-256 of the user's file, when ``kind`` is one.
+    """
+
+    kind: str = "learned_1d"
+    placement: Placement = "stem"
+    std: float = 0.02
+    scaled: bool = True
+    per_head: bool = True
+    code: str | None = None
+
+
+@dataclass(frozen=True)
+class ViTShape:
+    """The Vision Transformer's sizes (paper, Table 1) and choices.
+
+    Attributes:
+        patch: side of a patch in pixels.
+        width: D, the width of a token.
+        depth: number of encoder blocks.
+        heads: attention heads a block.
+        mlp: hidden width of a block's MLP.
+        pool: class token, or mean of the patch tokens (then there is no class token).
+        gelu: exact, or the tanh form that the paper's code uses.
+        pre_logits: width of the tanh layer before the head (paper, section 3.1), or None.
+    """
+
+    patch: int
+    width: int
+    depth: int
+    heads: int
+    mlp: int
+    pool: Pool = "token"
+    gelu: Literal["exact", "tanh"] = "exact"
+    pre_logits: int | None = None
+    position: PositionSpec = PositionSpec()
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A model to build.
+
+    Attributes:
+        family: name in ``vitexp/models/`` or ``file.py:Class``.
+        image_size: side of the square input in pixels.
+        channels: 1 (grey) or 3 (RGB).
+        classes: number of outputs.
+        vit: the transformer's sizes.
+        name: what the size is called on the command line.
+        code: SHA-256 of the user's file, when ``family`` is one.
+    """
+
+    family: str
+    image_size: int
+    channels: int
+    classes: int
+    vit: ViTShape
+    name: str = label("")
+    code: str | None = None
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """Images to train and test on.
+
+    Attributes:
+        name: short name for tables.
+        source: what ``--dataset`` was given; where to find the images again.
+        fingerprint: hash of the encoded bytes, the labels and the preprocessing's version.
+        image_size: side of the stored square images in pixels.
+        train, val, test: number of images in each split.
+        split_seed: draws the validation split where the source has none.
+        fraction: share of the training split that is used (nested, stratified subsets).
+        subset_seed: draws the subset.
+        skip_broken: whether unreadable images were counted and left out.
+    """
+
+    fingerprint: str
+    image_size: int
+    train: int
+    val: int
+    test: int
+    split_seed: int = 0
+    fraction: float | None = None
+    subset_seed: int | None = None
+    name: str = label("")
+    source: str = label("")
+    skip_broken: bool = label(False)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a model is trained.
+
+    Attributes:
+        lr: peak learning rate.
+        weight_decay: decoupled, on kernels only (AdamW; for SGD added to the gradient).
+        steps: optimiser steps.
+        batch: images a step.
+        warmup: steps of linear warm-up.
+        schedule: what follows the warm-up, down to 0 at the last step.
+        clip: largest global gradient norm, or None.
+        label_smoothing: mass spread over all classes.
+        dropout: probability at the paper's three sites.
+        stochastic_depth: drop probability of the last block's branches, rising linearly.
+        crop, flip: random crop after zero-padding by 1/8 of the side; horizontal flip.
+        resized_crop: smallest area share of a random-resized crop, or None.
+        mixup, cutmix: Beta parameter, or None; with both, a batch gets one of them.
+        evaluate_every: steps between two looks at the validation split.
+        name: the preset it departed from.
+    """
+
+    lr: float
+    weight_decay: float
+    steps: int
+    batch: int
+    warmup: int
+    optimizer: Optimizer = "adamw"
+    schedule: Schedule = "cosine"
+    beta1: float = 0.9
+    beta2: float = 0.999
+    momentum: float = 0.9
+    clip: float | None = 1.0
+    label_smoothing: float = 0.0
+    dropout: float = 0.0
+    stochastic_depth: float = 0.0
+    crop: bool = False
+    flip: bool = False
+    resized_crop: float | None = None
+    mixup: float | None = None
+    cutmix: float | None = None
+    evaluate_every: int = label(100)
+    name: str = label("")
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """One training run; everything in it follows from this value."""
+
+    model: ModelSpec
+    data: DataSpec
+    recipe: Recipe
+    seed: int
+    precision: Precision = "fp32"
+
+    @functools.cached_property
+    def id(self) -> str:
+        """16 hexadecimal digits that stand for everything that decides the run."""
+        return digest(identity(self))
+
+    @property
+    def position(self) -> PositionSpec:
+        return self.model.vit.position
+
+
+def digest(value: Any) -> str:
+    """16 hexadecimal digits of the SHA-256 of ``value``'s canonical JSON and the format."""
+    text = json.dumps([FORMAT, value], sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def identity(spec: Any) -> dict[str, Any]:
+    """``spec`` as JSON without labels and without fields that are None."""
+    pairs = {}
+    for item in dataclasses.fields(spec):
+        value = getattr(spec, item.name)
+        if value is None or not item.metadata.get("identity", True):
+            continue
+        pairs[item.name] = identity(value) if dataclasses.is_dataclass(value) else value
+    return pairs
+
+
+def to_json(spec: Any) -> dict[str, Any]:
+    """``spec`` as JSON, whole."""
+    return dataclasses.asdict(spec)
+
+
+S = TypeVar("S")
+
+
+def from_json(kind: type[S], value: Any) -> S:
+    """The inverse of :func:`to_json`.
+
+    Raises:
+        VitexpError: ``value`` is not an object with the fields of ``kind``.
+    """
+    assert dataclasses.is_dataclass(kind)
+    if not isinstance(value, dict):
+        raise VitexpError(
+            f"A {kind.__name__} is an object, not {value!r}.",
+            "The file was not written by this version of vitexp; remove or convert it.",
+        )
+    hints = _hints(kind)
+    required = {f.name for f in dataclasses.fields(kind) if f.default is dataclasses.MISSING}
+    wrong = sorted((set(value) - set(hints)) | (required - set(value)))
+    if wrong:
+        raise VitexpError(
+            f"A {kind.__name__} with fields of another version: {', '.join(wrong)}.",
+            "The file was not written by this version of vitexp; remove or convert it.",
+        )
+    fields = {name: _convert(hints[name], item) for name, item in value.items()}
+    return typing.cast(S, kind(**fields))
+
+
+@functools.cache
+def _hints(kind: type) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
+
+
+def _convert(hint: Any, value: Any) -> Any:
+    if isinstance(hint, types.UnionType):
+        hint = next(arm for arm in typing.get_args(hint) if arm is not type(None))
+        if value is None:
+            return None
+    is_spec = isinstance(hint, type) and dataclasses.is_dataclass(hint)
+    return from_json(hint, value) if is_spec else value
