@@ -1,0 +1,7 @@
+"""Model families: a file here is one, its stem is its name for ``--model``."""
+
+from __future__ import annotations
+
+from vitexp.registry import Registry
+
+MODELS = Registry("model family", {"vit": "vitexp.models.vit:ViT"})

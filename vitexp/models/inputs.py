@@ -1,0 +1,25 @@
+"""From stored uint8 images to what a model reads. B images, S side, C channels."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vitexp.datasets.image_set import Split
+
+
+def resident(split: Split, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Images (n, S, S, C) uint8 and labels (n,) int64 on ``device``; on a CPU without a copy."""
+    with warnings.catch_warnings():
+        # A read-only memory map is what we want to share: nothing writes to it.
+        warnings.filterwarnings("ignore", message=".*not writable.*")
+        images = torch.from_numpy(split.images)
+    return images.to(device), torch.from_numpy(np.array(split.labels)).to(device)
+
+
+def normalise(images: Tensor) -> Tensor:
+    """uint8 (B, S, S, C) -> float32 (B, C, S, S) in [-1, 1], as in the paper's code."""
+    return images.permute(0, 3, 1, 2).float().div_(127.5).sub_(1.0)

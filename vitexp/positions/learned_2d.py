@@ -1,0 +1,41 @@
+"""Learned 2-D embeddings: one table for rows, one for columns (paper, appendix D.4)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from vitexp.initialisation import normal, parameter
+from vitexp.positions.base import Additive, Geometry, Placed
+from vitexp.spec import PositionSpec
+
+
+class Learned2D(Additive):
+    """A patch gets [row vector; column vector], D/2 each; the class token its own D vector."""
+
+    def __init__(self, spec: PositionSpec, geometry: Geometry) -> None:
+        super().__init__(spec, geometry)
+        assert geometry.width % 2 == 0
+        self.tables = Placed(lambda: _Tables(spec, geometry), spec, geometry.depth)
+
+    def table(self, block: int) -> Tensor | None:
+        place = self.tables.at(block)
+        return None if place is None else place()
+
+
+class _Tables(nn.Module):
+    def __init__(self, spec: PositionSpec, geometry: Geometry) -> None:
+        super().__init__()
+        rows, columns = geometry.grid
+        half = geometry.width // 2
+        self.rows = parameter((rows, half), normal(spec.std))
+        self.columns = parameter((columns, half), normal(spec.std))
+        if geometry.class_token:
+            self.class_token = parameter((1, geometry.width), normal(spec.std))
+
+    def forward(self) -> Tensor:
+        shape = (len(self.rows), len(self.columns), self.rows.shape[1])
+        row = self.rows[:, None].expand(shape)
+        column = self.columns[None].expand(shape)
+        patches = torch.cat([row, column], dim=2).flatten(0, 1)
+        return torch.cat([self.class_token, patches]) if hasattr(self, "class_token") else patches

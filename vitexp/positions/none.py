@@ -1,0 +1,12 @@
+"""No positional signal: the encoder sees a bag of patches (paper, appendix D.4)."""
+
+from __future__ import annotations
+
+from vitexp.positions.base import Additive
+
+
+class NoPosition(Additive):
+    """Adds nothing; the features do not change when patches are permuted."""
+
+    def table(self, block: int) -> None:
+        return None

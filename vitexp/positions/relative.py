@@ -1,0 +1,73 @@
+"""Relative attention over raster offsets (paper, appendix D.4; Shaw et al. 2018).
+
+For each offset p_q - p_k of two patches in raster order there is one key embedding; the
+content query is dotted with it and the result is added to the content logits before the
+softmax. The class token has three offsets of its own: to itself, to any patch, from any patch.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vitexp.initialisation import normal, parameter
+from vitexp.positions.base import Geometry, Placed, Position, Rows
+from vitexp.spec import PositionSpec
+
+
+class Relative(Position):
+    """Logits from the query and the offset; tokens, queries and keys stay as they are."""
+
+    def __init__(self, spec: PositionSpec, geometry: Geometry) -> None:
+        super().__init__(spec, geometry)
+        self.tables = Placed(lambda: _Offsets(spec, geometry), spec, geometry.depth)
+
+    def tokens(self, x: Tensor, block: int) -> Tensor:
+        return x
+
+    def rotate(self, q: Tensor, k: Tensor, block: int) -> tuple[Tensor, Tensor]:
+        return q, k
+
+    def logits(self, q: Tensor, block: int, rows: Rows) -> Tensor | None:
+        place = self.tables.at(block)
+        return None if place is None else place(q, rows)
+
+
+class _Offsets(nn.Module):
+    """Embeddings of the 2P - 1 raster offsets, ordered from k - q = -(P - 1) to P - 1."""
+
+    def __init__(self, spec: PositionSpec, geometry: Geometry) -> None:
+        super().__init__()
+        head_width = geometry.width // geometry.heads
+        tables = geometry.heads if spec.per_head else 1
+        self.patches = geometry.grid[0] * geometry.grid[1]
+        self.scale = head_width**-0.5 if spec.scaled else 1.0
+        self.offsets = parameter((tables, 2 * self.patches - 1, head_width), normal(spec.std))
+        self.class_token = geometry.class_token
+        if geometry.class_token:
+            self.class_offsets = parameter((tables, 3, head_width), normal(spec.std))
+
+    def forward(self, q: Tensor, rows: Rows) -> Tensor:
+        q = q * self.scale
+        if not self.class_token:
+            return self._between_patches(q)
+        to_self, to_patch, from_patch = torch.split(
+            q @ self.class_offsets.transpose(1, 2), 1, dim=3
+        )
+        first = torch.cat([to_self, to_patch.expand(*to_patch.shape[:3], self.patches)], dim=3)
+        if rows == slice(0, 1):
+            return first
+        assert rows == slice(None)
+        patches = self._between_patches(q[:, :, 1:])
+        rest = torch.cat([from_patch[:, :, 1:], patches], dim=3)
+        return torch.cat([first[:, :, :1], rest], dim=2)
+
+    def _between_patches(self, q: Tensor) -> Tensor:
+        """(B, H, P, d) -> (B, H, P, P); column k of row q reads the offset k - q."""
+        by_offset = q @ self.offsets.transpose(1, 2)
+        b, h, p, offsets = by_offset.shape
+        # Padding each row by one and folding at the old width moves row q left by q.
+        flat = F.pad(by_offset, (0, 1)).flatten(2)
+        folded = F.pad(flat, (0, p - 1)).view(b, h, p + 1, offsets)
+        return folded[:, :, :p, p - 1 :]

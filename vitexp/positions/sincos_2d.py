@@ -1,0 +1,27 @@
+"""Fixed 2-D sine/cosine embeddings, as in MoCo v3 and MAE (He et al. 2021)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from vitexp.positions.base import Additive, Geometry, raster
+from vitexp.positions.sincos_1d import waves
+from vitexp.spec import PositionSpec
+
+
+class SinCos2D(Additive):
+    """[waves of the row; waves of the column], D/2 each; the class token gets zeros."""
+
+    def __init__(self, spec: PositionSpec, geometry: Geometry) -> None:
+        super().__init__(spec, geometry)
+        assert geometry.width % 4 == 0
+        at = raster(geometry.grid)
+        half = geometry.width // 2
+        patches = torch.cat([waves(at[:, 0], half), waves(at[:, 1], half)], dim=1)
+        first = torch.zeros(int(geometry.class_token), geometry.width)
+        self.register_buffer("fixed", torch.cat([first, patches]), persistent=False)
+        self.fixed: Tensor
+
+    def table(self, block: int) -> Tensor | None:
+        return self.fixed if block == 0 or self.spec.placement != "stem" else None
