@@ -1,0 +1,55 @@
+"""Top-1 and top-5 accuracy, and which images were classified correctly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from vitexp.datasets.image_set import Split
+from vitexp.models.inputs import normalise, resident
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Accuracy on one split.
+
+    Attributes:
+        correct: whether each image's top-1 is its label: bool, (n,).
+        top5: share of images with the label among the five largest logits, in [0, 1].
+    """
+
+    correct: np.ndarray
+    top5: float
+
+    @property
+    def top1(self) -> float:
+        return float(self.correct.mean())
+
+
+@torch.inference_mode()
+def accuracy(
+    model: nn.Module,
+    split: Split,
+    device: torch.device,
+    precision: torch.dtype,
+    batch: int = 256,
+    limit: int | None = None,
+) -> Accuracy:
+    """Classifies the first ``limit`` images of ``split`` (all by default)."""
+    images, labels = resident(split, torch.device("cpu"))
+    size = len(labels) if limit is None else min(limit, len(labels))
+    model.eval()
+    first, five = [], []
+    for start in range(0, size, batch):
+        chunk = slice(start, min(start + batch, size))
+        with torch.autocast(device.type, precision, enabled=precision != torch.float32):
+            logits = model(normalise(images[chunk].to(device))).float()
+        target = labels[chunk].to(device)[:, None]
+        best = logits.topk(min(5, logits.shape[1]), dim=1).indices == target
+        first.append(best[:, 0])
+        five.append(best.any(dim=1))
+    model.train()
+    return Accuracy(torch.cat(first).cpu().numpy(), float(torch.cat(five).float().mean()))

@@ -1,0 +1,55 @@
+"""On what and with what a run was computed; kept with its result."""
+
+from __future__ import annotations
+
+import functools
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import vitexp
+
+
+@functools.cache
+def environment(device: torch.device) -> dict[str, Any]:
+    """Versions, commit and device, as JSON."""
+    return {
+        "vitexp": vitexp.__version__,
+        "commit": commit(),
+        "torch": str(torch.__version__),
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "host": platform.node(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "device": device.type,
+        "device_name": device_name(device),
+    }
+
+
+def commit() -> str | None:
+    """The source checkout's commit, with ``+`` when files differ from it; None outside one."""
+    home = Path(vitexp.__file__).parent
+    command = ["git", "-C", str(home), "describe", "--always", "--abbrev=40", "--dirty=+"]
+    if not (home.parent / ".git").exists():
+        return None
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return found.stdout.strip()
+
+
+def device_name(device: torch.device) -> str:
+    """The name that its maker gives to the device."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    cpuinfo = Path("/proc/cpuinfo")
+    if device.type == "cpu" and cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or device.type

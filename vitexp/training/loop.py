@@ -1,0 +1,254 @@
+"""One training run, from its spec to its record."""
+
+from __future__ import annotations
+
+import math
+import resource
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vitexp.datasets.image_set import ImageSet
+from vitexp.evaluation.accuracy import Accuracy, accuracy
+from vitexp.models import count
+from vitexp.models.build import build
+from vitexp.models.noise import noise
+from vitexp.runs.record import RunRecord, Status, pack_correct
+from vitexp.spec import RunSpec
+from vitexp.training.batches import Batches
+from vitexp.training.environment import environment
+from vitexp.training.optimisation import learning_rate, optimiser, set_learning_rate
+
+State = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands; losses and accuracies are of the last evaluation, None before it."""
+
+    step: int
+    images_per_s: float
+    train_loss: float | None
+    val_top1: float | None
+
+
+class Host(Protocol):
+    """What a run needs from whoever runs it."""
+
+    def restore(self) -> State | None:
+        """The state of the last good checkpoint, or None."""
+
+    def save(self, state: State) -> None:
+        """Makes ``state`` the last good checkpoint."""
+
+    def report(self, progress: Progress) -> None:
+        """Takes note of progress; called at every step, so cheap."""
+
+    def checkpoint_due(self) -> bool:
+        """Whether it is time for a checkpoint."""
+
+    def stopping(self) -> bool:
+        """Whether the run has to checkpoint and end now."""
+
+
+def train(
+    spec: RunSpec, images: ImageSet, host: Host, device: torch.device, threads: int
+) -> tuple[RunRecord, dict[str, Tensor]] | None:
+    """Trains ``spec`` to its end, going on from the host's checkpoint if there is one.
+
+    Args:
+        spec: the resolved run.
+        images: the data set whose fingerprint the spec names.
+        host: checkpoints, progress and the wish to stop.
+        device: where to train.
+        threads: CPU threads; a resumed run keeps the number that it started with.
+
+    Returns:
+        The record and the final weights (CPU), or None when the host stopped the run.
+    """
+    assert images.fingerprint == spec.data.fingerprint
+    run = _Run(spec, images, device, threads)
+    if (state := host.restore()) is not None:
+        run.load(state)
+    torch.set_num_threads(run.execution["threads"])
+    while run.step < spec.recipe.steps and not run.diverged:
+        if host.stopping():
+            host.save(run.state())
+            return None
+        run.advance()
+        host.report(run.progress())
+        if host.checkpoint_due():
+            host.save(run.state())
+    return run.record(), run.weights()
+
+
+class _Run:
+    """The mutable middle of a run."""
+
+    def __init__(self, spec: RunSpec, images: ImageSet, device: torch.device, threads: int) -> None:
+        recipe = spec.recipe
+        self.spec, self.images, self.device = spec, images, device
+        self.dtype = torch.bfloat16 if spec.precision == "bf16" else torch.float32
+        self.model = build(spec.model, spec.seed, recipe.dropout, recipe.stochastic_depth)
+        self.model.to(device)
+        self.optimizer = optimiser(self.model, recipe)
+        self.batches = Batches(images.train, recipe, spec.model.classes, spec.seed, device)
+        self.step = 0
+        self.curve: list[dict[str, float]] = []
+        self.seconds = {"train": 0.0, "evaluate": 0.0}
+        # Sums stay on the device, so that no step waits for the host.
+        self.loss_sum = torch.zeros((), device=device)
+        self.first_bad = torch.full((), -1, dtype=torch.int64, device=device)
+        self.window = 0
+        self.execution = {
+            **environment(device),
+            "threads": threads,
+            "precision": spec.precision,
+            "noise": noise(0, 0, device).source,
+            "started": _now(),
+        }
+
+    @property
+    def diverged(self) -> bool:
+        return bool(self.curve) and "train_loss" not in self.curve[-1]
+
+    def advance(self) -> None:
+        """One optimiser step, and an evaluation where one is due."""
+        recipe = self.spec.recipe
+        with self._timed("train"):
+            loss = self._optimise()
+            bad = ~torch.isfinite(loss) & (self.first_bad < 0)
+            self.first_bad = self.first_bad.masked_fill(bad, self.step)
+            self.loss_sum += loss
+            self.window += 1
+            self.step += 1
+        if self.step % recipe.evaluate_every == 0 or self.step == recipe.steps:
+            with self._timed("evaluate"):
+                self._evaluate()
+
+    def _optimise(self) -> Tensor:
+        recipe, model = self.spec.recipe, self.model
+        batch = self.batches.at(self.step)
+        set_learning_rate(self.optimizer, learning_rate(recipe, self.step))
+        mask = noise(self.spec.seed, self.step, self.device)
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            logits = model(batch.images, mask)
+        loss = F.cross_entropy(logits.float(), batch.targets)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if recipe.clip is not None:
+            nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
+        self.optimizer.step()
+        return loss.detach()
+
+    def _evaluate(self) -> None:
+        loss = float(self.loss_sum) / self.window
+        point = {"step": float(self.step)}
+        if math.isfinite(loss):
+            point |= {"train_loss": loss, "val_top1": self._accuracy("val").top1}
+        self.curve.append(point)
+        self.loss_sum.zero_()
+        self.window = 0
+
+    def _accuracy(self, split: str, limit: int | None = None) -> Accuracy:
+        part = getattr(self.images, split)
+        return accuracy(self.model, part, self.device, self.dtype, limit=limit)
+
+    def progress(self) -> Progress:
+        last = self.curve[-1] if self.curve else {}
+        rate = self.step * self.spec.recipe.batch / max(self.seconds["train"], 1e-9)
+        return Progress(self.step, rate, last.get("train_loss"), last.get("val_top1"))
+
+    def record(self) -> RunRecord:
+        """Measures the final weights; the only place where the test split is read."""
+        if self.diverged:
+            self.execution["diverged_at_step"] = int(self.first_bad)
+            return self._record({}, "")
+        with self._timed("evaluate"):
+            test = self._accuracy("test")
+            train = self._accuracy("train", limit=len(self.images.val))
+        accuracies = {
+            "test_top1": test.top1,
+            "test_top5": test.top5,
+            "val_top1": self.curve[-1]["val_top1"],
+            "train_top1": train.top1,
+            "train_loss": self.curve[-1]["train_loss"],
+        }
+        return self._record(accuracies, pack_correct(test.correct))
+
+    def _record(self, accuracies: dict[str, float], correct: str) -> RunRecord:
+        images_seen = self.step * self.spec.recipe.batch
+        metrics = dict(accuracies)
+        metrics["params"] = sum(p.numel() for p in self.model.parameters())
+        metrics["seconds"] = sum(self.seconds.values())
+        metrics["images_per_s"] = images_seen / self.seconds["train"]
+        metrics["peak_memory"] = _peak_memory(self.device)
+        macs = count.macs(self.spec.model)
+        if macs is not None:
+            metrics["macs"] = macs
+            metrics["flops"] = 6 * macs * images_seen
+        self.execution["ended"] = _now()
+        self.execution["test_reads"] = int(bool(accuracies))
+        status: Status = "done" if accuracies else "diverged"
+        return RunRecord(self.spec, status, metrics, correct, self.curve, self.execution)
+
+    def weights(self) -> dict[str, Tensor]:
+        return {name: value.cpu().contiguous() for name, value in self.model.state_dict().items()}
+
+    def state(self) -> State:
+        """Everything that the rest of the run depends on."""
+        return {
+            "step": self.step,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "curve": self.curve,
+            "loss_sum": self.loss_sum,
+            "first_bad": self.first_bad,
+            "window": self.window,
+            "seconds": self.seconds,
+            "execution": self.execution,
+        }
+
+    def load(self, state: State) -> None:
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.loss_sum = state["loss_sum"].to(self.device)
+        self.first_bad = state["first_bad"].to(self.device)
+        for name in ("step", "curve", "window", "seconds", "execution"):
+            setattr(self, name, state[name])
+
+    def _timed(self, what: str) -> _Stopwatch:
+        return _Stopwatch(lambda seconds: self._spent(what, seconds))
+
+    def _spent(self, what: str, seconds: float) -> None:
+        self.seconds[what] += seconds
+
+
+class _Stopwatch:
+    def __init__(self, spent: Callable[[float], None]) -> None:
+        self._spent = spent
+
+    def __enter__(self) -> None:
+        self._start = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self._spent(time.perf_counter() - self._start)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _peak_memory(device: torch.device) -> int:
+    """Bytes: the device's allocator on CUDA, else the process's resident set."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
