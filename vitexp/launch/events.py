@@ -1,0 +1,48 @@
+"""What workers tell: one JSON object a line, in both directions.
+
+To a worker:   {"run": spec, "threads": n, "keep": bool}  or  {"probe": spec, "threads": n}
+From a worker: an Event
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal[
+    "start", "progress", "done", "diverged", "failed", "stopped", "busy", "note", "probe"
+]
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened to a run.
+
+    Attributes:
+        kind: ``busy``: another process works on the run or has done it; ``note``: a message for
+            the user; ``probe``: the answer to a probe.
+        step, steps: done and in all.
+        images_per_s: training images a second.
+        seconds_per_step: of a probe.
+        message: why it failed, or the note.
+    """
+
+    kind: Kind
+    run_id: str
+    step: int = 0
+    steps: int = 0
+    images_per_s: float | None = None
+    seconds_per_step: float | None = None
+    train_loss: float | None = None
+    val_top1: float | None = None
+    test_top1: float | None = None
+    message: str = ""
+
+    def line(self) -> str:
+        return json.dumps(dataclasses.asdict(self)) + "\n"
+
+    @classmethod
+    def parse(cls, line: str) -> Event:
+        return cls(**json.loads(line))

@@ -1,0 +1,111 @@
+"""What a finished run leaves behind, and a set of such records."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from vitexp.errors import VitexpError
+from vitexp.spec import FORMAT, RunSpec, from_json, to_json
+
+Status = Literal["done", "diverged"]
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """The published result of one run.
+
+    Attributes:
+        spec: the resolved spec.
+        status: ``"diverged"`` when the loss stopped being finite; such a run has no accuracies.
+        metrics: name -> value. Accuracies are shares in [0, 1]: ``test_top1``, ``test_top5``,
+            ``val_top1``, ``train_top1`` (last evaluation, on as many training images as there
+            are validation images). ``train_loss``; ``params``; ``macs`` (forward, per image,
+            nominal); ``flops`` (training, 6 x MACs x images seen); ``seconds``;
+            ``images_per_s``; ``peak_memory`` (bytes).
+        correct: one bit per test image in the data set's order, packed (``numpy.packbits``) and
+            base64-encoded; empty for a diverged run.
+        curve: evaluations in order, each with ``step``, ``train_loss``, ``val_top1``.
+        execution: how it was computed: commit, versions, device, threads, dropout source, ...;
+            ``started`` and ``ended`` in ISO 8601, UTC.
+        weights_sha: SHA-256 of the kept weights file, or None.
+    """
+
+    spec: RunSpec
+    status: Status
+    metrics: dict[str, float]
+    correct: str
+    curve: list[dict[str, float]]
+    execution: dict[str, Any]
+    weights_sha: str | None = None
+
+    @property
+    def id(self) -> str:
+        return self.spec.id
+
+    def correctness(self) -> np.ndarray:
+        """Whether each test image was classified correctly: bool, shape (test images,)."""
+        packed = np.frombuffer(base64.b64decode(self.correct), dtype=np.uint8)
+        return np.unpackbits(packed, count=self.spec.data.test).astype(bool)
+
+    def with_weights(self, sha: str) -> RunRecord:
+        """This record, naming the weights file that is kept with it."""
+        return dataclasses.replace(self, weights_sha=sha)
+
+    def to_json(self) -> dict[str, Any]:
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return {"format": FORMAT, "id": self.id, **fields, "spec": to_json(self.spec)}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> RunRecord:
+        """The inverse of :meth:`to_json`.
+
+        Raises:
+            VitexpError: written in another format, or its id is not that of its spec.
+        """
+        if value.get("format") != FORMAT:
+            raise VitexpError(
+                f"A result in format {value.get('format')!r}; this version reads {FORMAT}.",
+                "Use the version of vitexp that wrote it, or another --out folder.",
+            )
+        fields = {f.name: value[f.name] for f in dataclasses.fields(cls) if f.name != "spec"}
+        record = cls(spec=from_json(RunSpec, value["spec"]), **fields)
+        if record.id != value.get("id"):
+            raise VitexpError(
+                f"The result of run {value.get('id')} does not belong to its spec ({record.id}).",
+                "It was edited or mixed up; remove that run's folder and run it again.",
+            )
+        return record
+
+
+def pack_correct(correct: np.ndarray) -> str:
+    """Bools of shape (test images,) -> the ``correct`` field of a record."""
+    return base64.b64encode(np.packbits(correct.astype(bool)).tobytes()).decode("ascii")
+
+
+class Results:
+    """Finished runs, by id."""
+
+    def __init__(self, records: Iterable[RunRecord]) -> None:
+        self._records = {record.id: record for record in records}
+
+    def __iter__(self) -> Iterator[RunRecord]:
+        return iter(self._records.values())
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __contains__(self, run_id: str) -> bool:
+        return run_id in self._records
+
+    def __getitem__(self, run_id: str) -> RunRecord:
+        return self._records[run_id]
+
+    def where(self, keep: Callable[[RunRecord], bool]) -> Results:
+        """The records for which ``keep`` is true."""
+        return Results(record for record in self if keep(record))

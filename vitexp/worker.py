@@ -1,0 +1,228 @@
+"""A worker process: reads runs from standard input, trains them, tells how it goes.
+
+``python -m vitexp.worker --out DIR --device cpu``; the protocol is in ``launch/events.py``.
+It ends when its standard input does, so it does not outlive whoever started it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import io
+import json
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+from typing import Any, TextIO
+
+import torch
+from safetensors.torch import save as save_weights
+
+from vitexp.datasets import load
+from vitexp.datasets.image_set import ImageSet
+from vitexp.errors import VitexpError
+from vitexp.launch.events import Event
+from vitexp.runs.lease import Fenced, Lease
+from vitexp.runs.store import Store
+from vitexp.spec import DataSpec, RunSpec, from_json
+from vitexp.training.loop import Progress, State, train
+from vitexp.training.probe import seconds_per_step
+
+CHECKPOINT_SECONDS = 60.0
+PROGRESS_SECONDS = 0.25
+
+
+class Worker:
+    """One device, one run at a time."""
+
+    def __init__(self, out: Path, device: str, events: TextIO) -> None:
+        self.store = Store(out)
+        self.device = torch.device(device)
+        self.events = events
+        self.stop = threading.Event()
+        self._data: tuple[DataSpec, ImageSet] | None = None
+
+    def serve(self, orders: TextIO) -> None:
+        """Works until ``orders`` end or somebody says stop."""
+        todo: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        threading.Thread(target=self._listen, args=(orders, todo), daemon=True).start()
+        while not self.stop.is_set() and (order := todo.get()) is not None:
+            self._obey(order)
+
+    def _listen(self, orders: TextIO, todo: queue.Queue[dict[str, Any] | None]) -> None:
+        for line in orders:
+            todo.put(json.loads(line))
+        self.stop.set()
+        todo.put(None)
+
+    def _obey(self, order: dict[str, Any]) -> None:
+        spec = from_json(RunSpec, order.get("run") or order["probe"])
+        try:
+            if "probe" in order:
+                images = self._images(spec.data)
+                pace = seconds_per_step(spec, images, self.device, order["threads"])
+                self.tell(Event("probe", spec.id, seconds_per_step=pace))
+            else:
+                self._work(spec, order["threads"], order["keep"])
+        except Exception as error:
+            self.tell(Event("failed", spec.id, message=_reason(error)))
+
+    def _work(self, spec: RunSpec, threads: int, keep: bool) -> None:
+        lease = self.store.lease(spec)
+        if lease is None:
+            self.tell(Event("busy", spec.id))
+            return
+        try:
+            self._train(spec, lease, threads, keep)
+        except Fenced as error:
+            self.tell(Event("note", spec.id, message=str(error)))
+            self.tell(Event("busy", spec.id))
+        except Exception as error:
+            lease.fail(traceback.format_exc())
+            raise error
+        finally:
+            lease.release()
+
+    def _train(self, spec: RunSpec, lease: Lease, threads: int, keep: bool) -> None:
+        images = self._images(spec.data)
+        host = LeaseHost(self, lease)
+        self.tell(Event("start", spec.id, steps=spec.recipe.steps))
+        finished = train(spec, images, host, self.device, threads)
+        if finished is None:
+            self.tell(Event("stopped", spec.id, step=host.step, steps=spec.recipe.steps))
+            return
+        record, tensors = finished
+        weights = save_weights(tensors) if keep and record.status == "done" else None
+        if weights is not None:
+            sha = hashlib.sha256(weights).hexdigest()
+            record = record.with_weights(sha)
+        lease.log(record.curve)
+        lease.publish(record, weights)
+        self.tell(
+            Event(
+                "done" if record.status == "done" else "diverged",
+                spec.id,
+                step=spec.recipe.steps,
+                steps=spec.recipe.steps,
+                images_per_s=record.metrics["images_per_s"],
+                train_loss=record.metrics.get("train_loss"),
+                val_top1=record.metrics.get("val_top1"),
+                test_top1=record.metrics.get("test_top1"),
+                message=str(record.execution.get("diverged_at_step", "")),
+            )
+        )
+
+    def _images(self, data: DataSpec) -> ImageSet:
+        """The data set of ``data``, kept for the next run.
+
+        Raises:
+            VitexpError: it is not the one that the spec was made from.
+        """
+        if self._data is None or self._data[0] != data:
+            images = load(
+                data.source,
+                image_size=data.image_size,
+                split_seed=data.split_seed,
+                skip_broken=data.skip_broken,
+            )
+            if images.fingerprint != data.fingerprint:
+                raise VitexpError(
+                    f"The data set {data.source!r} changed while runs on it were planned.",
+                    "Repeat the command: it plans anew and never mixes the two versions.",
+                )
+            self._data = data, images
+        return self._data[1]
+
+    def tell(self, event: Event) -> None:
+        try:
+            self.events.write(event.line())
+            self.events.flush()
+        except BrokenPipeError:
+            self.stop.set()
+
+
+class LeaseHost:
+    """A run's host that keeps its checkpoints in the store."""
+
+    def __init__(self, worker: Worker, lease: Lease) -> None:
+        self.worker, self.lease, self.step = worker, lease, 0
+        self._saved = self._told = time.monotonic()
+        self._logged = 0
+
+    def restore(self) -> State | None:
+        content, damaged = self.lease.restore()
+        for path in damaged:
+            self._note(f"{path.name} was damaged and set aside; an earlier checkpoint is used")
+        if content is None:
+            return None
+        state: State = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        self.step = state["step"]
+        return state
+
+    def save(self, state: State) -> None:
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        self.lease.log(state["curve"])
+        self.lease.save(state["step"], buffer.getvalue())
+        self._saved = time.monotonic()
+
+    def report(self, progress: Progress) -> None:
+        self.step = progress.step
+        now = time.monotonic()
+        if now - self._told < PROGRESS_SECONDS:
+            return
+        self._told = now
+        self.worker.tell(
+            Event(
+                "progress",
+                self.lease.spec.id,
+                progress.step,
+                self.lease.spec.recipe.steps,
+                progress.images_per_s,
+                train_loss=progress.train_loss,
+                val_top1=progress.val_top1,
+            )
+        )
+
+    def checkpoint_due(self) -> bool:
+        return time.monotonic() - self._saved > CHECKPOINT_SECONDS
+
+    def stopping(self) -> bool:
+        return self.worker.stop.is_set()
+
+    def _note(self, message: str) -> None:
+        self.worker.tell(Event("note", self.lease.spec.id, message=message))
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, VitexpError):
+        return str(error)
+    if isinstance(error, torch.OutOfMemoryError):
+        return "The device ran out of memory.\nUse a smaller --batch, --width or --image-size."
+    return f"{type(error).__name__}: {error}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="vitexp.worker", description=__doc__)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--device", required=True)
+    arguments = parser.parse_args()
+    # Whatever a library prints must not end up among the events.
+    events = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    worker = Worker(arguments.out, arguments.device, events)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: worker.stop.set())
+    worker.serve(sys.stdin)
+    # A thread that waits for standard input must not hold up the end.
+    events.flush()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
