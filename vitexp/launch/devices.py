@@ -61,6 +61,9 @@ def precision(wanted: str, device: str) -> Precision:
 def jobs(devices: tuple[str, ...], wanted: int | None, runs: int) -> int:
     """How many workers: one a core or one a device, and no more than there are runs.
 
+    A CPU worker has cores // jobs threads, and their number changes a sum's last bits; so
+    ``runs`` counts the whole plan, not what is left of it.
+
     Raises:
         VitexpError: fewer than one was asked for.
     """

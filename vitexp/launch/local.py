@@ -160,7 +160,8 @@ class _Worker:
             text=True,
             encoding="utf-8",
             start_new_session=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"},
+            # Threads that wait by spinning slow everybody down where a core is shared.
+            env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"},
         )
         self.order: _Order | None = None
         threading.Thread(target=self._listen, args=(told,), daemon=True).start()

@@ -1,0 +1,55 @@
+"""What several rooms' tests share: real digits and small specs."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable
+from typing import Any
+
+# One thread for each library, before any is loaded: tests are many and small.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import pytest
+
+from vitexp.datasets.load import load
+from vitexp.datasets.image_set import ImageSet, Split
+from vitexp.spec import DataSpec, ModelSpec, PositionSpec, Recipe, RunSpec, ViTShape
+
+
+@pytest.fixture(scope="session")
+def digits() -> ImageSet:
+    return load("digits")
+
+
+@pytest.fixture(scope="session")
+def few_digits(digits: ImageSet) -> ImageSet:
+    """The digits cut down to 200 / 50 / 60 images."""
+
+    def head(split: Split, size: int) -> Split:
+        return Split(split.images[:size], split.labels[:size])
+
+    splits = {"train": 200, "val": 50, "test": 60}
+    cut = {name: head(getattr(digits, name), size) for name, size in splits.items()}
+    return dataclasses.replace(digits, fingerprint="few", **cut)
+
+
+SHAPE = ViTShape(patch=2, width=32, depth=2, heads=4, mlp=64)
+RECIPE = Recipe(lr=1e-3, weight_decay=0.05, steps=30, batch=32, warmup=3, evaluate_every=10)
+DATA = DataSpec("few", 8, 200, 50, 60, source="few", name="few")
+
+
+def model_spec(channels: int = 1, **shape: Any) -> ModelSpec:
+    return ModelSpec("vit", 8, channels, 10, dataclasses.replace(SHAPE, **shape))
+
+
+@pytest.fixture
+def run_spec() -> Callable[..., RunSpec]:
+    """A run on the few digits; keywords change its recipe."""
+
+    def make(position: PositionSpec | None = None, seed: int = 0, **recipe: Any) -> RunSpec:
+        position = position or PositionSpec(std=0.5)
+        changed = dataclasses.replace(RECIPE, **recipe)
+        return RunSpec(model_spec(position=position), DATA, changed, seed)
+
+    return make

@@ -1,0 +1,98 @@
+"""House rules: imports go down, the reading wing does without torch, nothing unsafe is called."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import vitexp
+
+HOME = Path(vitexp.__file__).parent
+
+FLOORS = [
+    ["errors"],
+    ["registry"],
+    ["spec"],
+    ["catalog"],
+    ["datasets"],
+    ["initialisation"],
+    ["positions"],
+    ["models"],
+    ["evaluation"],
+    ["runs"],
+    ["training"],
+    ["analysis"],
+    ["studies"],
+    ["render"],
+    ["launch"],
+    ["worker"],
+    ["cli"],
+]
+LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
+READING = ("errors", "registry", "spec", "catalog", "datasets", "runs", "analysis", "studies")
+READING = (*READING, "render", "launch", "cli")
+SOURCES = sorted(HOME.rglob("*.py"))
+
+
+def room_of(path: Path) -> str:
+    parts = path.relative_to(HOME).with_suffix("").parts
+    return parts[0]
+
+
+def imported(path: Path) -> set[str]:
+    """Full names of the modules of this package that a file imports, anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return {name for name in found if name.startswith("vitexp.")}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(HOME)))
+def test_imports_go_down(path):
+    room = room_of(path)
+    if room == "__init__":
+        return
+    for name in imported(path):
+        below = name.split(".")[1]
+        if below in LEVEL:
+            assert LEVEL[below] <= LEVEL[room], f"{room} may not import {name}"
+
+
+def test_the_reading_wing_does_without_torch():
+    """All its modules, imported in one process, and torch is not among what came with them."""
+    modules = [
+        ".".join(path.relative_to(HOME.parent).with_suffix("").parts).removesuffix(".__init__")
+        for path in SOURCES
+        if room_of(path) in READING
+    ]
+    code = f"import sys, importlib\nfor m in {modules!r}: importlib.import_module(m)\n"
+    code += "print(len(sys.modules), 'torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split()[1] == "False"
+    assert len(modules) > 20
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(HOME)))
+def test_nothing_unsafe_is_called(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if not isinstance(node, ast.Call):
+            continue
+        called = ast.unparse(node.func)
+        keywords = {k.arg: ast.unparse(k.value) for k in node.keywords}
+        assert called not in ("eval", "exec", "pickle.load", "pickle.loads", "os.system")
+        if called == "torch.load":
+            assert keywords.get("weights_only") == "True"
+        assert keywords.get("allow_pickle", "False") == "False"
+        assert keywords.get("shell", "False") == "False"
+
+
+def test_every_room_is_on_a_floor():
+    rooms = {room_of(path) for path in SOURCES} - {"__init__"}
+    assert rooms == set(LEVEL)

@@ -1,0 +1,244 @@
+"""Real worker processes: they train, are told to stop, are killed, and fail."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from vitexp.datasets.image_set import ImageSet
+from vitexp.errors import VitexpError
+from vitexp.launch import devices
+from vitexp.launch.events import Event
+from vitexp.launch.local import Outcome, launch, probe
+from vitexp.positions import position_spec
+from vitexp.runs.store import Store
+from vitexp.spec import DataSpec, RunSpec, to_json
+
+
+@pytest.fixture
+def real_spec(digits: ImageSet, run_spec: Callable[..., RunSpec]) -> Callable[..., RunSpec]:
+    """Like ``run_spec``, on the whole digits, which a worker finds by name."""
+    sizes = {part: len(getattr(digits, part)) for part in ("train", "val", "test")}
+    data = DataSpec(digits.fingerprint, 8, **sizes, name="digits", source="digits")
+
+    def make(*args, **kwargs) -> RunSpec:
+        return dataclasses.replace(run_spec(*args, **kwargs), data=data)
+
+    return make
+
+
+def launched(
+    specs: list[RunSpec], out: Path, jobs: int = 1, on_event: Callable[[Event], None] | None = None
+) -> tuple[Outcome, list[Event]]:
+    events: list[Event] = []
+
+    def note(event: Event) -> None:
+        events.append(event)
+        if on_event is not None:
+            on_event(event)
+
+    return launch(specs, out, ("cpu",), jobs, note), events
+
+
+def weights(out: Path, spec: RunSpec) -> bytes:
+    return (Store(out).folder(spec.id) / "weights.safetensors").read_bytes()
+
+
+def test_runs_are_trained_and_come_out_the_same_whoever_trains_them(tmp_path, real_spec):
+    specs = [real_spec(seed=seed) for seed in range(3)]
+    outcome, events = launched(specs, tmp_path / "two", jobs=2)
+    assert sorted(outcome.done) == sorted(spec.id for spec in specs)
+    assert (outcome.failed, outcome.stopped) == ({}, False)
+    last = {event.run_id: event for event in events if event.kind == "done"}
+    results = Store(tmp_path / "two").results()
+    for spec in specs:
+        assert last[spec.id].test_top1 == results[spec.id].metrics["test_top1"]
+    launched([specs[1]], tmp_path / "one", jobs=2)
+    assert weights(tmp_path / "one", specs[1]) == weights(tmp_path / "two", specs[1])
+    kept = {path.name for path in Store(tmp_path / "two").folder(specs[0].id).iterdir()}
+    assert kept == {
+        "spec.json", "lock", "attempt", "log.jsonl", "result.json", "weights.safetensors",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_checkpoints_and_the_next_launch_goes_on_to_the_same_bits(
+    tmp_path, real_spec, how
+):
+    spec = real_spec(steps=300)
+    launched([spec], tmp_path / "whole")
+
+    def interrupt(event: Event) -> None:
+        if event.kind == "progress":
+            os.kill(os.getpid(), how)
+
+    outcome, events = launched([spec], tmp_path / "cut", on_event=interrupt)
+    assert outcome.signal == how
+    stopped = [event for event in events if event.kind == "stopped"]
+    assert [event.run_id for event in stopped] == [spec.id]
+    entry = Store(tmp_path / "cut").find(spec.id)
+    assert (entry.state, entry.step) == ("stopped", stopped[0].step)
+    assert 0 < entry.step < 300
+    outcome, _ = launched([spec], tmp_path / "cut")
+    assert outcome.done == [spec.id]
+    assert weights(tmp_path / "cut", spec) == weights(tmp_path / "whole", spec)
+    one, two = (Store(tmp_path / name).results()[spec.id] for name in ("cut", "whole"))
+    assert (one.curve, one.correct) == (two.curve, two.correct)
+
+
+def workers_of(process: int) -> list[int]:
+    found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(process)], capture_output=True)
+    return [pid for pid in map(int, found.stdout.split()) if is_worker(pid)]
+
+
+def is_worker(pid: int) -> bool:
+    try:
+        return b"vitexp.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="finds the worker through /proc")
+def test_a_worker_that_is_killed_is_replaced_and_its_run_finishes(tmp_path, real_spec):
+    spec, killed = real_spec(steps=200), []
+
+    def kill(event: Event) -> None:
+        if event.kind == "progress" and not killed:
+            killed.extend(workers_of(os.getpid()))
+            os.kill(killed[0], signal.SIGKILL)
+
+    outcome, events = launched([spec], tmp_path, on_event=kill)
+    assert killed
+    assert outcome.done == [spec.id]
+    assert any(event.kind == "note" and "once more" in event.message for event in events)
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="looks for processes in /proc")
+def test_workers_do_not_outlive_a_launcher_that_is_killed(tmp_path, real_spec):
+    code = textwrap.dedent(
+        """
+        import sys, json
+        from pathlib import Path
+        from vitexp.launch.local import launch
+        from vitexp.spec import RunSpec, from_json
+        spec = from_json(RunSpec, json.loads(sys.stdin.read()))
+        launch([spec], Path(sys.argv[1]), ("cpu",), 1, lambda e: print(e.kind, flush=True))
+        """
+    )
+    spec = real_spec(steps=100_000)
+    runner = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert runner.stdin and runner.stdout
+    runner.stdin.write(json.dumps(to_json(spec)))
+    runner.stdin.close()
+    while runner.stdout.readline().strip() != "progress":
+        assert runner.poll() is None
+    (worker,) = workers_of(runner.pid)
+    runner.kill()
+    runner.wait()
+    deadline = time.monotonic() + 60
+    while is_worker(worker):
+        assert time.monotonic() < deadline, "the worker is still there"
+        time.sleep(0.1)
+    entry = Store(tmp_path).find(spec.id)
+    assert entry.state == "stopped"
+    assert entry.step > 0
+
+
+def test_a_run_that_fails_twice_is_listed_with_its_reason_and_the_others_go_on(tmp_path, real_spec):
+    file = tmp_path / "broken.py"
+    file.write_text(
+        "from vitexp.positions.none import NoPosition\n"
+        "class Broken(NoPosition):\n"
+        "    def table(self, block):\n"
+        "        raise RuntimeError('no table today')\n"
+    )
+    bad, good = real_spec(position_spec(f"{file}:Broken", "stem", 0.5)), real_spec()
+    outcome, events = launched([bad, good], tmp_path / "out")
+    assert outcome.done == [good.id]
+    assert outcome.failed == {bad.id: "RuntimeError: no table today"}
+    assert [e.kind for e in events if e.run_id == bad.id].count("note") == 1
+    entry = Store(tmp_path / "out").find(bad.id)
+    assert entry.state == "failed"
+    log = (Store(tmp_path / "out").folder(bad.id) / "failure.txt").read_text()
+    assert "no table today" in log and "broken.py" in log
+
+
+def test_a_data_set_that_changed_since_the_plan_is_refused(tmp_path, real_spec):
+    spec = real_spec()
+    spec = dataclasses.replace(spec, data=dataclasses.replace(spec.data, fingerprint="other"))
+    outcome, _ = launched([spec], tmp_path)
+    assert "changed while runs on it were planned" in outcome.failed[spec.id]
+
+
+def test_two_launchers_on_one_folder_share_the_work(tmp_path, real_spec):
+    specs = [real_spec(seed=seed, steps=60) for seed in range(4)]
+    found: dict[str, tuple[Outcome, list[Event]]] = {}
+
+    def work(name: str) -> None:
+        found[name] = launched(specs, tmp_path)
+
+    other = threading.Thread(target=work, args=("other",))
+    other.start()
+    work("this")
+    other.join()
+    ids = sorted(spec.id for spec in specs)
+    trained = []
+    for outcome, events in found.values():
+        assert sorted(outcome.done) == ids
+        trained += [event.run_id for event in events if event.kind == "done"]
+    assert sorted(trained) == ids
+
+
+def test_a_probe_measures_without_writing(tmp_path, real_spec):
+    specs = [real_spec(), real_spec(position_spec("relative", "shared", 0.5))]
+    found = probe(specs, tmp_path, ("cpu",), 2)
+    assert found.keys() == {spec.id for spec in specs}
+    assert all(0 < seconds < 5 for seconds in found.values())
+    assert not list(tmp_path.iterdir())
+
+
+def test_devices_that_are_not_there_are_refused(monkeypatch):
+    monkeypatch.setattr(devices, "cuda_devices", lambda: 0)
+    monkeypatch.setattr(devices, "has_mps", lambda: False)
+    assert devices.resolve("auto") == ("cpu",)
+    for name in ("cuda", "cuda:0", "mps"):
+        with pytest.raises(VitexpError, match=r"There is no"):
+            devices.resolve(name)
+    with pytest.raises(VitexpError, match=r"Unknown device 'cdua'\.\nDid you mean 'cuda'"):
+        devices.resolve("cdua")
+    monkeypatch.setattr(devices, "cuda_devices", lambda: 2)
+    assert devices.resolve("auto") == devices.resolve("cuda") == ("cuda:0", "cuda:1")
+    assert devices.resolve("cuda:1") == ("cuda:1",)
+    with pytest.raises(VitexpError, match="Devices here: cuda:0, cuda:1, cpu"):
+        devices.resolve("cuda:2")
+
+
+def test_precision_and_jobs_follow_the_device(monkeypatch):
+    monkeypatch.setattr(devices, "cpu_has_bf16", lambda: False)
+    monkeypatch.setattr(devices, "cores", lambda: 8)
+    assert devices.precision("auto", "cuda:0") == "bf16"
+    assert devices.precision("auto", "cpu") == "fp32"
+    assert devices.precision("bf16", "cpu") == "bf16"
+    with pytest.raises(VitexpError, match="Unknown precision 'fp16'"):
+        devices.precision("fp16", "cpu")
+    assert devices.jobs(("cpu",), None, 30) == 8
+    assert devices.jobs(("cpu",), None, 3) == 3
+    assert devices.jobs(("cuda:0", "cuda:1"), None, 30) == 2
+    with pytest.raises(VitexpError, match="--jobs 0"):
+        devices.jobs(("cpu",), 0, 3)

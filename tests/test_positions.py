@@ -1,0 +1,164 @@
+"""Each positional signal against its definition, and the contract that all of them keep."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from vitexp.errors import VitexpError
+from vitexp.initialisation import initialise
+from vitexp.positions import POSITIONS, check_width, placements, position_spec
+from vitexp.positions.base import Geometry, Position
+from vitexp.spec import PLACEMENTS, PositionSpec
+
+GRID, WIDTH, HEADS, DEPTH = (3, 4), 16, 2, 3
+CELLS = [(kind, place) for kind in POSITIONS for place in placements(kind)]
+
+
+def made(kind: str, placement: str, class_token: bool = True, **fields: bool) -> Position:
+    spec = PositionSpec(kind, placement, std=0.5, **fields)  # type: ignore[arg-type]
+    geometry = Geometry(GRID, class_token, WIDTH, HEADS, DEPTH)
+    position = POSITIONS.load(kind)(spec, geometry)
+    assert isinstance(position, Position)
+    initialise(position, 0)
+    return position
+
+
+def zeros(position: Position) -> Tensor:
+    return torch.zeros(2, position.geometry.tokens, WIDTH)
+
+
+@pytest.mark.parametrize("class_token", [True, False])
+@pytest.mark.parametrize(("kind", "placement"), CELLS)
+def test_every_position_keeps_the_contract(kind, placement, class_token):
+    position = made(kind, placement, class_token)
+    tokens = position.geometry.tokens
+    x = torch.randn(2, tokens, WIDTH)
+    q, k = torch.randn(2, 2, HEADS, tokens, WIDTH // HEADS)
+    acts = []
+    for block in range(DEPTH):
+        added, logits = position.tokens(x, block), position.logits(q, block, slice(None))
+        assert added.shape == x.shape
+        rotated = position.rotate(q, k, block)
+        assert [part.shape for part in rotated] == [q.shape, k.shape]
+        acts.append(not torch.equal(added, x) or logits is not None or rotated[0] is not q)
+        if logits is not None:
+            full = logits.expand(2, HEADS, tokens, tokens)
+            first = position.logits(q[:, :, :1], block, slice(0, 1)) if class_token else full
+            assert first is not None
+            torch.testing.assert_close(first, full[:, :, : first.shape[2]])
+    where = {"stem": [True, False, False], "every-layer": [True] * 3, "shared": [True] * 3}
+    assert acts == ([False] * 3 if kind == "none" else where[placement])
+
+
+@pytest.mark.parametrize("kind", ["learned_1d", "learned_2d", "relative"])
+def test_a_placement_decides_how_many_tables_there_are(kind):
+    sizes = {place: sum(p.numel() for p in made(kind, place).parameters()) for place in PLACEMENTS}
+    assert sizes["every-layer"] == DEPTH * sizes["stem"]
+    assert sizes["shared"] == sizes["stem"] > 0
+
+
+@pytest.mark.parametrize("kind", ["learned_1d", "learned_2d"])
+def test_every_layer_has_a_table_of_its_own_and_shared_has_not(kind):
+    own, shared = made(kind, "every-layer"), made(kind, "shared")
+    x = zeros(own)
+    assert not torch.equal(own.tokens(x, 0), own.tokens(x, 1))
+    assert torch.equal(shared.tokens(x, 0), shared.tokens(x, 1))
+
+
+def test_learned_2d_is_a_row_and_a_column_vector():
+    position = made("learned_2d", "stem")
+    table = position.tokens(zeros(position), 0)[0].detach()
+    patches = table[1:].view(*GRID, 2, WIDTH // 2)
+    assert torch.equal(patches[:, :, 0], patches[:, :1, 0].expand(-1, GRID[1], -1))
+    assert torch.equal(patches[:, :, 1], patches[:1, :, 1].expand(GRID[0], -1, -1))
+    assert len(patches[:, 0, 0].unique(dim=0)) == GRID[0]
+    assert len(patches[0, :, 1].unique(dim=0)) == GRID[1]
+    assert table[0].abs().min() > 0
+
+
+@pytest.mark.parametrize("per_head", [True, False])
+@pytest.mark.parametrize("scaled", [True, False])
+@pytest.mark.parametrize("class_token", [True, False])
+def test_relative_logits_are_the_query_dotted_with_the_offsets_embedding(
+    class_token, scaled, per_head
+):
+    position = made("relative", "stem", class_token, scaled=scaled, per_head=per_head)
+    tokens, d = position.geometry.tokens, WIDTH // HEADS
+    q = torch.randn(2, HEADS, tokens, d)
+    found = position.logits(q, 0, slice(None))
+    assert found is not None
+    p = dict(position.named_parameters())
+    offsets = p["tables.places.0.offsets"]
+    patches, first = GRID[0] * GRID[1], int(class_token)
+    for head in range(HEADS):
+        table = head if per_head else 0
+        for i in range(tokens):
+            for j in range(tokens):
+                if i >= first and j >= first:
+                    # Stored by increasing j - i, which is the raster offset p_q - p_k negated.
+                    embedding = offsets[table, patches - 1 + (j - i)]
+                else:
+                    which = 0 if i == j else 1 if i == 0 else 2
+                    embedding = p["tables.places.0.class_offsets"][table, which]
+                expected = q[:, head, i] @ embedding * (d**-0.5 if scaled else 1)
+                torch.testing.assert_close(found[:, head, i, j], expected)
+
+
+def test_sincos_1d_is_the_transformers_formula():
+    position = made("sincos_1d", "stem")
+    table = position.tokens(zeros(position), 0)[0]
+    half = WIDTH // 2
+    for index in range(position.geometry.tokens):
+        for i in range(half):
+            angle = index / 10_000 ** (i / half)
+            assert float(table[index, i]) == pytest.approx(math.sin(angle), abs=1e-6)
+            assert float(table[index, half + i]) == pytest.approx(math.cos(angle), abs=1e-6)
+
+
+def test_sincos_2d_is_a_wave_of_the_row_and_one_of_the_column():
+    position = made("sincos_2d", "stem")
+    table = position.tokens(zeros(position), 0)[0]
+    quarter = WIDTH // 4
+    assert not table[0].any()
+    for patch in range(GRID[0] * GRID[1]):
+        for part, at in enumerate(divmod(patch, GRID[1])):
+            for i in range(quarter):
+                angle = at / 10_000 ** (i / quarter)
+                found = table[1 + patch, part * 2 * quarter + i]
+                assert float(found) == pytest.approx(math.sin(angle), abs=1e-6)
+
+
+def test_names_have_one_spelling():
+    assert position_spec("1d", "stem", 0.3) == position_spec("learned-1d", "stem", 0.3)
+    assert position_spec("none", "stem", 0.3) == position_spec("none", "stem", 0.1)
+    assert position_spec("sincos-2d", "shared", 0.3).std == 0.0
+
+
+def test_what_does_not_exist_is_refused_with_the_choices():
+    with pytest.raises(VitexpError, match=r"Unknown position 'learned3d'\.\nDid you mean"):
+        position_spec("learned3d", "stem", 0.02)
+    with pytest.raises(VitexpError, match=r"no placement 'shared'\.\nIts placements: stem"):
+        position_spec("none", "shared", 0.02)
+    with pytest.raises(VitexpError, match="multiple of 2, not 63"):
+        check_width("learned_2d", 63)
+    check_width("learned_1d", 63)
+
+
+def test_a_signal_from_a_file_is_loaded_and_its_code_is_part_of_the_spec(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text("from vitexp.positions.none import NoPosition as Mine\n")
+    spec = position_spec(f"{file}:Mine", "stem", 0.02)
+    assert POSITIONS.load(spec.kind).__name__ == "NoPosition"
+    file.write_text("from vitexp.positions.none import NoPosition as Mine  # edited\n")
+    assert position_spec(f"{file}:Mine", "stem", 0.02).code != spec.code
+    with pytest.raises(VitexpError, match="Unknown name in"):
+        POSITIONS.load(f"{file}:Yours")
+    with pytest.raises(VitexpError, match="There is no file"):
+        position_spec(f"{tmp_path}/absent.py:Mine", "stem", 0.02)
+    file.write_text("1 / 0\n")
+    with pytest.raises(VitexpError, match="cannot be imported: ZeroDivisionError"):
+        POSITIONS.load(f"{file}:Mine")

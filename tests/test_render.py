@@ -1,0 +1,208 @@
+"""Drawers: what stands on disk and on the screen is what the report says."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Text
+from PIL import Image
+from rich.console import Console
+
+from tests.synthetic import paper_grid
+from vitexp.errors import VitexpError
+from vitexp.render import write, write_figures, write_tables
+from vitexp.render.console import console
+from vitexp.render.csv_table import csv_text
+from vitexp.render.figure import draw
+from vitexp.render.latex import latex
+from vitexp.render.markdown import markdown
+from vitexp.studies.pos_emb import PosEmb
+from vitexp.studies.report import Cell, GridTable, Interval, IntervalFigure, Panel, Report
+
+
+@pytest.fixture(scope="module")
+def report() -> Report:
+    study = PosEmb()
+    return study.report(study.grids(paper_grid(np.random.default_rng(3)))[-1])
+
+
+def nasty(text: str) -> Report:
+    """A report in which every text is ``text``."""
+    cell = Cell(text, (text,))
+    table = GridTable(text, text, (text,), ((cell, (cell,)),))
+    return Report("x", text, ((text, text),), (table,), ("a",), ({"a": text},), (), (), (text,))
+
+
+def shown(report: Report, width: int, encoding: str = "utf-8") -> str:
+    raw = io.BytesIO()
+    file = io.TextIOWrapper(raw, encoding=encoding)
+    Console(file=file, width=width, color_system=None).print(console(report))
+    file.flush()
+    return raw.getvalue().decode(encoding)
+
+
+def test_all_files_are_written_under_out(report: Report, tmp_path: Path) -> None:
+    paths = write(report, tmp_path / "new")
+    names = {str(path.relative_to(tmp_path / "new")) for path in paths}
+    assert names == {
+        *("tables/pos_emb.md", "tables/pos_emb.csv", "tables/pos_emb.tex"),
+        *("plots/pos_emb.png", "plots/pos_emb.svg"),
+    }
+    on_disk = {p for p in (tmp_path / "new").rglob("*") if p.is_file()}
+    assert on_disk == set(paths)
+    assert all(path.stat().st_mode & 0o444 == 0o444 for path in paths)
+
+
+def test_the_same_report_gives_the_same_bytes(report: Report, tmp_path: Path) -> None:
+    first = [path.read_bytes() for path in write(report, tmp_path)]
+    again = [path.read_bytes() for path in write(report, tmp_path)]
+    assert first == again
+
+
+def test_a_folder_that_cannot_be_written_is_one_error(report: Report, tmp_path: Path) -> None:
+    (tmp_path / "tables").write_text("in the way")
+    with pytest.raises(VitexpError, match="cannot be written") as caught:
+        write_tables(report, tmp_path)
+    assert "--out" in caught.value.remedy
+    (tmp_path / "plots" / "pos_emb.png").mkdir(parents=True)
+    with pytest.raises(VitexpError, match="cannot be written"):
+        write_figures(report, tmp_path)
+    assert [p.name for p in (tmp_path / "plots").iterdir()] == ["pos_emb.png"]
+
+
+def test_the_csv_reads_back(report: Report) -> None:
+    rows = list(csv.DictReader(io.StringIO(csv_text(report))))
+    assert len(rows) == 10
+    assert tuple(rows[0]) == report.columns
+    assert rows[0]["delta_none"] == ""
+    assert float(rows[1]["top1_mean"]) == report.rows[1]["top1_mean"]
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t"])
+def test_a_text_in_the_csv_is_never_a_formula(start: str) -> None:
+    (row,) = csv.DictReader(io.StringIO(csv_text(nasty(f"{start}cmd|' /C calc'!A0"))))
+    assert row["a"].startswith(f"'{start}")
+
+
+def test_negative_numbers_in_the_csv_stay_numbers() -> None:
+    report = replace(nasty("x"), rows=({"a": -1.5},))
+    assert csv_text(report) == "a\n-1.5\n"
+
+
+def test_markdown_has_a_line_a_row_and_equal_columns(report: Report) -> None:
+    lines = [line for line in markdown(report).splitlines() if line.startswith("|")]
+    grid, claims = lines[:6], lines[6:]
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in grid} == {5}
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in claims} == {4}
+    assert "| N/A | N/A |" in grid[2]
+    assert "**PE1**" in claims[2]
+
+
+def test_markdown_markup_in_a_name_is_text() -> None:
+    said = markdown(nasty("a|b *c* <script> `d|e`"))
+    table = [line for line in said.splitlines() if line.startswith("|")]
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in table} == {3}
+    assert r"a\|b \*c\* \<script\>" in said
+    assert "<script>" not in said.replace(r"\<script\>", "")
+
+
+def test_latex_is_a_booktabs_table_with_even_rows(report: Report) -> None:
+    said = latex(report)
+    for rule in (r"\toprule", r"\midrule", r"\bottomrule", "booktabs"):
+        assert rule in said
+    body = said[said.index(r"\midrule") : said.index(r"\bottomrule")]
+    rows = [line for line in body.splitlines() if line.endswith(r"\\")]
+    assert {line.count("&") for line in rows} == {3}
+    assert r"$\pm$" in body
+    assert not re.search(r"[±−×]", said)
+    assert re.findall(r"\\begin\{(\w+)\}", said) == ["table", "tabular", "minipage"]
+
+
+def test_latex_specials_in_a_name_are_text() -> None:
+    said = latex(nasty(r"50% & a_b #1 $x$ {y} \input z~ ^ [2]"))
+    wanted = (
+        r"50\% \& a\_b \#1 \$x\$ \{y\} \textbackslash{}input"
+        r" z\textasciitilde{} \textasciicircum{} {[}2]"
+    )
+    assert wanted in said
+    assert r"\input" not in said
+
+
+def test_the_grid_fits_80_columns(report: Report) -> None:
+    said = shown(report, 80)
+    assert max(map(len, said.splitlines())) <= 80
+    for text in ("every-layer", "N/A", "better", "PE2 INCONCLUSIVE", "paper 64.2 (+2.8)"):
+        assert text in said
+    header = next(line for line in said.splitlines() if "every-layer" in line)
+    assert "shared" in header
+    assert "…" not in said
+
+
+def test_a_narrow_terminal_gets_every_number_in_a_list(report: Report) -> None:
+    wide, narrow = shown(report, 80), shown(report, 40)
+    assert max(map(len, narrow.splitlines())) <= 40
+    assert "…" not in narrow
+    numbers = re.findall(r"[+−]\d+\.\d \[.*?\]", wide)
+    assert len(numbers) == 9
+    assert all(number in narrow for number in numbers)
+
+
+def test_a_terminal_without_unicode_gets_ascii(report: Report) -> None:
+    said = shown(report, 80, encoding="ascii")
+    assert "+/-" in said
+    assert "8x8" in said
+    assert r"\u" not in said
+    assert "\\xe9" in shown(nasty("café"), 80, encoding="ascii")
+
+
+def test_square_brackets_are_no_markup_on_the_terminal() -> None:
+    assert "[red]x[/red]" in shown(nasty("[red]x[/red]"), 80)
+
+
+def test_the_pictures_are_whole(report: Report, tmp_path: Path) -> None:
+    png, svg = write_figures(report, tmp_path)
+    pixels = np.asarray(Image.open(png).convert("L"))
+    assert pixels.shape[1] > 1200
+    # Ink keeps clear of the borders, so nothing is cut off.
+    for border in (pixels[:4], pixels[-4:], pixels[:, :4], pixels[:, -4:]):
+        assert border.min() == 255
+    assert 0.005 < (pixels < 128).mean() < 0.3
+    assert ElementTree.parse(svg).getroot().tag.endswith("svg")
+    assert b"<dc:date>" not in svg.read_bytes()
+
+
+def test_no_two_texts_of_the_figure_overlap(report: Report) -> None:
+    picture = draw(report.figures[0])
+    FigureCanvasAgg(picture).draw()
+    # Matplotlib keeps the labels of ticks outside of the axis; they are not drawn.
+    outside = [
+        label
+        for axis in picture.axes
+        for label in axis.get_xticklabels()
+        if not axis.get_xlim()[0] <= label.get_position()[0] <= axis.get_xlim()[1]
+    ]
+    texts = [t for t in picture.findobj(Text) if isinstance(t, Text) and t not in outside]
+    texts = [text for text in texts if text.get_text() and text.get_visible()]
+    boxes = [text.get_window_extent() for text in texts]
+    assert len(boxes) > 20
+    for index, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in boxes[:index]), texts[index].get_text()
+
+
+def test_the_figure_shows_each_seed_and_interval() -> None:
+    interval = Interval(0, 3.0, inner=(2.5, 3.5), outer=(2.0, 4.0), points=(2.75, 3.25))
+    figure = IntervalFigure(
+        "t", (("a", "b"),), (Panel("x (m)", (interval,)),), "seed", "in", "out", "ref"
+    )
+    (axis,) = draw(figure).axes
+    drawn = [tuple(np.asarray(line.get_xdata(), float).tolist()) for line in axis.lines]
+    assert {(2.5, 3.5), (2.0, 4.0), (2.75, 3.25), (3.0,)} <= set(drawn)
+    assert axis.get_xlabel() == "x (m)"

@@ -1,0 +1,189 @@
+"""The store: one owner, one result, whole files, and nothing created by looking."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vitexp.errors import VitexpError
+from vitexp.runs.lease import Fenced, Lease, checkpoints
+from vitexp.runs.record import RunRecord
+from vitexp.runs.store import Store
+from vitexp.spec import FORMAT, RunSpec
+
+
+def record_of(spec: RunSpec, **metrics: float) -> RunRecord:
+    return RunRecord(spec, "done", metrics, "", [{"step": 1.0}], {"started": "a", "ended": "b"})
+
+
+def leased(store: Store, spec: RunSpec) -> Lease:
+    lease = store.lease(spec)
+    assert lease is not None
+    return lease
+
+
+def test_a_result_is_found_again_and_its_run_is_no_longer_missing(tmp_path, run_spec):
+    store, specs = Store(tmp_path), [run_spec(seed=seed) for seed in (0, 1, 0)]
+    assert store.missing(specs) == specs[:2]
+    assert not list(tmp_path.iterdir())
+    lease = leased(store, specs[0])
+    assert store.entries()[0].state == "running"
+    assert lease.publish(record_of(specs[0], test_top1=0.5), weights=None)
+    lease.release()
+    assert store.missing(specs) == [specs[1]]
+    assert store.lease(specs[0]) is None
+    found = Store(tmp_path).results()
+    assert [r.spec for r in found] == [specs[0]]
+    assert found[specs[0].id].metrics == {"test_top1": 0.5}
+    assert store.entries()[0].state == "done"
+
+
+def test_labels_do_not_change_the_id_and_everything_else_does(run_spec):
+    spec = run_spec()
+    assert run_spec(name="another name", evaluate_every=7).id == spec.id
+    assert len({run_spec(**change).id for change in ({"lr": 2e-3}, {"steps": 31}, {})}) == 3
+    assert run_spec(seed=1).id != spec.id
+
+
+def _contend(folder: str, spec: RunSpec, start: Any, wins: Any) -> None:
+    start.wait()
+    lease = Lease.take(Path(folder), spec)
+    if lease is not None:
+        wins.put(os.getpid())
+        lease.publish(record_of(spec), None)
+
+
+def test_of_several_processes_one_gets_the_lease_and_one_publishes(tmp_path, run_spec):
+    context = multiprocessing.get_context("fork")
+    start, wins = context.Event(), context.Queue()
+    arguments = (str(tmp_path / "runs" / run_spec().id), run_spec(), start, wins)
+    processes = [context.Process(target=_contend, args=arguments) for _ in range(8)]
+    for process in processes:
+        process.start()
+    start.set()
+    for process in processes:
+        process.join(30)
+        assert process.exitcode == 0
+    assert wins.get(timeout=5)
+    assert wins.empty()
+    assert len(Store(tmp_path).results()) == 1
+
+
+def test_a_holder_that_was_overtaken_can_write_nothing(tmp_path, run_spec):
+    store, spec = Store(tmp_path), run_spec()
+    sleeper = leased(store, spec)
+    sleeper.release()
+    fresh = leased(store, spec)
+    assert fresh.attempt == sleeper.attempt + 1
+    for act in (
+        lambda: sleeper.save(1, b"old"),
+        lambda: sleeper.publish(record_of(spec), None),
+        lambda: sleeper.log([{"step": 1.0}]),
+        lambda: sleeper.fail("no"),
+    ):
+        with pytest.raises(Fenced):
+            act()
+    assert fresh.restore() == (None, [])
+    assert fresh.publish(record_of(spec, test_top1=1.0), None)
+    assert not fresh.publish(record_of(spec, test_top1=0.0), None)
+    assert store.results()[spec.id].metrics == {"test_top1": 1.0}
+
+
+def test_two_checkpoints_are_kept_and_a_damaged_one_is_passed_over(tmp_path, run_spec):
+    store, spec = Store(tmp_path), run_spec()
+    lease = leased(store, spec)
+    for step in (10, 20, 30):
+        lease.save(step, b"state %d " % step * 50)
+    assert [path.stem for path in checkpoints(lease.folder)] == [
+        "checkpoint-000000020",
+        "checkpoint-000000030",
+    ]
+    assert lease.restore()[0] == b"state 30 " * 50
+    assert Store(tmp_path).entries()[0].step == 30
+    newest = checkpoints(lease.folder)[-1]
+    whole = newest.read_bytes()
+    for damage in (whole[:-1], whole[:40], b"", whole[:99] + b"?" + whole[100:]):
+        newest.write_bytes(damage)
+        content, damaged = lease.restore()
+        assert (content, damaged) == (b"state 20 " * 50, [newest])
+    checkpoints(lease.folder)[-1].write_bytes(b"")
+    assert lease.restore()[0] is None
+
+
+def test_the_log_follows_the_run_also_back_to_a_checkpoint(tmp_path, run_spec):
+    lease = leased(Store(tmp_path), run_spec())
+
+    def logged() -> list[float]:
+        lines = (lease.folder / "log.jsonl").read_text().splitlines()
+        return [json.loads(line)["step"] for line in lines]
+
+    lease.log([{"step": 1.0}])
+    lease.log([{"step": 1.0}, {"step": 2.0}])
+    assert logged() == [1.0, 2.0]
+    lease.log([{"step": 1.0}, {"step": 3.0}])
+    assert logged() == [1.0, 3.0]
+
+
+def test_removing_frees_the_folder_but_not_under_a_worker(tmp_path, run_spec):
+    store, spec = Store(tmp_path), run_spec()
+    lease = leased(store, spec)
+    lease.save(1, b"x" * 1000)
+    with pytest.raises(VitexpError, match="is being worked on"):
+        store.remove(spec.id)
+    lease.release()
+    assert store.entries()[0].state == "stopped"
+    assert store.remove(spec.id) > 1000
+    assert not store.folder(spec.id).exists()
+
+
+def test_garbage_is_what_nothing_needs(tmp_path, run_spec):
+    store = Store(tmp_path)
+    done, half = leased(store, run_spec(seed=0)), leased(store, run_spec(seed=1))
+    done.publish(record_of(done.spec), None)
+    half.save(1, b"needed")
+    leftovers = [done.folder / ".tmp-1", done.folder / "checkpoint-000000001.ckpt"]
+    for path in leftovers:
+        path.write_bytes(b"")
+    assert store.garbage() == []
+    done.release()
+    half.release()
+    assert store.garbage() == sorted(leftovers)
+
+
+def test_a_prefix_finds_a_run_if_it_is_the_only_one(tmp_path, run_spec):
+    store, spec = Store(tmp_path), run_spec()
+    leased(store, spec).release()
+    assert store.find(spec.id[:5]).spec == spec
+    with pytest.raises(VitexpError, match="No run's id begins with 'zz'"):
+        store.find("zz")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda v: v.update(format=FORMAT + 1), "in format"),
+        (lambda v: v["spec"].update(seed=77), "does not belong to its spec"),
+        (lambda v: v.pop("metrics"), "is damaged"),
+        (lambda v: v["spec"].update(extra=1), "fields of another version: extra"),
+    ],
+)
+def test_a_result_that_was_tampered_with_is_refused(tmp_path, run_spec, change, message):
+    store, spec = Store(tmp_path), run_spec()
+    leased(store, spec).publish(record_of(spec), None)
+    path = store.folder(spec.id) / "result.json"
+    value = json.loads(path.read_text())
+    change(value)
+    path.write_text(json.dumps(value))
+    with pytest.raises(VitexpError, match=message):
+        store.results()
+
+
+def test_an_out_folder_that_is_a_file_is_refused(tmp_path, run_spec):
+    (tmp_path / "runs").write_text("")
+    with pytest.raises(VitexpError, match="cannot be written"):
+        Store(tmp_path).lease(run_spec())

@@ -1,0 +1,269 @@
+"""Batches, schedules and the loop: what is random follows from the spec, and it learns."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tests.conftest import RECIPE, model_spec
+from vitexp.datasets.image_set import ImageSet, Split
+from vitexp.evaluation.accuracy import accuracy
+from vitexp.models.build import build
+from vitexp.positions import POSITIONS, placements
+from vitexp.runs.record import RunRecord
+from vitexp.spec import PositionSpec, Recipe
+from vitexp.training.batches import Batches, paste_box, resized_crop, shifted_crop
+from vitexp.training.draws import Site, uniform
+from vitexp.training.loop import Progress, train
+from vitexp.training.optimisation import is_kernel, learning_rate, optimiser
+
+CPU = torch.device("cpu")
+
+
+class Memory:
+    """A host that keeps its checkpoint in memory, as bytes, and can stop after some steps."""
+
+    def __init__(self, stop_after: int | None = None) -> None:
+        self.stop_after = stop_after
+        self.saved: bytes | None = None
+        self.progress: list[Progress] = []
+
+    def restore(self) -> dict[str, Any] | None:
+        if self.saved is None:
+            return None
+        state: dict[str, Any] = torch.load(io.BytesIO(self.saved), weights_only=True)
+        return state
+
+    def save(self, state: dict[str, Any]) -> None:
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        self.saved = buffer.getvalue()
+
+    def report(self, progress: Progress) -> None:
+        self.progress.append(progress)
+
+    def checkpoint_due(self) -> bool:
+        return False
+
+    def stopping(self) -> bool:
+        return bool(self.progress) and self.progress[-1].step == self.stop_after
+
+
+def finished(spec: Any, images: ImageSet, host: Memory | None = None) -> Any:
+    result = train(spec, images, host or Memory(), CPU, threads=1)
+    assert result is not None
+    return result
+
+
+def comparable(record: RunRecord) -> dict[str, Any]:
+    timing = ("seconds", "images_per_s", "peak_memory")
+    metrics = {name: value for name, value in record.metrics.items() if name not in timing}
+    return {"metrics": metrics, "curve": record.curve, "correct": record.correct}
+
+
+RECIPES = {
+    "plain": {},
+    "everything": {
+        "dropout": 0.1,
+        "stochastic_depth": 0.1,
+        "crop": True,
+        "flip": True,
+        "mixup": 0.2,
+        "cutmix": 1.0,
+        "label_smoothing": 0.1,
+    },
+    "sgd": {"optimizer": "sgd", "lr": 0.05, "resized_crop": 0.5},
+}
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_stopped_run_goes_on_to_the_same_bits(few_digits, run_spec, recipe, precision):
+    spec = dataclasses.replace(run_spec(**recipe), precision=precision)
+    record, weights = finished(spec, few_digits)
+    host = Memory(stop_after=13)
+    assert train(spec, few_digits, host, CPU, threads=1) is None
+    host.stop_after = None
+    resumed, resumed_weights = finished(spec, few_digits, host)
+    assert [p.step for p in host.progress] == list(range(1, 31))
+    assert comparable(resumed) == comparable(record)
+    assert weights.keys() == resumed_weights.keys()
+    assert all(torch.equal(weights[name], resumed_weights[name]) for name in weights)
+
+
+def test_a_resumed_run_keeps_its_threads(few_digits, run_spec):
+    host = Memory(stop_after=3)
+    assert train(run_spec(), few_digits, host, CPU, threads=1) is None
+    host.stop_after = None
+    result = train(run_spec(), few_digits, host, CPU, threads=2)
+    assert result is not None
+    assert result[0].execution["threads"] == torch.get_num_threads() == 1
+
+
+def test_the_seed_decides(few_digits, run_spec):
+    one, again, other = (finished(run_spec(seed=seed), few_digits)[0] for seed in (0, 0, 1))
+    assert comparable(one) == comparable(again)
+    assert one.curve != other.curve
+
+
+@pytest.mark.parametrize("kind", POSITIONS)
+def test_every_position_learns_real_digits(digits, run_spec, kind):
+    """Far above the tenth that guessing gives, within two epochs."""
+    spec = run_spec(PositionSpec(kind, placements(kind)[-1], std=0.5), steps=80, lr=3e-3)
+    data = dataclasses.replace(spec.data, fingerprint=digits.fingerprint, test=len(digits.test))
+    record, _ = finished(dataclasses.replace(spec, data=data), digits)
+    assert record.metrics["test_top1"] > 0.35
+    assert record.metrics["test_top5"] > record.metrics["test_top1"]
+    assert record.curve[-1]["train_loss"] < record.curve[0]["train_loss"]
+    assert record.correctness().mean() == pytest.approx(record.metrics["test_top1"])
+    assert record.metrics["flops"] == 6 * record.metrics["macs"] * 80 * 32
+
+
+def test_the_test_split_is_read_once_and_recorded(few_digits, run_spec):
+    class Counted(Split):
+        reads = 0
+
+        def __getattribute__(self, name: str) -> Any:
+            Counted.reads += name == "images"
+            return super().__getattribute__(name)
+
+    images = dataclasses.replace(
+        few_digits, test=Counted(few_digits.test.images, few_digits.test.labels)
+    )
+    Counted.reads = 0
+    record, _ = finished(run_spec(), images)
+    assert Counted.reads == record.execution["test_reads"] == 1
+
+
+def test_a_run_that_blows_up_is_marked_and_has_no_accuracy(few_digits, run_spec):
+    spec = run_spec(lr=1e30, clip=None, optimizer="sgd", warmup=0)
+    record, _ = finished(spec, few_digits)
+    assert record.status == "diverged"
+    assert "test_top1" not in record.metrics
+    assert record.correct == ""
+    assert 0 < record.execution["diverged_at_step"] < 10
+    assert record.execution["test_reads"] == 0
+    assert len(record.curve) == 1
+
+
+def test_accuracy_agrees_with_a_plain_count(few_digits):
+    model = build(model_spec(position=PositionSpec(std=0.5)), 0)
+    model.head.weight.data.normal_(generator=torch.Generator().manual_seed(0))  # type: ignore[union-attr,operator]
+    found = accuracy(model, few_digits.test, CPU, torch.float32, batch=7)
+    pixels = torch.from_numpy(np.array(few_digits.test.images)).permute(0, 3, 1, 2) / 127.5 - 1
+    with torch.no_grad():
+        logits = model.eval()(pixels)
+    labels = torch.from_numpy(few_digits.test.labels)
+    assert np.array_equal(found.correct, (logits.argmax(1) == labels).numpy())
+    rank = (logits > logits.gather(1, labels[:, None])).sum(1)
+    assert found.top5 == pytest.approx(float((rank < 5).float().mean()))
+
+
+def images_of(batches: Batches, steps: range) -> list[bytes]:
+    return [batches.at(step).images.numpy().tobytes() for step in steps]
+
+
+def test_an_epoch_shows_every_image_once_in_an_order_of_its_own(few_digits):
+    recipe = dataclasses.replace(RECIPE, batch=50)
+    batches = Batches(few_digits.train, recipe, 10, 0, CPU)
+    every = (torch.from_numpy(np.array(few_digits.train.images)).float() / 127.5 - 1).flatten(1)
+    for epoch in (0, 1):
+        seen = torch.cat([batches.at(4 * epoch + i).images for i in range(4)]).flatten(1)
+        assert torch.allclose(seen.sort(0).values, every.sort(0).values, atol=1e-6)
+    assert not torch.equal(batches.at(0).images, batches.at(4).images)
+
+
+def test_cells_see_the_same_images_in_the_same_order(few_digits):
+    recipe = dataclasses.replace(RECIPE, crop=True, flip=True, mixup=0.5)
+
+    def fresh(seed: int) -> Batches:
+        return Batches(few_digits.train, recipe, 10, seed, CPU)
+
+    forward = images_of(fresh(0), range(14))
+    assert forward == images_of(fresh(0), range(13, -1, -1))[::-1]
+    assert forward != images_of(fresh(1), range(14))
+
+
+def test_crop_and_flip_move_pixels_and_pad_with_zeros():
+    images = torch.arange(1, 1 + 2 * 8 * 8, dtype=torch.uint8).view(2, 8, 8, 1)
+    chosen = torch.tensor([1, 0])
+    # With a padding of 1 the draws 0, 0.5 and 0.99 stand for offsets -1, 0 and 1.
+    shifts, flip = torch.tensor([[0.0, 0.5], [0.99, 0.5]]), torch.tensor([False, True])
+    crops = shifted_crop(images, chosen, shifts, flip)
+    expected = torch.zeros(8, 8, 1, dtype=torch.uint8)
+    expected[1:, :-1] = images[1][:-1, 1:]
+    assert torch.equal(crops[0], expected)
+    assert torch.equal(crops[1], images[0].flip(1))
+
+
+def test_resized_crop_of_the_whole_is_the_image_and_of_a_box_is_the_box():
+    images = torch.rand(2, 3, 16, 16)
+    half = torch.full((4, 2), 0.5)
+    whole = resized_crop(images, half, 1.0, None)
+    torch.testing.assert_close(whole, images)
+    flipped = resized_crop(images, half, 1.0, torch.tensor([True, False]))
+    torch.testing.assert_close(flipped[0], images[0].flip(2))
+    torch.testing.assert_close(flipped[1], images[1])
+    flat = torch.ones(2, 1, 16, 16)
+    flat[:, :, :, 8:] = 5.0
+    left = resized_crop(flat, torch.tensor([[0.0] * 2, [0.5] * 2, [0.5] * 2, [0.0] * 2]), 0.2, None)
+    torch.testing.assert_close(left, torch.ones_like(left))
+
+
+def test_cutmix_weights_targets_by_the_area_that_is_left():
+    images = torch.stack([torch.zeros(1, 16, 16), torch.ones(1, 16, 16)])
+    for seed in range(5):
+        mixed, own = paste_box(images, 0.6, np.random.default_rng(seed))
+        assert own == pytest.approx(1 - float(mixed[0].mean()))
+        assert 0.5 < own <= 1.0
+
+
+def test_mixed_targets_are_probabilities_of_the_images_shown(few_digits):
+    recipe = dataclasses.replace(RECIPE, mixup=0.4, cutmix=1.0, label_smoothing=0.1)
+    batches = Batches(few_digits.train, recipe, 10, 0, CPU)
+    targets = torch.cat([batches.at(step).targets for step in range(12)])
+    torch.testing.assert_close(targets.sum(1), torch.ones(len(targets)))
+    assert float(targets.min()) == pytest.approx(0.01)
+    assert ((targets > 0.011).sum(1) <= 2).all()
+    assert ((targets > 0.011).sum(1) == 2).any()
+
+
+def test_draws_are_uniform_and_independent_of_company():
+    alone = uniform(3, 1, np.array([17]), Site.FLIP)
+    many = uniform(3, 1, np.arange(50_000), Site.FLIP)
+    assert many[17] == alone[0]
+    counts, _ = np.histogram(many, bins=20, range=(0, 1))
+    assert ((counts - 2500) ** 2 / 2500).sum() < 50
+    other = uniform(3, 1, np.arange(50_000), Site.ROW)
+    assert abs(np.corrcoef(many, other)[0, 1]) < 0.02
+
+
+@pytest.mark.parametrize(
+    ("schedule", "middle"), [("cosine", 0.5), ("linear", 0.5), ("constant", 1.0)]
+)
+def test_learning_rate_warms_up_then_follows_its_schedule(schedule, middle):
+    recipe = Recipe(lr=2.0, weight_decay=0, steps=110, batch=1, warmup=10, schedule=schedule)
+    rates = [learning_rate(recipe, step) for step in range(110)]
+    assert rates[:10] == pytest.approx([0.2 * (i + 1) for i in range(10)])
+    assert rates[10] == 2.0
+    assert rates[60] == pytest.approx(2.0 * middle)
+    assert rates[109] == (2.0 if schedule == "constant" else pytest.approx(0, abs=0.03))
+    assert all(a >= b for a, b in itertools.pairwise(rates[10:]))
+
+
+def test_weight_decay_is_on_kernels_only():
+    model = build(model_spec(pre_logits=8), 0)
+    kernels = {name for name, value in model.named_parameters() if is_kernel(name, value)}
+    assert "embedding.kernel" in kernels
+    block = {"attention.qkv", "attention.projection", "expand", "contract"}
+    blocks = {f"blocks.{i}.{name}.weight" for i in range(2) for name in block}
+    assert kernels == blocks | {"embedding.kernel", "head.weight", "pre_logits.0.weight"}
+    groups = optimiser(model, RECIPE).param_groups
+    assert [group["weight_decay"] for group in groups] == [RECIPE.weight_decay, 0.0]
+    assert len(groups[0]["params"]) == len(kernels)

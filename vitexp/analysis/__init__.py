@@ -1,0 +1,1 @@
+"""Statistics of finished runs: intervals over seeds and test images, verdicts, claims' tests."""

@@ -1,0 +1,87 @@
+"""Tests of the shapes that the paper's claims have: "all are better", "all are the same"."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from vitexp.analysis.decide import LOOK_ALPHA, Outlook, outlook
+from vitexp.analysis.two_way import Estimate
+
+Standing = Literal["SUPPORTED", "REFUTED", "INCONCLUSIVE", "NOT RUN"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The outcome of a test.
+
+    Attributes:
+        key: the difference that decided, or that stands in the way.
+        estimate: that difference.
+        low, high: its interval, 1 - 2 alpha, as the test used it.
+        outlook: what would settle an inconclusive one.
+    """
+
+    standing: Standing
+    key: str
+    estimate: Estimate
+    low: float
+    high: float
+    outlook: Outlook | None = None
+
+
+def all_exceed(
+    differences: Mapping[str, Estimate], margin: float, alpha: float = LOOK_ALPHA
+) -> Finding:
+    """Whether every difference exceeds ``margin`` (a share).
+
+    SUPPORTED if every one-sided lower bound does (all must, so none is adjusted); REFUTED if
+    some upper bound, Bonferroni over the differences, lies below it.
+    """
+    weakest = min(differences, key=lambda key: differences[key].lower(alpha))
+    if differences[weakest].lower(alpha) > margin:
+        return _finding("SUPPORTED", weakest, differences, alpha)
+    each = alpha / len(differences)
+    lowest = min(differences, key=lambda key: differences[key].upper(each))
+    if differences[lowest].upper(each) < margin:
+        return _finding("REFUTED", lowest, differences, alpha)
+    gap = differences[weakest].value - margin
+    settle = outlook(differences[weakest], abs(gap), alpha if gap > 0 else each)
+    return _finding("INCONCLUSIVE", weakest, differences, alpha, settle)
+
+
+def all_equivalent(
+    differences: Mapping[str, Estimate], margin: float, alpha: float = LOOK_ALPHA
+) -> Finding:
+    """Whether every difference lies within +- ``margin`` (a share).
+
+    SUPPORTED if every 1 - 2 alpha interval does (two one-sided tests); REFUTED if some
+    interval, Bonferroni over the differences, lies outside.
+    """
+
+    def reach(key: str) -> float:
+        low, high = differences[key].interval(1 - 2 * alpha)
+        return max(-low, high)
+
+    widest = max(differences, key=reach)
+    if reach(widest) < margin:
+        return _finding("SUPPORTED", widest, differences, alpha)
+    tail = alpha / len(differences) / 2
+    for key, difference in differences.items():
+        if difference.lower(tail) > margin or difference.upper(tail) < -margin:
+            return _finding("REFUTED", key, differences, alpha)
+    gap = margin - abs(differences[widest].value)
+    settle = outlook(differences[widest], abs(gap), alpha if gap > 0 else tail)
+    return _finding("INCONCLUSIVE", widest, differences, alpha, settle)
+
+
+def _finding(
+    standing: Standing,
+    key: str,
+    differences: Mapping[str, Estimate],
+    alpha: float,
+    settle: Outlook | None = None,
+) -> Finding:
+    low, high = differences[key].interval(1 - 2 * alpha)
+    return Finding(standing, key, differences[key], low, high, settle)

@@ -1,0 +1,144 @@
+"""Runs that differ in nothing but the seed, and such groups compared."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeVar
+
+import numpy as np
+
+from vitexp.analysis.decide import Decision, decide, look
+from vitexp.analysis.seeds import Sample, sample
+from vitexp.analysis.two_way import Estimate, estimate
+from vitexp.runs.record import RunRecord
+from vitexp.spec import RunSpec
+
+K = TypeVar("K", bound=Hashable)
+
+
+class Group:
+    """The runs of one cell, one a seed.
+
+    A diverged run has no accuracy and is never averaged; since leaving it out flatters the
+    cell, a look that contains one gives no verdict.
+    """
+
+    def __init__(self, records: Iterable[RunRecord]) -> None:
+        self.records = tuple(sorted(records, key=lambda record: record.spec.seed))
+        self._by_seed = {record.spec.seed: record for record in self.records}
+        assert len(self._by_seed) == len(self.records), "two runs of one cell share a seed"
+
+    @property
+    def done(self) -> tuple[RunRecord, ...]:
+        return tuple(record for record in self.records if record.status == "done")
+
+    @property
+    def spec(self) -> RunSpec:
+        """The spec of the first seed's run."""
+        return self.records[0].spec
+
+    @property
+    def images(self) -> int:
+        """Number of test images."""
+        return self.spec.data.test
+
+    @property
+    def diverged(self) -> int:
+        return len(self.records) - len(self.done)
+
+    @property
+    def seeds(self) -> frozenset[int]:
+        """Seeds of all runs, the diverged ones too."""
+        return frozenset(self._by_seed)
+
+    def finite(self, seeds: Iterable[int]) -> bool:
+        """Whether none of these seeds' runs diverged."""
+        return all(self._by_seed[seed].status == "done" for seed in seeds)
+
+    def metric(self, name: str) -> Sample:
+        """Mean and interval over seeds of a metric; accuracies as shares."""
+        return sample([record.metrics[name] for record in self.done])
+
+    def correct(self, seeds: Iterable[int]) -> np.ndarray:
+        """Correctness of these seeds' runs: int8, shape (seeds, test images)."""
+        return np.stack([self._bitmaps[seed] for seed in seeds])
+
+    @cached_property
+    def _bitmaps(self) -> dict[int, np.ndarray]:
+        return {r.spec.seed: r.correctness().astype(np.int8) for r in self.done}
+
+    def over_images_too(self) -> Estimate | None:
+        """The accuracy over seeds and test images; None below two seeds."""
+        seeds = [record.spec.seed for record in self.done]
+        return estimate(self.correct(seeds)) if len(seeds) > 1 else None
+
+
+def common_seeds(groups: Iterable[Group]) -> list[int]:
+    """The seeds that every group has, in order."""
+    return sorted(frozenset.intersection(*(group.seeds for group in groups)))
+
+
+def finite_seeds(groups: Iterable[Group]) -> list[int]:
+    """The seeds at which every group has a run that did not diverge, in order."""
+    several = tuple(groups)
+    return [s for s in common_seeds(several) if all(group.finite([s]) for group in several)]
+
+
+def stacked(groups: Iterable[Group], seeds: Iterable[int]) -> np.ndarray:
+    """Correctness of several groups: int8, shape (groups, seeds, test images)."""
+    chosen = list(seeds)
+    return np.stack([group.correct(chosen) for group in groups])
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A group against the reference.
+
+    Attributes:
+        delta: difference of the mean accuracies over the common finite seeds, as a share.
+        n: how many those are.
+        estimate: that difference with its uncertainty; None below two seeds.
+        decision: the verdict at the look; None below three common seeds or where a run of the
+            look diverged.
+        diverged: whether a diverged run is what stands against a verdict.
+    """
+
+    delta: float
+    n: int
+    estimate: Estimate | None
+    decision: Decision | None
+    diverged: bool
+
+
+def compare(groups: Mapping[K, Group], reference: Group) -> dict[K, Comparison]:
+    """Each group against ``reference`` on the seeds that the two share.
+
+    Differences are estimated from all those seeds, verdicts from the first ones, up to the
+    look. Groups without a common finite seed are left out.
+    """
+    looks = {key: _look(group, reference) for key, group in groups.items()}
+    decisions = decide({key: d for key, (d, _) in looks.items() if d is not None})
+    compared = {}
+    for key, group in groups.items():
+        pair = (group, reference)
+        seeds = finite_seeds(pair)
+        if seeds:
+            d = np.subtract(*(g.correct(seeds) for g in pair), dtype=np.int8)
+            whole = estimate(d) if len(seeds) > 1 else None
+            compared[key] = Comparison(
+                float(d.mean()), len(seeds), whole, decisions.get(key), looks[key][1]
+            )
+    return compared
+
+
+def _look(group: Group, reference: Group) -> tuple[Estimate | None, bool]:
+    """The difference at the look, and whether a diverged run prevents one."""
+    common = common_seeds((group, reference))
+    seeds = common[: look(len(common)) or 0]
+    if not seeds:
+        return None, False
+    if not (group.finite(seeds) and reference.finite(seeds)):
+        return None, True
+    return estimate(np.subtract(group.correct(seeds), reference.correct(seeds))), False

@@ -1,0 +1,56 @@
+"""Numbers over seeds only: what another seed would give on this same test set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import stdtrit
+
+LEVEL = 0.95
+"""Confidence of every interval that is printed without another number beside it."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Mean, standard deviation and t interval of n seeds.
+
+    Attributes:
+        n: number of seeds; with one there is no sd and no interval, with none no mean.
+    """
+
+    n: int
+    mean: float | None
+    sd: float | None
+    low: float | None
+    high: float | None
+
+    @property
+    def half_width(self) -> float | None:
+        return None if self.high is None or self.mean is None else self.high - self.mean
+
+
+def sample(values: Sequence[float], level: float = LEVEL) -> Sample:
+    """The :class:`Sample` of one value a seed."""
+    n = len(values)
+    if n < 2:
+        return Sample(n, float(values[0]) if n else None, None, None, None)
+    mean, sd = float(np.mean(values)), float(np.std(values, ddof=1))
+    half = float(stdtrit(n - 1, 0.5 + level / 2)) * sd / n**0.5
+    return Sample(n, mean, sd, mean - half, mean + half)
+
+
+def correlations(accuracy: np.ndarray) -> np.ndarray:
+    """Correlation over seeds of each pair of cells.
+
+    Args:
+        accuracy: shape (cells, seeds), the same seeds in every cell; at least 3 seeds.
+
+    Returns:
+        One value a pair, shape (pairs,); pairs with a cell that does not vary are left out.
+    """
+    varying = accuracy[accuracy.std(axis=1) > 0]
+    if len(varying) < 2:
+        return np.empty(0)
+    return np.asarray(np.corrcoef(varying)[np.triu_indices(len(varying), k=1)])

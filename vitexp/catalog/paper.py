@@ -1,0 +1,51 @@
+"""What the paper says (arXiv 2010.11929v2): its numbers and its claims, each with its source."""
+
+from __future__ import annotations
+
+import csv
+import functools
+from dataclasses import dataclass
+from importlib import resources
+
+
+@dataclass(frozen=True)
+class PaperClaim:
+    """A sentence of the paper that a study can test.
+
+    Attributes:
+        id: short name, for instance ``"PE1"``.
+        sentence: what the paper says.
+        source: section, table or figure.
+        value: the numbers that the paper gives for it.
+    """
+
+    id: str
+    sentence: str
+    source: str
+    value: str
+
+
+@functools.cache
+def claims() -> dict[str, PaperClaim]:
+    """Every claim, by id."""
+    return {
+        row["id"]: PaperClaim(row["id"], row["claim"], row["source"], row["paper_value"])
+        for row in _rows("claims.csv")
+    }
+
+
+@functools.cache
+def table8() -> dict[tuple[str, str | None], float]:
+    """(position, placement) -> 5-shot linear ImageNet top-1 of ViT-B/16 as a share (Table 8).
+
+    The placement of ``relative`` is None: the paper does not say where its tables live.
+    """
+    return {
+        (row["position"], row["placement"] or None): float(row["imagenet_5shot_linear_top1"])
+        for row in _rows("pos_emb_table8.csv")
+    }
+
+
+def _rows(name: str) -> list[dict[str, str]]:
+    text = (resources.files("vitexp.catalog") / name).read_text(encoding="utf-8")
+    return list(csv.DictReader(text.splitlines()))

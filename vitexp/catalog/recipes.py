@@ -1,0 +1,151 @@
+"""Training presets with their sources, each written as its departures from another.
+
+The numbers of the small presets are chosen on validation splits; they stand here and nowhere
+else.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from vitexp.errors import unknown
+from vitexp.spec import Optimizer, Schedule
+
+AUGMENTATIONS = ("crop", "flip", "resized-crop", "mixup", "cutmix")
+"""What ``--augment`` may list; their strengths are the preset's."""
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A recipe before it meets a data set.
+
+    Attributes:
+        name: for ``--recipe``.
+        source: where its numbers are from.
+        epochs: passes over the training split.
+        warmup: steps of linear warm-up; below 1, a share of all steps.
+        lr_of: size of the model (``vit-l/16``) -> peak learning rate, where the source has
+            one of its own for it.
+        position_std: kind of position -> initial std of its tables; ``"*"`` is every other.
+        augment: of :data:`AUGMENTATIONS`.
+        resized_crop, mixup, cutmix: their strengths when they are in ``augment``.
+
+    The other fields are those of :class:`vitexp.spec.Recipe`.
+    """
+
+    name: str
+    source: str
+    epochs: float
+    batch: int
+    lr: float
+    weight_decay: float
+    warmup: float
+    schedule: Schedule
+    dropout: float
+    clip: float | None
+    position_std: Mapping[str, float]
+    optimizer: Optimizer = "adamw"
+    momentum: float = 0.9
+    label_smoothing: float = 0.0
+    stochastic_depth: float = 0.0
+    augment: tuple[str, ...] = ()
+    resized_crop: float = 0.05
+    mixup: float = 0.2
+    cutmix: float = 1.0
+    lr_of: Mapping[str, float] = field(default_factory=dict)
+
+    def peak_lr(self, model: str) -> float:
+        """The peak learning rate for the model named ``model``."""
+        return self.lr_of.get(model, self.lr)
+
+
+_PAPER = "ViT paper (arXiv 2010.11929), Table 3 and section 4.1"
+
+_IMAGENET = Preset(
+    name="paper-imagenet",
+    source=f"{_PAPER}, row ImageNet",
+    epochs=300,
+    batch=4096,
+    lr=3e-3,
+    weight_decay=0.3,
+    warmup=10_000,
+    schedule="cosine",
+    dropout=0.1,
+    clip=1.0,
+    position_std=MappingProxyType({"*": 0.02}),
+    augment=("resized-crop", "flip"),
+)
+_I21K = dataclasses.replace(
+    _IMAGENET,
+    name="paper-i21k",
+    source=f"{_PAPER}, rows ImageNet-21k",
+    epochs=90,
+    lr=1e-3,
+    weight_decay=0.03,
+    schedule="linear",
+)
+_JFT = dataclasses.replace(
+    _I21K,
+    name="paper-jft",
+    source=f"{_PAPER}, rows JFT-300M",
+    epochs=7,
+    lr=8e-4,
+    lr_of=MappingProxyType({"vit-l/32": 6e-4, "vit-l/16": 4e-4, "vit-h/14": 3e-4}),
+    weight_decay=0.1,
+    dropout=0.0,
+)
+_DIGITS = Preset(
+    name="digits",
+    source="vitexp, tried on the validation split of scikit-learn's digits",
+    epochs=20,
+    batch=64,
+    lr=1e-3,
+    weight_decay=0.05,
+    warmup=0.1,
+    schedule="cosine",
+    dropout=0.1,
+    clip=1.0,
+    position_std=MappingProxyType({"*": 0.5, "relative": 2.0}),
+)
+_SMALL = dataclasses.replace(
+    _DIGITS,
+    name="small",
+    source="vitexp, for images up to 64 px; crops cost accuracy at this budget",
+    epochs=20,
+    batch=128,
+    augment=("flip",),
+)
+_PHOTOS = dataclasses.replace(
+    _SMALL,
+    name="photos",
+    source="vitexp, for larger images on one machine",
+    epochs=50,
+    augment=("resized-crop", "flip"),
+    resized_crop=0.25,
+)
+
+PRESETS = {p.name: p for p in (_DIGITS, _SMALL, _PHOTOS, _IMAGENET, _I21K, _JFT)}
+
+SMALL_IMAGES = 64
+"""Largest side in pixels for which the ``small`` preset is the default."""
+
+
+def preset(name: str) -> Preset:
+    """The preset called ``name``.
+
+    Raises:
+        VitexpError: there is none; lists the names and the nearest.
+    """
+    if name not in PRESETS:
+        raise unknown("recipe", name, PRESETS)
+    return PRESETS[name]
+
+
+def default_preset(dataset: str, image_size: int) -> Preset:
+    """The preset for a data set, by its name and the side of its images in pixels."""
+    if dataset == "digits":
+        return _DIGITS
+    return _SMALL if image_size <= SMALL_IMAGES else _PHOTOS

@@ -1,0 +1,183 @@
+"""The one loop behind every command that trains: ask which runs are missing, and run those."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+
+from vitexp.cli import live, screen
+from vitexp.errors import VitexpError
+from vitexp.launch import devices, local
+from vitexp.runs.record import Results
+from vitexp.runs.store import Store
+from vitexp.spec import Precision, RunSpec
+from vitexp.studies.base import Base
+from vitexp.studies.resolve import check_model, resolve
+from vitexp.studies.settings import Settings
+
+Planner = Callable[[Results], list[RunSpec]]
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where and how runs run.
+
+    Attributes:
+        out: the folder that holds runs/.
+        devices: such as ``("cuda:0", "cuda:1")``.
+        asked: how many runs at the same time were asked for.
+        precision: of the arithmetic.
+        keep: whether final weights stay.
+    """
+
+    out: Path
+    devices: tuple[str, ...]
+    asked: int | None
+    precision: Precision
+    keep: bool
+
+    @classmethod
+    def of(cls, settings: Settings) -> Machine:
+        """What ``settings`` come to on this machine.
+
+        Raises:
+            VitexpError: a device that is not there, or a folder that cannot be written.
+        """
+        out = Path(settings.out or ".")
+        check_writable(out)
+        found = devices.resolve(settings.device or "auto")
+        return cls(
+            out=out,
+            devices=found,
+            asked=settings.jobs,
+            precision=devices.precision(settings.precision or "auto", found[0]),
+            keep=bool(settings.keep),
+        )
+
+    def jobs(self, runs: int) -> int:
+        """How many of ``runs`` runs go on at the same time, all devices together."""
+        return devices.jobs(self.devices, self.asked, runs)
+
+
+def prepare(settings: Settings, seeds: int) -> tuple[Machine, Base]:
+    """The machine and the base run that ``settings`` ask for.
+
+    Raises:
+        VitexpError: whatever is wrong with them; nothing is written before.
+    """
+    machine = Machine.of(settings)
+    with live.counting(screen.stderr()) as progress:
+        return machine, resolve(settings, machine.precision, seeds, progress, screen.say)
+
+
+def check_writable(out: Path) -> None:
+    """Refuse an out folder in which nothing can be made, without making anything.
+
+    Raises:
+        VitexpError: a file is in the way, or the folder may not be written.
+    """
+    there = next(path for path in (out, *out.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise VitexpError(f"--out {out}: {there} is a file.", "Choose a folder with --out.")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise VitexpError(
+            f"--out {out}: {there} is read-only.", "Choose a folder that you may write to."
+        )
+
+
+def planned(plan: Planner, done: Results) -> list[RunSpec]:
+    """The runs of a plan, each checked.
+
+    Raises:
+        VitexpError: no runs, or a planned model whose sizes do not fit one another.
+    """
+    specs = plan(done)
+    if not specs:
+        raise VitexpError("The study plans no runs.", "Its plan() has to return at least one.")
+    for model in {spec.model for spec in specs}:
+        check_model(model)
+    return specs
+
+
+def execute(machine: Machine, plan: Planner, label: live.Label) -> tuple[set[str], bool]:
+    """Run what a plan lacks until it lacks nothing.
+
+    Returns:
+        ids of all planned runs, and whether each of them ended well.
+
+    Raises:
+        typer.Exit: with code 128 + the signal's number (130 for Ctrl-C), after a
+            word on how to go on, where it was interrupted.
+    """
+    store = Store(machine.out)
+    well, ran = True, 0
+    specs = planned(plan, store.results())
+    screen.say(setting(specs[0]))
+    while todo := store.missing(specs):
+        outcome = _wave(machine, specs, todo, store.results(), label)
+        ran += len(outcome.done) + len(outcome.diverged)
+        well = not outcome.failed
+        if outcome.signal is not None:
+            _interrupted(len(store.missing(specs)), outcome.signal)
+        if outcome.failed:
+            _failed(outcome.failed, {spec.id: spec for spec in specs}, label)
+            break
+        assert outcome.done or outcome.diverged
+        specs = planned(plan, store.results())
+    if well and not ran:
+        screen.say(f"Nothing to run: all {len(specs)} runs are done already.")
+    return {spec.id for spec in specs}, well and not _diverged(specs, store.results(), label)
+
+
+def setting(spec: RunSpec) -> str:
+    """What the runs of a plan have in common, in one line."""
+    data, recipe = spec.data, spec.recipe
+    return (
+        f"{data.name} ({data.image_size} px; {data.train} train, {data.val} validation, "
+        f"{data.test} test images), {spec.model.name}, recipe {recipe.name}: lr {recipe.lr:g}, "
+        f"batch {recipe.batch}, {recipe.steps} steps, {spec.precision}"
+    )
+
+
+def _wave(
+    machine: Machine, specs: list[RunSpec], todo: list[RunSpec], done: Results, label: live.Label
+) -> local.Outcome:
+    top1 = {s.id: done[s.id].metrics.get("test_top1") for s in specs if s.id in done}
+    progress = live.Progress(
+        specs={spec.id: spec for spec in specs},
+        label=label,
+        top1={run: value for run, value in top1.items() if value is not None},
+        todo={spec.id for spec in todo},
+    )
+    screen.say(f"{len(todo)} runs to do, {len(specs) - len(todo)} done already.")
+    jobs = machine.jobs(len(todo))
+    with live.display(progress, screen.stderr()) as display:
+        return local.launch(todo, machine.out, machine.devices, jobs, display, machine.keep)
+
+
+def _interrupted(left: int, signal: int) -> None:
+    again = shlex.join(["vitexp", *sys.argv[1:]])
+    screen.say(f"Interrupted with {left} runs to do; nothing that was done is lost. To go on:")
+    screen.say(f"  {again}")
+    raise typer.Exit(128 + signal)
+
+
+def _diverged(specs: list[RunSpec], done: Results, label: live.Label) -> bool:
+    lost = [s for s in specs if s.id in done and done[s.id].status == "diverged"]
+    for spec in lost:
+        screen.say(f"Diverged: {spec.id} ({live.name(spec, label)}) has no accuracy.")
+    if lost:
+        screen.say("Their loss stopped being finite: try a lower --lr or a longer --warmup.")
+    return bool(lost)
+
+
+def _failed(failed: dict[str, str], specs: dict[str, RunSpec], label: live.Label) -> None:
+    for run, message in failed.items():
+        screen.say(f"Failed: {run} ({live.name(specs[run], label)}): {message}")
+    screen.say("The same command tries the failed runs again.")

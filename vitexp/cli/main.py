@@ -1,0 +1,72 @@
+"""The program ``vitexp``: its commands, its one error message and its exit codes.
+
+0 done, 1 some runs failed, 2 wrong usage, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import errno
+import sys
+from collections.abc import Sequence
+from typing import TextIO
+
+import typer
+
+from vitexp.cli.ablate import ablate
+from vitexp.cli.models import models
+from vitexp.cli.report import plot, table
+from vitexp.cli.runs import runs
+from vitexp.cli.train import train
+from vitexp.errors import VitexpError
+
+FAILED, USAGE, INTERRUPTED = 1, 2, 130
+
+app = typer.Typer(
+    name="vitexp",
+    help="Which Vision Transformer to train, answered with numbers one can trust.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (ablate, train, table, plot, models):
+    app.command()(command)
+app.add_typer(runs, name="runs")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the program and leave with its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        _never_refuse(stream)
+    try:
+        app(args=arguments, prog_name="vitexp")
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except VitexpError as error:
+        _refuse(error)
+    except OSError as error:
+        _refuse(_disk_error(error))
+
+
+def _never_refuse(stream: TextIO) -> None:
+    # A terminal that knows only ASCII shows '?' rather than stopping a study.
+    reconfigure = getattr(stream, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(errors="replace")
+
+
+def _refuse(error: VitexpError) -> None:
+    print(f"Error: {error.problem}\n{error.remedy}", file=sys.stderr)
+    sys.exit(USAGE)
+
+
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+
+
+def _disk_error(error: OSError) -> VitexpError:
+    if error.errno not in _DISK:
+        raise error
+    where = error.filename or "The disk"
+    return VitexpError(
+        f"{where} cannot be written: {error.strerror}.",
+        "Free some space, or choose another folder with --out.",
+    )

@@ -1,0 +1,165 @@
+"""``--dry-run``: what a command would do, and what that would cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from vitexp.cli import live, screen
+from vitexp.cli.execute import Machine, Planner, planned
+from vitexp.launch import local
+from vitexp.models.count import macs, params
+from vitexp.runs.store import Store
+from vitexp.spec import ModelSpec, RunSpec
+
+TRAINING_MACS = 6
+"""Training FLOPs for each forward MAC: 2 a MAC, and the backward pass costs twice the forward."""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What the missing runs of a plan will cost.
+
+    Attributes:
+        specs, todo: the runs of the plan, and those that are missing.
+        step_seconds: id of a probed run -> seconds a step with ``jobs`` runs side by side.
+        jobs: runs at the same time.
+        keep: whether final weights stay on disk.
+    """
+
+    specs: list[RunSpec]
+    todo: list[RunSpec]
+    step_seconds: dict[str, float]
+    jobs: int
+    keep: bool
+
+    @property
+    def flops(self) -> int | None:
+        """Training FLOPs; None where a model of the user's own has no count."""
+        return _sum(_flops(spec) for spec in self.todo)
+
+    @property
+    def disk(self) -> int | None:
+        """Bytes of kept weights."""
+        return _sum(_weights(spec.model) for spec in self.todo) if self.keep else 0
+
+    @property
+    def seconds(self) -> float | None:
+        """Wall-clock time, no shorter than the longest run; None without a probe."""
+        if not self.todo:
+            return 0.0
+        if not self.step_seconds:
+            return None
+        each = [spec.recipe.steps * self._step(spec) for spec in self.todo]
+        return max(sum(each) / self.jobs, *each)
+
+    def _step(self, spec: RunSpec) -> float:
+        probed = {s.model: self.step_seconds[s.id] for s in self.todo if s.id in self.step_seconds}
+        return probed.get(spec.model) or max(probed.values())
+
+
+def _sum(values: Any) -> int | None:
+    known = list(values)
+    return None if None in known else sum(known)
+
+
+def _flops(spec: RunSpec) -> int | None:
+    each = macs(spec.model)
+    images = spec.recipe.steps * spec.recipe.batch
+    return None if each is None else TRAINING_MACS * each * images
+
+
+def _weights(model: ModelSpec) -> int | None:
+    count = params(model)
+    return None if count is None else 4 * count
+
+
+def forecast(machine: Machine, plan: Planner, probe: bool) -> Forecast:
+    """Ask the store what is missing and, where wanted, a short probe how fast it goes."""
+    store = Store(machine.out)
+    specs = planned(plan, store.results())
+    todo = store.missing(specs)
+    one_each = list({spec.model: spec for spec in reversed(todo)}.values())
+    jobs = machine.jobs(len(todo))
+    times = local.probe(one_each, machine.out, machine.devices, jobs) if probe and todo else {}
+    return Forecast(specs, todo, times, jobs, machine.keep)
+
+
+def as_json(cast: Forecast, machine: Machine, label: live.Label) -> dict[str, Any]:
+    """The forecast under the stable names that the README lists."""
+    first = cast.specs[0]
+    return {
+        "data": {k: getattr(first.data, k) for k in ("name", "image_size", "train", "val", "test")},
+        "recipe": first.recipe.name,
+        "lr": first.recipe.lr,
+        "batch": first.recipe.batch,
+        "steps": first.recipe.steps,
+        "precision": machine.precision,
+        "devices": list(machine.devices),
+        "jobs": cast.jobs,
+        "runs": {
+            "total": len(cast.specs),
+            "done": len(cast.specs) - len(cast.todo),
+            "todo": len(cast.todo),
+        },
+        "cells": _cells(cast, label),
+        "flops": cast.flops,
+        "weights_bytes": cast.disk,
+        "seconds": cast.seconds,
+    }
+
+
+def _cells(cast: Forecast, label: live.Label) -> list[dict[str, Any]]:
+    todo = {spec.id for spec in cast.todo}
+    cells: dict[tuple[str, str, str], list[RunSpec]] = {}
+    for spec in cast.specs:
+        cells.setdefault((*label(spec), spec.model.name), []).append(spec)
+    return [
+        {
+            "row": row,
+            "column": column,
+            "model": model,
+            "seeds": [spec.seed for spec in runs],
+            "done": sum(spec.id not in todo for spec in runs),
+            "params": params(runs[0].model),
+            "macs": macs(runs[0].model),
+        }
+        for (row, column, model), runs in cells.items()
+    ]
+
+
+def show(value: dict[str, Any]) -> None:
+    """Print what :func:`as_json` gives, for people."""
+    data, runs = value["data"], value["runs"]
+    screen.table(
+        ("row", "column", "model", "seeds", "done", "params", "MACs"),
+        [
+            (
+                cell["row"],
+                cell["column"],
+                cell["model"],
+                str(len(cell["seeds"])),
+                str(cell["done"]),
+                screen.amount(cell["params"]),
+                screen.amount(cell["macs"]),
+            )
+            for cell in value["cells"]
+        ],
+        right=("seeds", "done", "params", "MACs"),
+    )
+    lines = (
+        f"data      {data['name']}, {data['image_size']} px: {data['train']} train, "
+        f"{data['val']} validation, {data['test']} test images",
+        f"recipe    {value['recipe']}: lr {value['lr']:g}, batch {value['batch']}, "
+        f"{value['steps']} steps, {value['precision']}",
+        f"machine   {', '.join(value['devices'])}, {value['jobs']} at a time",
+        f"runs      {runs['total']}: {runs['done']} done already, {runs['todo']} to do",
+        f"compute   {screen.amount(value['flops'])}FLOPs of training",
+        f"disk      {screen.size(value['weights_bytes'] or 0)} of kept weights",
+        f"time      {_time(value['seconds'])}",
+    )
+    print("\n".join(lines))
+
+
+def _time(seconds: float | None) -> str:
+    return "not probed" if seconds is None else f"about {screen.duration(seconds)}"

@@ -1,0 +1,153 @@
+"""``vitexp table`` and ``vitexp plot``: reports on the runs that are done."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import asdict
+from inspect import isabstract
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vitexp.cli.flags import Json, Out
+
+if TYPE_CHECKING:
+    from vitexp.runs.record import Results
+    from vitexp.studies.base import Study
+    from vitexp.studies.report import Report
+
+StudyName = Annotated[
+    str | None, typer.Argument(metavar="[STUDY]", help="pos-emb or my_study.py:Study [all]")
+]
+Grid = Annotated[
+    str | None, typer.Option(help="first digits of a run's id: the grid it is in [the latest]")
+]
+
+
+def table(
+    study: StudyName = None, out: Out = Path("."), grid: Grid = None, json: Json = False
+) -> None:
+    """Print a study's table and write it to tables/, without running anything."""
+    from vitexp.render import write_tables
+
+    for report in _reports(study, out, grid):
+        _show(report, write_tables(report, out), json)
+
+
+def plot(
+    study: StudyName = None, out: Out = Path("."), grid: Grid = None, json: Json = False
+) -> None:
+    """Draw a study's figures into plots/, without running anything."""
+    from vitexp.cli import screen
+    from vitexp.render import write_figures
+
+    files = [path for report in _reports(study, out, grid) for path in write_figures(report, out)]
+    if json:
+        return screen.emit({"files": list(map(str, files))})
+    screen.say(_wrote(files))
+
+
+def _show(report: Report, files: Sequence[Path], json: bool) -> None:
+    from vitexp.cli import screen
+    from vitexp.render.console import console
+
+    if json:
+        return screen.emit(_as_json(report, files))
+    screen.stdout().print(console(report))
+    screen.say(_wrote(files))
+
+
+def _as_json(report: Report, files: Sequence[Path]) -> dict[str, Any]:
+    """A report under the stable names that the README lists."""
+    return {
+        "study": report.stem,
+        "facts": dict(report.facts),
+        "rows": list(report.rows),
+        "claims": [asdict(claim) for claim in report.claims],
+        "notes": list(report.notes),
+        "files": list(map(str, files)),
+    }
+
+
+def _wrote(files: Sequence[Path]) -> str:
+    return f"Wrote {', '.join(map(str, files))}."
+
+
+def after(study: Study, out: Path, ids: Collection[str], json: bool) -> None:
+    """Report on the grid that holds most of the runs ``ids``, the latest of equals."""
+    from vitexp.cli import screen
+    from vitexp.render import write_figures, write_tables
+    from vitexp.runs.store import Store
+
+    def planned(grid: Results) -> int:
+        return sum(run in grid for run in ids)
+
+    # Grids may share runs: two initial stds have the cells in common that have no table.
+    grid = max(reversed(study.grids(Store(out).results())), key=planned, default=None)
+    if grid is None or not planned(grid):
+        return screen.say("No table: too few of the study's runs are done.")
+    report = study.report(grid)
+    _show(report, [*write_tables(report, out), *write_figures(report, out)], json)
+
+
+def _reports(name: str | None, out: Path, run: str | None) -> list[Report]:
+    from vitexp.errors import VitexpError
+    from vitexp.runs.store import Store
+    from vitexp.studies import STUDIES
+
+    done = Store(out).results()
+    wanted = Store(out).find(run).id if run else None
+    reports = []
+    for study in map(study_of, [name] if name else STUDIES):
+        if grid := _pick(study.grids(done), wanted):
+            reports.append(study.report(grid))
+    if not reports:
+        asked = f"study {name!r}" if name else "any study"
+        raise VitexpError(
+            f"No finished runs of {asked} in {out / 'runs'}"
+            + (f" with run {run}." if run else "."),
+            f"Run it first, with `vitexp ablate {name or 'pos-emb'}`, or choose another --out.",
+        )
+    return reports
+
+
+def study_of(name: str) -> Study:
+    """The study that ``name`` stands for.
+
+    Raises:
+        VitexpError: unknown, or something in a file that is not a study.
+    """
+    from vitexp.errors import VitexpError
+    from vitexp.studies import STUDIES
+    from vitexp.studies.base import Study
+
+    found = STUDIES.load(name)
+    if isinstance(found, type) and issubclass(found, Study) and not isabstract(found):
+        return found()
+    raise VitexpError(
+        f"{name} is not a study.",
+        "Give a class that derives from vitexp.studies.base.Study and defines its methods.",
+    )
+
+
+def _pick(grids: Sequence[Results], wanted: str | None) -> Results | None:
+    """The grid that holds the run ``wanted``, else the latest; says what else there is."""
+    from vitexp.cli import screen
+
+    if wanted is not None:
+        return next((grid for grid in grids if wanted in grid), None)
+    if len(grids) > 1:
+        screen.say(f"{len(grids)} grids here; this is the latest. For another:")
+        for grid in grids[:-1]:
+            screen.say(f"  --grid {_describe(grid)}")
+    return grids[-1] if grids else None
+
+
+def _describe(grid: Results) -> str:
+    first = next(iter(grid))
+    spec = first.spec
+    return (
+        f"{first.id[:8]}  {spec.data.name}, {spec.model.name}, recipe {spec.recipe.name}, "
+        f"{spec.recipe.steps} steps, {spec.precision}, {len(grid)} runs"
+    )

@@ -1,0 +1,146 @@
+"""``vitexp runs``: what is in the store, and making room in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vitexp.cli.flags import Json, Out
+
+if TYPE_CHECKING:
+    from vitexp.runs.store import Entry
+
+runs = typer.Typer(help="List, show and remove runs.", no_args_is_help=True)
+
+Ids = Annotated[list[str], typer.Argument(metavar="ID...", help="run ids, or their first digits")]
+
+
+@runs.command("list")
+def list_runs(out: Out = Path("."), json: Json = False) -> None:
+    """List all runs: data, model, position, placement, seed, state and top-1 on test in %."""
+    from vitexp.cli import screen
+    from vitexp.runs.store import Store
+
+    rows = [_row(entry) for entry in Store(out).entries()]
+    if json:
+        return screen.emit(rows)
+    if not rows:
+        return screen.say(f"No runs in {out / 'runs'}.")
+    screen.table(_COLUMNS, map(_cells, rows), right=("seed", "top-1", "seconds"))
+
+
+_COLUMNS = ("id", "data", "model", "position", "placement", "seed", "state", "top-1", "seconds")
+
+
+def _row(entry: Entry) -> dict[str, Any]:
+    spec = entry.spec
+    metrics = entry.record.metrics if entry.record else {}
+    return {
+        "id": entry.id,
+        "data": spec.data.name,
+        "model": spec.model.name,
+        "position": spec.position.kind,
+        "placement": spec.position.placement,
+        "seed": spec.seed,
+        "state": entry.state,
+        "step": entry.step,
+        "steps": spec.recipe.steps,
+        "recipe": spec.recipe.name,
+        "precision": spec.precision,
+        "val_top1": metrics.get("val_top1"),
+        "test_top1": metrics.get("test_top1"),
+        "seconds": metrics.get("seconds"),
+        "bytes": entry.bytes,
+    }
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    from vitexp.cli import screen
+
+    half = row["state"] in ("running", "stopped")
+    state = f"{row['state']} {row['step']}/{row['steps']}" if half else row["state"]
+    seconds = "-" if row["seconds"] is None else f"{row['seconds']:.1f}"
+    names = (row[key] for key in ("id", "data", "model", "position", "placement"))
+    return (*names, str(row["seed"]), state, screen.percent(row["test_top1"]), seconds)
+
+
+@runs.command()
+def show(
+    run: Annotated[str, typer.Argument(metavar="ID", help="run id, or its first digits")],
+    out: Out = Path("."),
+    json: Json = False,
+) -> None:
+    """Show one run: its whole spec, its state and what it measured."""
+    from vitexp.cli import screen
+    from vitexp.runs.store import Store
+    from vitexp.spec import to_json
+
+    store = Store(out)
+    entry = store.find(run)
+    value: dict[str, Any] = {
+        "id": entry.id,
+        "state": entry.state,
+        "folder": str(store.folder(entry.id)),
+        "bytes": entry.bytes,
+        "spec": to_json(entry.spec),
+    }
+    if record := entry.record:
+        value |= {"metrics": record.metrics, "curve": record.curve, "execution": record.execution}
+    if json:
+        return screen.emit(value)
+    value.pop("curve", None)
+    screen.table(("field", "value"), [(k, _text(v)) for k, v in _flat(value)])
+
+
+def _flat(value: dict[str, Any], above: str = "") -> list[tuple[str, Any]]:
+    pairs = []
+    for key, item in value.items():
+        if isinstance(item, dict):
+            pairs += _flat(item, f"{above}{key}.")
+        else:
+            pairs.append((above + key, item))
+    return pairs
+
+
+def _text(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+@runs.command("rm")
+def remove(ids: Ids, out: Out = Path("."), json: Json = False) -> None:
+    """Remove runs with all that they hold; says how much space that frees."""
+    from vitexp.cli import screen
+    from vitexp.runs.store import Store
+
+    store = Store(out)
+    doomed = list(dict.fromkeys(store.find(start).id for start in ids))
+    freed = sum(store.remove(run) for run in doomed)
+    if json:
+        return screen.emit({"removed": doomed, "freed_bytes": freed})
+    screen.say(f"Removed {', '.join(doomed)}: {screen.size(freed)} freed.")
+
+
+@runs.command()
+def gc(
+    out: Out = Path("."),
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would go")] = False,
+    json: Json = False,
+) -> None:
+    """Remove temporary files and the checkpoints of finished runs."""
+    from vitexp.cli import screen
+    from vitexp.runs.store import Store
+
+    gone = [(path, path.stat().st_size) for path in Store(out).garbage()]
+    freed = sum(count for _, count in gone)
+    if not dry_run:
+        for path, _ in gone:
+            path.unlink(missing_ok=True)
+    if json:
+        files = [{"path": str(path), "bytes": count} for path, count in gone]
+        return screen.emit({"dry_run": dry_run, "files": files, "freed_bytes": freed})
+    for path, count in gone:
+        screen.say(f"{path}  {screen.size(count)}")
+    verb = "would be freed" if dry_run else "freed"
+    screen.say(f"{len(gone)} files: {screen.size(freed)} {verb}.")

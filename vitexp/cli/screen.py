@@ -1,0 +1,102 @@
+"""How this program prints: data on the standard output, everything else on the error output."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+_FILE_COLUMNS = 1000
+
+
+def stdout(log_columns: int | None = None) -> Console:
+    """Where results go, ``log_columns`` wide where nobody looks. Nothing is read as markup."""
+    width = None if sys.stdout.isatty() else log_columns
+    return Console(width=width, highlight=False, markup=False, emoji=False)
+
+
+def stderr() -> Console:
+    """Where progress and remarks go."""
+    return Console(stderr=True, highlight=False, markup=False, emoji=False)
+
+
+def say(text: str) -> None:
+    """A remark, for people."""
+    stderr().print(text, soft_wrap=True)
+
+
+def emit(value: Any) -> None:
+    """``value`` as JSON on the standard output; numbers that are not finite become null."""
+    print(json.dumps(_finite(value), indent=2, allow_nan=False))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[str] = ()) -> None:
+    """Print rows under columns.
+
+    Args:
+        columns: the heads.
+        rows: one text a column.
+        right: the columns that are aligned to the right.
+    """
+    shown = Table(box=None, pad_edge=False)
+    for column in columns:
+        # The first column is what one copies.
+        keep = column == columns[0]
+        shown.add_column(column, justify="right" if column in set(right) else "left", no_wrap=keep)
+    for row in rows:
+        shown.add_row(*map(Text, row))
+    # In a file or a pipe a line is a row, however long.
+    stdout(_FILE_COLUMNS).print(shown)
+
+
+def percent(share: float | None) -> str:
+    """A share in [0, 1] as per cent, or a dash."""
+    return "-" if share is None or not math.isfinite(share) else f"{100 * share:.1f}"
+
+
+def amount(value: float | None) -> str:
+    """A count with a unit prefix: 86.6 M; a dash for None."""
+    if value is None:
+        return "-"
+    for limit, prefix in (
+        (1e18, "E"),
+        (1e15, "P"),
+        (1e12, "T"),
+        (1e9, "G"),
+        (1e6, "M"),
+        (1e3, "k"),
+    ):
+        if value >= limit:
+            return f"{value / limit:.3g} {prefix}"
+    return f"{value:.3g}"
+
+
+def size(count: float) -> str:
+    """Bytes, for people."""
+    return f"{amount(count)}B" if count >= 1e3 else f"{count:.0f} B"
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds, for people: 42 s, 3 min 5 s, 2 h 10 min."""
+    if seconds is None or not math.isfinite(seconds):
+        return "-"
+    whole = math.ceil(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

@@ -1,0 +1,64 @@
+"""``vitexp train``: one model from flags."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from vitexp.cli.ablate import DryRun, Probe
+from vitexp.cli.flags import Json, with_settings
+from vitexp.studies.settings import Settings
+
+if TYPE_CHECKING:
+    from vitexp.runs.record import Results, RunRecord
+    from vitexp.spec import RunSpec
+
+
+@with_settings
+def train(
+    settings: Settings, dry_run: DryRun = False, probe: Probe = True, json: Json = False
+) -> None:
+    """Train one model, with one seed or several, and print what it reaches."""
+    from vitexp.cli import execute, plan, screen
+    from vitexp.runs.store import Store
+
+    machine, base = execute.prepare(settings, seeds=1)
+    specs = [base.cell(base.run.position, seed) for seed in base.seeds]
+
+    def planner(_: Results) -> list[RunSpec]:
+        return specs
+
+    if dry_run:
+        value = plan.as_json(plan.forecast(machine, planner, probe), machine, _label)
+        return screen.emit(value) if json else plan.show(value)
+    _, well = execute.execute(machine, planner, _label)
+    results = Store(machine.out).results()
+    rows = [_row(results[spec.id]) for spec in specs if spec.id in results]
+    if json:
+        screen.emit(rows)
+    elif rows:
+        screen.table(_COLUMNS, map(_cells, rows), right=_COLUMNS[1:])
+    if not well:
+        raise typer.Exit(1)
+
+
+_COLUMNS = ("id", "seed", "test %", "validation %", "train %", "seconds", "state")
+
+
+def _label(spec: RunSpec) -> tuple[str, str]:
+    return spec.model.name, f"{spec.position.kind} {spec.position.placement}"
+
+
+def _row(record: RunRecord) -> dict[str, Any]:
+    names = ("test_top1", "test_top5", "val_top1", "train_top1", "train_loss", "params", "macs")
+    measured = {name: record.metrics.get(name) for name in (*names, "flops", "seconds")}
+    return {"id": record.id, "seed": record.spec.seed, "state": record.status, **measured}
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    from vitexp.cli import screen
+
+    shares = (screen.percent(row[name]) for name in ("test_top1", "val_top1", "train_top1"))
+    seconds = "-" if row["seconds"] is None else f"{row['seconds']:.1f}"
+    return (row["id"], str(row["seed"]), *shares, seconds, row["state"])

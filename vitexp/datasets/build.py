@@ -1,0 +1,195 @@
+"""Decoding a whole source into the cache: read, hash, decode and write in one pass."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from functools import partial
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+
+from vitexp.datasets.cache import Cache, Known, SplitWriter
+from vitexp.datasets.decode import Layout, MisfitError, fit, guess, upright
+from vitexp.datasets.fingerprint import Fingerprint
+from vitexp.datasets.source import Item, Place, Source, UnreadableError
+from vitexp.datasets.split import PARTS, Part, partition
+from vitexp.errors import VitexpError
+
+_THREADS = min(4, os.cpu_count() or 1)
+_GROUP = 16
+"""Images a task: handing over costs as much as decoding a small image."""
+
+Decoded = tuple[bytes, np.ndarray] | UnreadableError
+"""SHA-256 of the encoded bytes and uint8 pixels (side, side, channels), or why there are none."""
+
+
+def build(
+    place: Place,
+    cache: Cache,
+    image_size: int | None,
+    split_seed: int,
+    skip_broken: bool,
+    progress: Callable[[str, int, int], None] | None,
+) -> Known:
+    """Decode a source into the cache.
+
+    The layout is guessed from the first image; an image that does not fit widens it and
+    starts over, so that headers need no pass of their own.
+
+    Raises:
+        VitexpError: as :func:`vitexp.datasets.load.load`.
+    """
+    source = place.open()
+    parts = partition({name: split.labels for name, split in source.splits.items()}, split_seed)
+    _check_labels(source, parts, place.source)
+    total = sum(map(len, parts.values()))
+    with warnings.catch_warnings():
+        # Pillow's remarks on odd metadata name no file; what cannot be decoded raises.
+        warnings.simplefilter("ignore")
+        layout = _first_layout(source, image_size, place.source)
+        while True:
+            needed = total * layout.side**2 * layout.channels
+            try:
+                with cache.building(needed) as folder, cache.writing():
+                    written = _Writing(folder, layout, skip_broken)
+                    for done in written.decode(source, parts):
+                        if progress:
+                            progress(f"decoding {place.name}", done, total)
+                    known = written.known(place, source.names)
+                    cache.publish(folder, known.fingerprint)
+                    return known
+            except MisfitError as misfit:
+                layout = misfit.layout
+
+
+class _Writing:
+    """One attempt to write a set in one layout."""
+
+    def __init__(self, folder: Path, layout: Layout, skip_broken: bool) -> None:
+        self._folder = folder
+        self._layout = layout
+        self._skip_broken = skip_broken
+        self._fingerprint = Fingerprint()
+        self._counts = dict.fromkeys(PARTS, 0)
+        self._broken: list[str] = []
+
+    def decode(self, source: Source, parts: Mapping[Part, np.ndarray]) -> Iterator[int]:
+        """Write all images; yields how many are done."""
+        done = 0
+        side, channels = self._layout.side, self._layout.channels
+        with ThreadPoolExecutor(_THREADS) as pool, ExitStack() as stack:
+            writers = {
+                part: stack.enter_context(closing(SplitWriter(self._folder, part, side, channels)))
+                for part in PARTS
+            }
+            for name, split in source.splits.items():
+                rows = zip(parts[name].tolist(), split.labels.tolist(), strict=True)
+                for batch in split.batches():
+                    images = _decoded(pool, self._layout, batch)
+                    for item, decoded in zip(batch, images, strict=True):
+                        self._keep(item, decoded, writers, *next(rows))
+                    done += len(batch)
+                    yield done
+
+    def _keep(
+        self,
+        item: Item,
+        decoded: Decoded,
+        writers: Mapping[Part, SplitWriter],
+        part: Part,
+        label: int,
+    ) -> None:
+        if isinstance(decoded, UnreadableError):
+            self._broken.append(f"{item[0]}: {decoded}")
+            if not self._skip_broken:
+                raise _unreadable(self._broken[-1])
+            return
+        digest, pixels = decoded
+        writers[part].add(pixels, label)
+        self._fingerprint.add(part, digest, label)
+        self._counts[part] += 1
+
+    def known(self, place: Place, names: tuple[str, ...]) -> Known:
+        """What is to be remembered of the written set.
+
+        Raises:
+            VitexpError: all images of a part were unreadable.
+        """
+        for part, count in self._counts.items():
+            if not count:
+                raise VitexpError(
+                    f"{place.source}: no readable image is left for the {part} split.",
+                    f"{len(self._broken)} images cannot be read, such as {self._broken[0]}.",
+                )
+        return Known(
+            stamp=place.stamp,
+            fingerprint=self._fingerprint.hexdigest(names, self._layout.side),
+            names=names,
+            duplicates=self._fingerprint.duplicates(),
+            broken=tuple(self._broken),
+        )
+
+
+def _decoded(pool: ThreadPoolExecutor, layout: Layout, batch: list[Item]) -> Iterator[Decoded]:
+    groups = [batch[start : start + _GROUP] for start in range(0, len(batch), _GROUP)]
+    return chain.from_iterable(pool.map(partial(_decode, layout), groups))
+
+
+def _decode(layout: Layout, items: list[Item]) -> list[Decoded]:
+    return [_decode_one(layout, read) for _, read in items]
+
+
+def _decode_one(layout: Layout, read: Callable[[], bytes]) -> Decoded:
+    try:
+        encoded = read()
+        image = upright(encoded)
+    except UnreadableError as error:
+        return error
+    return hashlib.sha256(encoded).digest(), fit(image, layout)
+
+
+def _unreadable(what: str) -> VitexpError:
+    return VitexpError(
+        f"An image cannot be read: {what}.",
+        "Replace or remove it, or give --skip-broken: unreadable images are then left out, "
+        "and counted.",
+    )
+
+
+def _first_layout(source: Source, image_size: int | None, where: str) -> Layout:
+    for split in source.splits.values():
+        for batch in split.batches():
+            for _, read in batch:
+                try:
+                    return guess(upright(read()), image_size)
+                except UnreadableError:
+                    continue
+    raise VitexpError(f"{where}: no image can be read.", "Give a data set of images.")
+
+
+def _check_labels(source: Source, parts: Mapping[Part, np.ndarray], where: str) -> None:
+    of_part = {
+        part: np.concatenate([s.labels[parts[name] == part] for name, s in source.splits.items()])
+        for part in PARTS
+    }
+    found = np.unique(np.concatenate(list(of_part.values())))
+    if len(found) < 2:
+        only = f"the class {source.names[found[0]]!r} only" if len(found) else "no images"
+        raise VitexpError(f"{where} holds {only}.", "A data set needs at least two classes.")
+    if not all(map(len, of_part.values())):
+        counts = ", ".join(f"{len(labels)} {part}" for part, labels in of_part.items())
+        raise VitexpError(
+            f"{where} has too few images to split: {counts}.", "Give at least 10 images a class."
+        )
+    unseen = np.setdiff1d(found, of_part["train"])
+    if len(unseen):
+        raise VitexpError(
+            f"{where}: the class {source.names[unseen[0]]!r} has no training image.",
+            "Give images of every class for training, or leave that class out.",
+        )

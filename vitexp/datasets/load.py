@@ -1,0 +1,147 @@
+"""From a source string to images: decoded once, then found in the cache."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from vitexp.catalog.datasets import EMBEDDED
+from vitexp.datasets.cache import Cache, Known, default_cache
+from vitexp.datasets.fingerprint import PREPROCESSING
+from vitexp.datasets.image_set import ImageSet
+from vitexp.datasets.locate import locate, short_name
+from vitexp.datasets.source import Place
+from vitexp.datasets.split import subset
+from vitexp.errors import VitexpError
+from vitexp.spec import DataSpec
+
+Progress = Callable[[str, int, int], None]
+"""Called with (stage, done, total)."""
+
+
+def load(
+    source: str,
+    *,
+    image_size: int | None = None,
+    cache: Path | None = None,
+    split_seed: int = 0,
+    skip_broken: bool = False,
+    progress: Progress | None = None,
+) -> ImageSet:
+    """The images of a source, decoded to square uint8, in three disjoint splits.
+
+    The first call decodes and hashes everything into the cache. A later one maps it from
+    there, unless the path, size or time of one of the source's files changed. How the splits
+    come about is said at :func:`vitexp.datasets.split.partition`.
+
+    Args:
+        source: a short name (``digits``, ``cifar10``, ...), a folder of images
+            (``train/CLASS/*.png`` and ``test/CLASS/*.png``, or ``CLASS/*.png``), a folder or
+            pattern of parquet files, or a Hugging Face id (``owner/name[:configuration]``).
+        image_size: side in pixels; None keeps the images' own where all are square and equal,
+            and is 224 elsewhere.
+        cache: folder; None is ``$VITEXP_CACHE`` or the user's cache folder.
+        split_seed: draws the validation split where the source has none.
+        skip_broken: leave unreadable images out and list them in ``broken``.
+        progress: told how far decoding is; not called when the cache is used.
+
+    Raises:
+        VitexpError: an unknown source, an unusable layout or column, an unreadable image, no
+            network for a hub id, or a cache that cannot be written.
+    """
+    return _open(source, image_size, cache, split_seed, skip_broken, progress)[1]
+
+
+def _open(
+    source: str,
+    image_size: int | None,
+    cache: Path | None,
+    split_seed: int,
+    skip_broken: bool,
+    progress: Progress | None,
+) -> tuple[str, ImageSet]:
+    if image_size is not None and image_size < 1:
+        raise VitexpError(f"An image size of {image_size}.", "Give a side of at least 1 pixel.")
+    if short_name(source) == EMBEDDED:
+        from vitexp.datasets.digits import load_digits
+
+        return EMBEDDED, load_digits(image_size, split_seed)
+    place = locate(source)
+    store = Cache(cache or default_cache())
+
+    def key(side: int | None) -> str:
+        asked = [PREPROCESSING, place.source, side, split_seed, skip_broken]
+        return hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:32]
+
+    known = store.known(key(image_size))
+    if known and known.stamp == place.stamp and (images := _stored(store, place, known)):
+        return place.source, images
+    from vitexp.datasets.build import build
+
+    known = build(place, store, image_size, split_seed, skip_broken, progress)
+    images = _stored(store, place, known)
+    assert images is not None
+    # A run's spec carries the side that came out; asked with it, the same set is found.
+    for side in (image_size, images.image_size):
+        store.remember(key(side), known)
+    return place.source, images
+
+
+def _stored(store: Cache, place: Place, known: Known) -> ImageSet | None:
+    splits = store.splits(known.fingerprint)
+    if splits is None:
+        return None
+    return ImageSet(
+        train=splits["train"],
+        val=splits["val"],
+        test=splits["test"],
+        names=known.names,
+        fingerprint=known.fingerprint,
+        name=place.name,
+        flips=place.flips,
+        duplicates=known.duplicates,
+        broken=known.broken,
+    )
+
+
+def describe(
+    source: str,
+    *,
+    image_size: int | None = None,
+    cache: Path | None = None,
+    split_seed: int = 0,
+    skip_broken: bool = False,
+    fraction: float | None = None,
+    subset_seed: int = 0,
+    progress: Progress | None = None,
+) -> tuple[DataSpec, ImageSet]:
+    """The spec by which a worker finds the same images again, and the images.
+
+    Args:
+        fraction: share of the training split to use; None or 1 is all of it.
+        subset_seed: draws that subset.
+        source, image_size, cache, split_seed, skip_broken, progress: as for :func:`load`.
+
+    Raises:
+        VitexpError: as :func:`load`; or a fraction at which a class would have no image.
+    """
+    found, images = _open(source, image_size, cache, split_seed, skip_broken, progress)
+    if fraction is not None:
+        subset(images.train.labels, fraction, subset_seed)
+    part = fraction is not None and fraction < 1
+    spec = DataSpec(
+        fingerprint=images.fingerprint,
+        image_size=images.image_size,
+        train=len(images.train),
+        val=len(images.val),
+        test=len(images.test),
+        split_seed=split_seed,
+        fraction=fraction if part else None,
+        subset_seed=subset_seed if part else None,
+        name=images.name,
+        source=found,
+        skip_broken=skip_broken,
+    )
+    return spec, images

@@ -1,0 +1,62 @@
+"""Reports on disk; a file is replaced whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from vitexp.errors import VitexpError
+from vitexp.render.csv_table import csv_text
+from vitexp.render.latex import latex
+from vitexp.render.markdown import markdown
+from vitexp.studies.report import Report
+
+
+def write_tables(report: Report, out: Path) -> list[Path]:
+    """Writes ``out/tables/<stem>.{md,csv,tex}`` and returns their paths.
+
+    Raises:
+        VitexpError: ``out`` cannot be written.
+    """
+    texts = {"md": markdown(report), "csv": csv_text(report), "tex": latex(report)}
+    return [
+        _publish(out / "tables" / f"{report.stem}.{ending}", text.encode())
+        for ending, text in texts.items()
+    ]
+
+
+def write_figures(report: Report, out: Path) -> list[Path]:
+    """Writes ``out/plots/<stem>.{png,svg}`` and returns their paths.
+
+    Raises:
+        VitexpError: ``out`` cannot be written.
+    """
+    from vitexp.render.figure import drawn
+
+    return [
+        _publish(out / "plots" / f"{report.stem}{figure.suffix}.{ending}", image)
+        for figure in report.figures
+        for ending, image in drawn(figure).items()
+    ]
+
+
+def _publish(path: Path, content: bytes) -> Path:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+            # mkstemp keeps its file to its owner; a table is as readable as its folder.
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+    except OSError as error:
+        raise VitexpError(
+            f"{path} cannot be written: {error.strerror or error}.",
+            "Free space or permissions there, or name another folder with --out.",
+        ) from error
+    return path

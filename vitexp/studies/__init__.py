@@ -1,0 +1,7 @@
+"""Studies: a file here is one research question, its stem is its name for ``vitexp ablate``."""
+
+from __future__ import annotations
+
+from vitexp.registry import Registry
+
+STUDIES = Registry("study", {"pos_emb": "vitexp.studies.pos_emb:PosEmb"})

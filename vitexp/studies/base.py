@@ -1,0 +1,65 @@
+"""What a study is: a plan of runs, and a report on the runs that are done."""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from vitexp.runs.record import Results
+from vitexp.spec import PositionSpec, RunSpec
+from vitexp.studies.report import Report
+
+
+@dataclass(frozen=True)
+class Base:
+    """What a study departs from, resolved from the flags.
+
+    Attributes:
+        run: a complete run; a study changes only the thing under test and the seed.
+        seeds: the seeds of every cell.
+        position_std: kind of position -> initial std of its tables under this recipe;
+            ``"*"`` stands for every other kind.
+    """
+
+    run: RunSpec
+    seeds: tuple[int, ...]
+    position_std: Mapping[str, float]
+
+    def std_of(self, kind: str) -> float:
+        return self.position_std.get(kind, self.position_std["*"])
+
+    def cell(self, position: PositionSpec, seed: int) -> RunSpec:
+        """The base run with another position and seed."""
+        vit = dataclasses.replace(self.run.model.vit, position=position)
+        model = dataclasses.replace(self.run.model, vit=vit)
+        return dataclasses.replace(self.run, model=model, seed=seed)
+
+
+class Study(ABC):
+    """One research question. Stateless: everything is in the arguments.
+
+    Attributes:
+        stem: file name, without ending, of its tables and figures.
+    """
+
+    stem: ClassVar[str]
+
+    @abstractmethod
+    def plan(self, base: Base, done: Results) -> list[RunSpec]:
+        """The runs that the question needs, given what is done; asked again after each wave."""
+
+    @abstractmethod
+    def label(self, spec: RunSpec) -> tuple[str, str]:
+        """Row and column of a run in the grid that is shown while runs run."""
+
+    @abstractmethod
+    def grids(self, done: Results) -> list[Results]:
+        """The runs of the store that answer this question, one entry a setting (data, model,
+        recipe, precision), the most recently finished last. Settings are never pooled."""
+
+    @abstractmethod
+    def report(self, grid: Results) -> Report:
+        """Tables, figures and verdicts of one entry of :meth:`grids`, as data."""

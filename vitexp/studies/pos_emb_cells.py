@@ -1,0 +1,101 @@
+"""The cells of the positional ablation, sorted out of the runs of a store."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+
+from vitexp.analysis.decide import Outlook
+from vitexp.analysis.groups import Group
+from vitexp.positions import PAPER_POSITIONS, placements
+from vitexp.runs.record import Results, RunRecord
+from vitexp.spec import PositionSpec, RunSpec, digest, identity
+from vitexp.studies.words import more_seeds
+
+Key = tuple[str, str]
+"""(kind of position, placement)."""
+
+Cells = Mapping[Key, Group]
+
+NONE: Key = ("none", "stem")
+PAPER_CELLS: tuple[Key, ...] = tuple(
+    (kind, place) for kind in PAPER_POSITIONS for place in placements(kind)
+)
+_LABELS = {"learned_1d": "1-D", "learned_2d": "2-D"}
+
+
+def kind_label(kind: str) -> str:
+    """What a table calls a kind; for ``file.py:Name`` the name."""
+    return _LABELS.get(kind, kind.rpartition(":")[2])
+
+
+def cell_label(key: Key) -> str:
+    return "none" if key == NONE else f"{kind_label(key[0])} {key[1]}"
+
+
+def to_type(cells: Cells, outlook: Outlook) -> str:
+    """The command that would settle an open question, as the end of a sentence."""
+    if not outlook.possible or outlook.first is None:
+        return ""
+    group = next(iter(cells.values()))
+    return f": {more_seeds('pos-emb', group.spec, min(group.seeds), outlook.first)}"
+
+
+def kinds_of(keys: Iterable[Key]) -> tuple[str, ...]:
+    """The rows of the table: the paper's, then the others among ``keys``."""
+    return (*PAPER_POSITIONS, *sorted({kind for kind, _ in keys} - set(PAPER_POSITIONS)))
+
+
+def cells_of(grid: Results) -> dict[Key, Group]:
+    """The cells that have runs, in the order of the table."""
+    found: defaultdict[Key, list[RunRecord]] = defaultdict(list)
+    for record in grid:
+        found[record.spec.position.kind, record.spec.position.placement].append(record)
+    places = [(kind, place) for kind in kinds_of(found) for place in placements(kind)]
+    return {key: Group(found[key]) for key in places if key in found}
+
+
+def grids_of(done: Results) -> list[Results]:
+    """Runs that differ in position and seed only, the most recently finished grid last.
+
+    In a grid each kind has one initial std (and one choice of its signal's other options).
+    Where the store has several, the last grid takes each kind's latest, the grid before it
+    the one before, where there is one.
+    """
+    settings = _split(done, lambda record: _setting(record.spec))
+    grids = [grid for records in settings for grid in _one_variant_each(records)]
+    return [Results(grid) for grid in sorted(grids, key=_last_ended)]
+
+
+def _setting(spec: RunSpec) -> str:
+    vit = dataclasses.replace(spec.model.vit, position=PositionSpec())
+    model = dataclasses.replace(spec.model, vit=vit)
+    return digest(identity(dataclasses.replace(spec, model=model, seed=0)))
+
+
+def _variant(record: RunRecord) -> str:
+    return digest(identity(dataclasses.replace(record.spec.position, placement="stem")))
+
+
+def _one_variant_each(records: list[RunRecord]) -> list[list[RunRecord]]:
+    stacks = [
+        sorted(_split(of_kind, _variant), key=_last_ended)
+        for of_kind in _split(records, lambda record: record.spec.position.kind)
+    ]
+    depth = max(map(len, stacks))
+    return [
+        [record for stack in stacks for record in stack[max(len(stack) - age, 0)]]
+        for age in range(depth, 0, -1)
+    ]
+
+
+def _split(records: Iterable[RunRecord], key: Callable[[RunRecord], str]) -> list[list[RunRecord]]:
+    parts: defaultdict[str, list[RunRecord]] = defaultdict(list)
+    for record in records:
+        parts[key(record)].append(record)
+    return list(parts.values())
+
+
+def _last_ended(records: list[RunRecord]) -> str:
+    return max(str(record.execution.get("ended", "")) for record in records)

@@ -1,0 +1,156 @@
+"""A study's answer as data: what the drawers of ``vitexp/render`` turn into tables and figures.
+
+Texts are plain, in Unicode (``±``, ``−``, ``×``); a span between backticks is a command to type.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    # Not at run time: it brings scipy, and who only plans runs need not wait for that.
+    from vitexp.analysis.findings import Standing
+
+Value = str | int | float | None
+Tone = Literal["plain", "good", "bad", "muted"]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One field of a table.
+
+    Attributes:
+        text: its first line, the one that is read first.
+        details: the lines below it.
+        tone: what its colour says, where there is colour.
+    """
+
+    text: str
+    details: tuple[str, ...] = ()
+    tone: Tone = "plain"
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        return (self.text, *self.details)
+
+
+@dataclass(frozen=True)
+class GridTable:
+    """A table of rows by columns.
+
+    Attributes:
+        corner: heading of the row labels.
+        columns: headings of the others.
+        rows: a label and one cell a column.
+    """
+
+    title: str
+    corner: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, tuple[Cell, ...]], ...]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A sentence of the paper with a verdict on it.
+
+    Attributes:
+        source: where the paper says it.
+        evidence: effect, interval, n and margin, in sentences.
+        settle: a sentence on what would settle an inconclusive one, or ``""``.
+        runs: ids of the runs behind the verdict.
+    """
+
+    id: str
+    sentence: str
+    source: str
+    standing: Standing
+    evidence: str
+    settle: str = ""
+    runs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value with its uncertainty, in the panel's unit.
+
+    Attributes:
+        row: index among the figure's rows.
+        inner, outer: (low, high) of the thick and of the thin line.
+        points: what the mean is of.
+    """
+
+    row: int
+    mean: float
+    inner: tuple[float, float] | None = None
+    outer: tuple[float, float] | None = None
+    points: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A value from elsewhere, drawn for comparison across the rows ``first`` to ``last``."""
+
+    value: float
+    first: int
+    last: int
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One axis of an :class:`IntervalFigure`.
+
+    Attributes:
+        axis: label with the unit.
+        baseline: value of a line through all rows, or None.
+        bounds: values that cannot be passed.
+    """
+
+    axis: str
+    intervals: tuple[Interval, ...]
+    references: tuple[Reference, ...] = ()
+    baseline: float | None = None
+    bounds: tuple[float, float] = (float("-inf"), float("inf"))
+
+
+@dataclass(frozen=True)
+class IntervalFigure:
+    """Rows of intervals, the same rows in each panel side by side.
+
+    Attributes:
+        rows: (group, series) of each row, from the top; a group has a colour, a series a marker.
+        point, inner, outer, reference: what these marks are called in the legend.
+        suffix: added to the report's stem for the file name.
+    """
+
+    title: str
+    rows: tuple[tuple[str, str], ...]
+    panels: tuple[Panel, ...]
+    point: str
+    inner: str
+    outer: str
+    reference: str
+    suffix: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that a study has to say about one grid of runs.
+
+    Attributes:
+        stem: file name, without ending, of its tables and figures.
+        facts: (name, value) of the setting: data, model, recipe, ...
+        columns, rows: the long form, for CSV; every row has these columns.
+        notes: how to read the tables, and what they cannot show.
+    """
+
+    stem: str
+    title: str
+    facts: tuple[tuple[str, str], ...]
+    tables: tuple[GridTable, ...]
+    columns: tuple[str, ...]
+    rows: tuple[dict[str, Value], ...]
+    figures: tuple[IntervalFigure, ...]
+    claims: tuple[Claim, ...]
+    notes: tuple[str, ...]

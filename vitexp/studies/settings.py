@@ -1,0 +1,232 @@
+"""Every flag of a training command: its name, unit, default and range, in this one place.
+
+The command line's flags and the keys of a ``--config`` file are generated from
+:class:`Settings`; :mod:`vitexp.studies.resolve` turns its values into a complete run.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from vitexp.catalog.recipes import AUGMENTATIONS, PRESETS
+from vitexp.errors import VitexpError, unknown
+from vitexp.positions import POSITIONS
+from vitexp.spec import PLACEMENTS, Optimizer, Pool, Schedule
+
+DATA, MODEL, TRAINING, MACHINE = "Data", "Model", "Training", "Machine and output"
+
+
+@dataclass(frozen=True)
+class Flag:
+    """What is known about a setting.
+
+    Attributes:
+        panel: heading that it stands under in ``--help``.
+        help: one line, with its unit.
+        default: what stands in for it when it is left out.
+        choices: the only values that it takes; None where any of its type will do.
+        least, above, most, below: bounds, the ends included, excluded, included, excluded.
+    """
+
+    panel: str
+    help: str
+    default: str
+    choices: tuple[str, ...] | None = None
+    least: float | None = None
+    above: float | None = None
+    most: float | None = None
+    below: float | None = None
+
+    def allows(self, value: float) -> bool:
+        """Whether ``value`` is finite and within the bounds."""
+        return (
+            math.isfinite(value)
+            and (self.least is None or value >= self.least)
+            and (self.above is None or value > self.above)
+            and (self.most is None or value <= self.most)
+            and (self.below is None or value < self.below)
+        )
+
+    @property
+    def bounds(self) -> str:
+        """The bounds in words."""
+        words = {
+            "at least": self.least,
+            "above": self.above,
+            "at most": self.most,
+            "below": self.below,
+        }
+        return " and ".join(f"{word} {end:g}" for word, end in words.items() if end is not None)
+
+
+def setting(panel: str, help: str, default: str, **known: Any) -> Any:
+    """A field of :class:`Settings` that may be left out."""
+    return dataclasses.field(default=None, metadata={"flag": Flag(panel, help, default, **known)})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a user asked for; None means the default that the field's help names."""
+
+    dataset: str | None = setting(
+        DATA, "digits, a Hugging Face id, or a folder of images or parquet files", "digits"
+    )
+    image_size: int | None = setting(DATA, "side of the images in pixels", "the data's", least=1)
+    skip_broken: bool | None = setting(DATA, "count unreadable images and go on", "stop")
+    model: str | None = setting(
+        MODEL, "SIZE/PATCH such as vit-ti/4, or my_net.py:MyNet", "by image size"
+    )
+    patch: int | None = setting(MODEL, "side of a patch in pixels", "the model's", least=1)
+    width: int | None = setting(MODEL, "D, width of a token", "the model's", least=1)
+    depth: int | None = setting(MODEL, "encoder blocks", "the model's", least=1)
+    heads: int | None = setting(MODEL, "attention heads a block", "the model's", least=1)
+    mlp: int | None = setting(MODEL, "hidden width of the MLPs", "the model's", least=1)
+    pool: str | None = setting(
+        MODEL, "token (class token) or gap (mean)", "token", choices=typing.get_args(Pool)
+    )
+    gelu: str | None = setting(
+        MODEL, "exact, or tanh as in the paper's code", "exact", choices=("exact", "tanh")
+    )
+    position: str | None = setting(
+        MODEL, f"{', '.join(POSITIONS)}, or my_signal.py:MySignal", "learned_1d"
+    )
+    placement: str | None = setting(
+        MODEL, "stem, every-layer or shared", "stem", choices=PLACEMENTS
+    )
+    position_std: str | None = setting(
+        MODEL, "initial std of the positional tables: 0.5, or *=0.5,relative=2", "the recipe's"
+    )
+    recipe: str | None = setting(
+        TRAINING, f"preset: {', '.join(PRESETS)}", "by data set", choices=tuple(PRESETS)
+    )
+    seeds: int | None = setting(
+        TRAINING, "how many seeds, counted from --seed", "ablate 3, train 1", least=1
+    )
+    seed: int | None = setting(TRAINING, "first seed", "0", least=0)
+    epochs: float | None = setting(TRAINING, "passes over the train split", "the recipe's", above=0)
+    steps: int | None = setting(
+        TRAINING, "optimiser steps, instead of --epochs", "by --epochs", least=1
+    )
+    batch: int | None = setting(TRAINING, "images a step", "the recipe's", least=1)
+    lr: float | None = setting(TRAINING, "peak learning rate", "the recipe's", above=0)
+    weight_decay: float | None = setting(
+        TRAINING, "decoupled, kernels only", "the recipe's", least=0
+    )
+    optimizer: str | None = setting(
+        TRAINING, "adamw or sgd", "the recipe's", choices=typing.get_args(Optimizer)
+    )
+    momentum: float | None = setting(TRAINING, "of sgd", "the recipe's", least=0, below=1)
+    schedule: str | None = setting(
+        TRAINING,
+        "cosine, linear or constant, after the warm-up",
+        "the recipe's",
+        choices=typing.get_args(Schedule),
+    )
+    warmup: float | None = setting(
+        TRAINING, "linear warm-up in steps; below 1, a share of all steps", "the recipe's", least=0
+    )
+    clip: float | None = setting(
+        TRAINING, "largest global gradient norm; 0 for none", "the recipe's", least=0
+    )
+    dropout: float | None = setting(
+        TRAINING, "probability at the paper's three sites", "the recipe's", least=0, below=1
+    )
+    stochastic_depth: float | None = setting(
+        TRAINING, "drop probability of the last block", "the recipe's", least=0, below=1
+    )
+    label_smoothing: float | None = setting(
+        TRAINING, "mass spread over all classes", "the recipe's", least=0, below=1
+    )
+    augment: str | None = setting(
+        TRAINING, f"none, or a list of {','.join(AUGMENTATIONS)}", "the recipe's"
+    )
+    precision: str | None = setting(
+        MACHINE, "auto, fp32 or bf16", "auto", choices=("auto", "fp32", "bf16")
+    )
+    device: str | None = setting(MACHINE, "auto, cpu, mps, cuda (all) or cuda:0", "auto")
+    jobs: int | None = setting(MACHINE, "runs at the same time", "one a core or device", least=1)
+    keep: bool | None = setting(MACHINE, "keep the final weights", "discard them")
+    out: str | None = setting(MACHINE, "folder for runs/, tables/ and plots/", ".")
+
+    def __post_init__(self) -> None:
+        for name, flag in flags().items():
+            check(name, flag, getattr(self, name))
+
+
+@functools.cache
+def flags() -> dict[str, Flag]:
+    """What is known about each setting, in the order of the help."""
+    return {f.name: f.metadata["flag"] for f in dataclasses.fields(Settings)}
+
+
+@functools.cache
+def kinds() -> dict[str, type]:
+    """The type of each setting's value."""
+    hints = typing.get_type_hints(Settings)
+    return {name: _without_none(hints[name]) for name in flags()}
+
+
+def _without_none(hint: types.UnionType) -> type:
+    arms: tuple[type, ...] = typing.get_args(hint)
+    return next(arm for arm in arms if arm is not types.NoneType)
+
+
+def spelled(name: str) -> str:
+    """A setting as it is written on the command line."""
+    return "--" + name.replace("_", "-")
+
+
+def check(name: str, flag: Flag, value: Any) -> None:
+    """Hold one value against what is known about its setting.
+
+    Raises:
+        VitexpError: not one of the choices, or out of bounds.
+    """
+    if value is None or isinstance(value, bool):
+        return
+    if flag.choices is not None and value not in flag.choices:
+        raise unknown(spelled(name), value, flag.choices)
+    if isinstance(value, int | float) and not flag.allows(value):
+        raise VitexpError(
+            f"{spelled(name)} is {value}.", f"Write a number {flag.bounds or 'that is finite'}."
+        )
+
+
+def from_mapping(values: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """The settings that ``values``, read from the file ``source``, names.
+
+    Keys may be written with ``-`` or ``_``.
+
+    Raises:
+        VitexpError: an unknown key, or a value of another type.
+    """
+    settings = {}
+    for key, value in values.items():
+        name = key.replace("-", "_")
+        if name not in flags():
+            raise unknown(f"key in {source}:", key, [n.replace("_", "-") for n in flags()])
+        settings[name] = _typed(name, value, source)
+    return settings
+
+
+def _typed(name: str, value: Any, source: str) -> Any:
+    kind = kinds()[name]
+    if kind is float and type(value) is int:
+        return float(value)
+    if name == "position_std" and type(value) in (int, float):
+        return str(value)
+    if type(value) is not kind:
+        wanted = {int: "a whole number", float: "a number", bool: "true or false"}
+        raise VitexpError(
+            f"{source}: {name.replace('_', '-')} = {value!r} is not "
+            f"{wanted.get(kind, 'a text in quotes')}.",
+            f"It is: {flags()[name].help}.",
+        )
+    return value

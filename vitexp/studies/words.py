@@ -1,0 +1,90 @@
+"""Numbers and settings in the words that all studies' reports share."""
+
+from __future__ import annotations
+
+import shlex
+
+from vitexp.spec import RunSpec
+
+
+def decimals(images: int) -> int:
+    """Decimals of a percentage that a test set of this size can bear."""
+    return 1 if images < 20_000 else 2
+
+
+def percent(share: float, places: int = 1) -> str:
+    """0.968 -> ``"96.8"``."""
+    return f"{100 * share:.{places}f}"
+
+
+def points(share: float, places: int = 1) -> str:
+    """A difference: 0.0282 -> ``"+2.8"``."""
+    return f"{100 * share:+.{places}f}".replace("-", "−")
+
+
+def span(low: float, high: float, places: int = 1) -> str:
+    """An interval of differences: ``"[−0.4, 2.2]"``."""
+    ends = (f"{100 * end:.{places}f}".replace("-", "−") for end in (low, high))
+    return f"[{', '.join(ends)}]"
+
+
+def sentence(words: str) -> str:
+    """``words`` with a capital and a full stop."""
+    return f"{words[0].upper()}{words[1:]}."
+
+
+def p_value(p: float) -> str:
+    return "p < 0.0001" if p < 1e-4 else f"p {p:.2g}" if p < 0.995 else "p 1"
+
+
+def data_words(spec: RunSpec) -> str:
+    """The data of a run, in one line."""
+    data, model = spec.data, spec.model
+    colours = "grey" if model.channels == 1 else "RGB"
+    part = "" if data.fraction is None else f" ({percent(data.fraction)} % of the training split)"
+    return (
+        f"{data.name}, {model.image_size}×{model.image_size} {colours}; {data.train} train{part},"
+        f" {data.val} validation, {data.test} test images"
+    )
+
+
+def model_words(spec: RunSpec, params: float | None = None) -> str:
+    """The model of a run without its position, in one line."""
+    vit = spec.model.vit
+    pool = "class token" if vit.pool == "token" else "mean pooling"
+    name = f"{spec.model.name}: " if spec.model.name else ""
+    size = "" if params is None else f"; {params:,.0f} parameters"
+    return (
+        f"{name}patch {vit.patch}, width {vit.width}, depth {vit.depth}, heads {vit.heads},"
+        f" MLP {vit.mlp}, {pool}{size}"
+    )
+
+
+def recipe_words(spec: RunSpec) -> str:
+    """The recipe of a run, in one line; what is switched off is left out."""
+    r = spec.recipe
+    name = f"{r.name}: " if r.name else ""
+    parts = [
+        f"{r.optimizer}, learning rate {r.lr:g}, weight decay {r.weight_decay:g}",
+        f"{r.steps} steps of {r.batch} images, warm-up {r.warmup}, then {r.schedule}",
+    ]
+    options = {
+        "clip": r.clip,
+        "dropout": r.dropout,
+        "label smoothing": r.label_smoothing,
+        "stochastic depth": r.stochastic_depth,
+        "resized crop": r.resized_crop,
+        "mixup": r.mixup,
+        "cutmix": r.cutmix,
+    }
+    parts += [f"{option} {value:g}" for option, value in options.items() if value]
+    parts += [option for option, on in (("crop", r.crop), ("flip", r.flip)) if on]
+    return f"{name}{', '.join(parts)}; {spec.precision}"
+
+
+def more_seeds(study: str, spec: RunSpec, first_seed: int, seeds: int) -> str:
+    """The command that extends a grid to so many seeds."""
+    words = ["vitexp", "ablate", study, "--dataset", spec.data.source or spec.data.name]
+    if first_seed:
+        words += ["--seed", str(first_seed)]
+    return f"`{shlex.join([*words, '--seeds', str(seeds)])}`"
