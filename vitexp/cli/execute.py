@@ -57,7 +57,7 @@ class Machine:
             devices=found,
             asked=settings.jobs,
             precision=devices.precision(settings.precision or "auto", found[0]),
-            keep=bool(settings.keep),
+            keep=settings.keep is not False,
         )
 
     def jobs(self, runs: int) -> int:
@@ -156,7 +156,7 @@ def _wave(
         todo={spec.id for spec in todo},
     )
     screen.say(f"{len(todo)} runs to do, {len(specs) - len(todo)} done already.")
-    jobs = machine.jobs(len(todo))
+    jobs = machine.jobs(len(specs))
     with live.display(progress, screen.stderr()) as display:
         return local.launch(todo, machine.out, machine.devices, jobs, display, machine.keep)
 

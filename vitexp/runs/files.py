@@ -11,6 +11,15 @@ from pathlib import Path
 
 from vitexp.errors import VitexpError
 
+_REFUSED = (
+    errno.EACCES,
+    errno.EROFS,
+    errno.EPERM,
+    errno.ENOTDIR,
+    errno.EEXIST,
+    errno.ENOENT,
+)
+
 TEMPORARY = ".tmp-"
 """How the names of unfinished files begin."""
 
@@ -65,7 +74,7 @@ def disk(path: Path) -> Iterator[None]:
                 "Make room (`vitexp runs gc` frees what is no longer needed), "
                 "then repeat the command: finished runs are kept.",
             ) from error
-        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST):
+        if error.errno in _REFUSED:
             raise VitexpError(
                 f"{path} cannot be written: {error.strerror}.",
                 "Choose a folder you can write to with --out DIR.",

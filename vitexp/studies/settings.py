@@ -152,7 +152,7 @@ class Settings:
     )
     device: str | None = setting(MACHINE, "auto, cpu, mps, cuda (all) or cuda:0", "auto")
     jobs: int | None = setting(MACHINE, "runs at the same time", "one a core or device", least=1)
-    keep: bool | None = setting(MACHINE, "keep the final weights", "discard them")
+    keep: bool | None = setting(MACHINE, "keep the final weights", "keep")
     out: str | None = setting(MACHINE, "folder for runs/, tables/ and plots/", ".")
 
     def __post_init__(self) -> None:
