@@ -104,7 +104,7 @@ class ResNetShape:
     def stride(self) -> int:
         """Pixels of the image between two neighbours of the last map."""
         stem = 4 if self.stem == "imagenet" else 1
-        return stem * 2 ** max(0, len(self.blocks) - 1)
+        return stem << max(0, len(self.blocks) - 1)
 
 
 @dataclass(frozen=True)

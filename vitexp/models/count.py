@@ -8,7 +8,6 @@ computes: in the last block only the rows that the pool reads, and the head.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from vitexp.models import count_resnet
 from vitexp.models.count_resnet import Taps
@@ -18,6 +17,11 @@ from vitexp.spec import ModelSpec, PositionSpec, ViTShape
 def side(spec: ModelSpec) -> int:
     """Patches along a side of the square grid that a transformer sees."""
     return _source(spec).side // spec.transformer.patch
+
+
+def source_side(spec: ModelSpec) -> int:
+    """Side of what patches are cut from: the image in pixels, or the trunk's map in cells."""
+    return _source(spec).side
 
 
 def tokens(spec: ModelSpec) -> int | None:
@@ -58,7 +62,9 @@ def executed_macs(spec: ModelSpec) -> int | None:
     """MACs an image that a forward pass computes, padding and head included; None as above."""
     if spec.code:
         return None
-    trunk = count_resnet.macs(spec.trunk, spec.channels, spec.image_size, "all") if spec.trunk else 0
+    trunk = (
+        count_resnet.macs(spec.trunk, spec.channels, spec.image_size, "all") if spec.trunk else 0
+    )
     vit = spec.vit
     if vit is None:
         return trunk + _source(spec).channels * spec.classes

@@ -69,7 +69,7 @@ def map_channels(shape: ResNetShape) -> int:
     """Channels of the last map."""
     if not shape.blocks:
         return shape.width
-    return EXPANSION * shape.width * 2 ** (len(shape.blocks) - 1)
+    return EXPANSION * shape.width << (len(shape.blocks) - 1)
 
 
 def map_side(shape: ResNetShape, side: int) -> int:
@@ -90,7 +90,7 @@ def convolutions(shape: ResNetShape, channels: int, side: int) -> Iterator[Conv]
     yield Conv(channels, shape.width, kernel, step, side)
     side, inputs = _after_stem(shape, side), shape.width
     for stage, blocks in enumerate(shape.blocks):
-        width = shape.width * 2**stage
+        width = shape.width << stage
         for block in range(blocks):
             step = 2 if stage > 0 and block == 0 else 1
             yield Conv(inputs, width, 1, 1, side)

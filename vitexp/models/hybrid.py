@@ -1,4 +1,4 @@
-"""The paper's hybrids (section 3.1): a Vision Transformer whose patches are cut from a ResNet's map.
+"""The paper's hybrids (section 3.1): a Vision Transformer on patches of a ResNet's map.
 
 The class token, the positions and every block are those of ``vit.py``; the stochastic depth is
 the transformer's, as in the authors' models_vit.py.

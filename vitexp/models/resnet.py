@@ -66,7 +66,7 @@ class Trunk(nn.Module):
         inputs = shape.width
         for stage, count in enumerate(shape.blocks):
             for unit in range(count):
-                width, first = shape.width * 2**stage, unit == 0
+                width, first = shape.width << stage, unit == 0
                 stride = 2 if first and stage > 0 else 1
                 block = Bottleneck(inputs, width, stride, first, shape.stem, len(blocks))
                 block.drop_path_rate = rise * block.layer
@@ -75,7 +75,7 @@ class Trunk(nn.Module):
         self.blocks = nn.ModuleList(blocks)
 
     def forward(self, images: Tensor, noise: Noise | None = None) -> Tensor:
-        x = self.pool(F.relu(self.norm(self.stem(images))))
+        x: Tensor = self.pool(F.relu(self.norm(self.stem(images))))
         for block in self.blocks:
             x = block(x, noise)
         return x
