@@ -46,6 +46,46 @@ def table8() -> dict[tuple[str, str | None], float]:
     }
 
 
+@dataclass(frozen=True)
+class ScalingRow:
+    """A row of Table 6.
+
+    Attributes:
+        name: as printed.
+        model: what the model is called here.
+        epochs: on JFT-300M.
+        exaflops: of pre-training, as printed.
+        remark: what is known to be wrong with it, or nothing.
+    """
+
+    name: str
+    model: str
+    epochs: int
+    exaflops: float
+    remark: str
+
+
+JFT_IMAGES = 303_000_000
+"""Images of JFT-300M (section 4.1)."""
+
+_SLIPS = {("R50x1+ViT-L/16", 7): "the paper's slip: not half of its own row of 14 epochs"}
+
+
+@functools.cache
+def table6() -> tuple[ScalingRow, ...]:
+    """The compute study behind Figure 5."""
+    return tuple(
+        ScalingRow(
+            name=row["name"],
+            model=row["name"].lower().replace("resnet", "r"),
+            epochs=int(row["epochs"]),
+            exaflops=float(row["exaflops"]),
+            remark=_SLIPS.get((row["name"], int(row["epochs"])), ""),
+        )
+        for row in _rows("table6_scaling.csv")
+    )
+
+
 def _rows(name: str) -> list[dict[str, str]]:
     text = (resources.files("vitexp.catalog") / name).read_text(encoding="utf-8")
     return list(csv.DictReader(text.splitlines()))

@@ -17,6 +17,7 @@ from vitexp.cli.models import models
 from vitexp.cli.report import plot, table
 from vitexp.cli.runs import runs
 from vitexp.cli.train import train
+from vitexp.cli.weights import weights
 from vitexp.errors import VitexpError
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
@@ -31,6 +32,7 @@ app = typer.Typer(
 for command in (ablate, train, table, plot, models):
     app.command()(command)
 app.add_typer(runs, name="runs")
+app.add_typer(weights, name="weights")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
