@@ -48,6 +48,8 @@ class PositionSpec:
         scaled: relative only: logits divided by sqrt(head width), like the content logits.
         per_head: relative only: each head has its own table.
         code: SHA-256 of the user's file, when ``kind`` is one.
+        grid: sine/cosine only: side of the grid on which the waves are laid out before they are
+            stretched to the model's; None: the model's own.
     """
 
     kind: str = "learned_1d"
@@ -56,6 +58,7 @@ class PositionSpec:
     scaled: bool = True
     per_head: bool = True
     code: str | None = None
+    grid: int | None = None
 
 
 @dataclass(frozen=True)

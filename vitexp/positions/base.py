@@ -150,6 +150,11 @@ def side_of(patches: int) -> int:
     return side
 
 
+def fixed_grid(spec: PositionSpec, geometry: Geometry) -> tuple[int, int]:
+    """The grid on which a fixed signal is laid out before it is stretched to the geometry's."""
+    return geometry.grid if spec.grid is None else (spec.grid, spec.grid)
+
+
 def interpolated(cells: Tensor, size: tuple[int, int], how: Interpolation = "bilinear") -> Tensor:
     """A grid of vectors at another size: (rows, columns, D) -> (*size, D)."""
     if cells.shape[:2] == size:

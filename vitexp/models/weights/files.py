@@ -30,7 +30,8 @@ _HEADS = r"^(head|classifier|pre_logits|vit\.pooler)\b"
 # A name that only one layout has -> that layout.
 _SIGNS = {
     r"^Transformer/|^conv_root/|^embedding/kernel": "npz",
-    r"^vit\.(embeddings|encoder)\.": "hf",
+    r"^vit\.layers\.": "hf5",
+    r"^vit\.encoder\.": "hf",
     r"^patch_embed\.|\.blocks\.\d+\.downsample\.|^stem\.conv\.": "timm",
     r"^embedding\.(kernel|trunk)|^trunk\.": "vitexp",
 }
