@@ -48,12 +48,12 @@ def data_words(spec: RunSpec) -> str:
     )
 
 
-def model_words(spec: RunSpec, params: float | None = None) -> str:
-    """The model of a run without its position, in one line."""
+def model_words(spec: RunSpec, params: float | None = None, of: str = "") -> str:
+    """The model of a run without its position, in one line; ``of`` says what has ``params``."""
     vit = spec.model.vit
     pool = "class token" if vit.pool == "token" else "mean pooling"
     name = f"{spec.model.name}: " if spec.model.name else ""
-    size = "" if params is None else f"; {params:,.0f} parameters"
+    size = "" if params is None else f"; {params:,.0f} parameters{of}"
     return (
         f"{name}patch {vit.patch}, width {vit.width}, depth {vit.depth}, heads {vit.heads},"
         f" MLP {vit.mlp}, {pool}{size}"
