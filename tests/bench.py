@@ -37,7 +37,9 @@ def main() -> None:
             (2.5, ("plot", "--out", folder)),
         ):
             median = statistics.median(timed(*command) for _ in range(REPEATS))
-            line(f"vitexp {' '.join(command).replace(f' --out {folder}', '')}", median, "s", allowed)
+            line(
+                f"vitexp {' '.join(command).replace(f' --out {folder}', '')}", median, "s", allowed
+            )
 
 
 def timed(*command: str) -> float:

@@ -23,8 +23,8 @@ from typing import Any, TextIO
 import torch
 from safetensors.torch import save as save_weights
 
-from vitexp.datasets.load import load
 from vitexp.datasets.image_set import ImageSet
+from vitexp.datasets.load import load
 from vitexp.errors import VitexpError
 from vitexp.launch.events import Event
 from vitexp.runs.lease import Fenced, Lease
