@@ -60,7 +60,7 @@ def spec(
     recipe = Recipe(
         lr=1e-3, weight_decay=0.05, steps=400, batch=64, warmup=40, dropout=0.1, name="digits"
     )
-    return RunSpec(model, data, recipe, seed)
+    return RunSpec(model, data, recipe, seed, asked="--dataset digits")
 
 
 def record(run: RunSpec, correct: np.ndarray | None, **changes: Any) -> RunRecord:

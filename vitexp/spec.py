@@ -182,13 +182,18 @@ class Recipe:
 
 @dataclass(frozen=True)
 class RunSpec:
-    """One training run; everything in it follows from this value."""
+    """One training run; everything in it follows from this value.
+
+    Attributes:
+        asked: the flags that it was asked for with, for a command that extends its grid.
+    """
 
     model: ModelSpec
     data: DataSpec
     recipe: Recipe
     seed: int
     precision: Precision = "fp32"
+    asked: str = label("")
 
     @functools.cached_property
     def id(self) -> str:

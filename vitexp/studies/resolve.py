@@ -17,7 +17,7 @@ from vitexp.positions import POSITIONS, check_width, position_spec
 from vitexp.registry import code_hash, is_reference
 from vitexp.spec import DataSpec, ModelSpec, Precision, Recipe, RunSpec, ViTShape
 from vitexp.studies.base import Base
-from vitexp.studies.settings import Settings
+from vitexp.studies.settings import Settings, asked
 
 LOOKS = 20
 """Evaluations on the validation split in a run, about."""
@@ -66,6 +66,7 @@ def resolve(
         recipe=_recipe(settings, chosen, data, wanted.lr_key, images.flips),
         seed=first,
         precision=precision,
+        asked=asked(settings, data.source),
     )
     check_model(run.model)
     return Base(run, tuple(range(first, first + (settings.seeds or seeds))), std)
@@ -241,8 +242,8 @@ def _recipe(settings: Settings, chosen: Preset, data: DataSpec, lr_key: str, fli
         for f in dataclasses.fields(chosen)
         if (value := getattr(settings, f.name, None)) is not None
     } | {"position_std": chosen.position_std}
-    asked = settings.augment
-    given["augment"] = chosen.augment if asked is None else _augmentations(asked)
+    augment = settings.augment
+    given["augment"] = chosen.augment if augment is None else _augmentations(augment)
     plain = dataclasses.replace(chosen, **given)
     _check_batch(plain.batch, data.train)
     _check_momentum(settings, plain)
@@ -261,7 +262,7 @@ def _recipe(settings: Settings, chosen: Preset, data: DataSpec, lr_key: str, fli
         dropout=plain.dropout,
         stochastic_depth=plain.stochastic_depth,
         crop="crop" in plain.augment,
-        flip=_flip(plain.augment, asked, data.name, flips),
+        flip=_flip(plain.augment, augment, data.name, flips),
         resized_crop=plain.resized_crop if "resized-crop" in plain.augment else None,
         mixup=plain.mixup if "mixup" in plain.augment else None,
         cutmix=plain.cutmix if "cutmix" in plain.augment else None,
@@ -304,8 +305,8 @@ def _augmentations(text: str) -> tuple[str, ...]:
     return names
 
 
-def _flip(augment: tuple[str, ...], asked: str | None, name: str, flips: bool) -> bool:
-    if "flip" in augment and not flips and asked is not None:
+def _flip(augment: tuple[str, ...], asked_for: str | None, name: str, flips: bool) -> bool:
+    if "flip" in augment and not flips and asked_for is not None:
         raise VitexpError(
             f"A horizontal flip changes what the images of {name} show.",
             "Leave flip out of --augment.",

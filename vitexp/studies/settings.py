@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+import shlex
 import types
 import typing
 from collections.abc import Mapping
@@ -179,6 +180,21 @@ def kinds() -> dict[str, type]:
 def _without_none(hint: types.UnionType) -> type:
     arms: tuple[type, ...] = typing.get_args(hint)
     return next(arm for arm in arms if arm is not types.NoneType)
+
+
+# What says where and how often, and not what.
+_CIRCUMSTANCES = ("seed", "seeds", "device", "jobs", "keep", "out")
+
+
+def asked(settings: Settings, source: str) -> str:
+    """The flags that ask for the same runs again, on the data set ``source``."""
+    words = ["--dataset", source]
+    for name in flags():
+        value = getattr(settings, name)
+        if value in (None, False) or name == "dataset" or name in _CIRCUMSTANCES:
+            continue
+        words += [spelled(name)] if value is True else [spelled(name), str(value)]
+    return shlex.join(words)
 
 
 def spelled(name: str) -> str:

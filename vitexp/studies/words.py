@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-
 from vitexp.spec import RunSpec
 
 
@@ -84,7 +82,5 @@ def recipe_words(spec: RunSpec) -> str:
 
 def more_seeds(study: str, spec: RunSpec, first_seed: int, seeds: int) -> str:
     """The command that extends a grid to so many seeds."""
-    words = ["vitexp", "ablate", study, "--dataset", spec.data.source or spec.data.name]
-    if first_seed:
-        words += ["--seed", str(first_seed)]
-    return f"`{shlex.join([*words, '--seeds', str(seeds)])}`"
+    first = f" --seed {first_seed}" if first_seed else ""
+    return f"`vitexp ablate {study} {spec.asked}{first} --seeds {seeds}`"
