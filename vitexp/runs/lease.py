@@ -62,11 +62,14 @@ class Lease:
         lock = hold(folder)
         if lock is None:
             return None
+        result = folder / "result.json"
         try:
-            if not (folder / "result.json").exists():
+            if not result.exists():
                 lease = cls(folder, spec, lock)
                 lease._begin()
-                return lease
+                # From here on nobody else publishes; one whose lock we do not see may have.
+                if not result.exists():
+                    return lease
         except Fenced:
             pass
         except BaseException:
