@@ -11,6 +11,7 @@ from vitexp.catalog import sizes
 from vitexp.catalog.recipes import AUGMENTATIONS, Preset, default_preset, preset
 from vitexp.datasets.image_set import ImageSet
 from vitexp.datasets.load import Progress, describe
+from vitexp.datasets.shots import left_out
 from vitexp.errors import VitexpError, unknown
 from vitexp.models import MODELS
 from vitexp.positions import POSITIONS, check_width, position_spec
@@ -78,6 +79,8 @@ def _remarks(images: ImageSet) -> Iterator[str]:
         yield f"{count} unreadable images of {images.name} left out, such as {images.broken[0]}."
     if images.duplicates:
         yield f"{images.duplicates} test images of {images.name} also occur in train or validation."
+    if fewer := left_out(images.train.labels, images.names):
+        yield fewer
 
 
 def check_model(model: ModelSpec) -> None:

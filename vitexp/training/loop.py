@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from vitexp.datasets.image_set import ImageSet
 from vitexp.evaluation.accuracy import Accuracy, accuracy
+from vitexp.evaluation.few_shot import few_shot
 from vitexp.models import count
 from vitexp.models.build import build
 from vitexp.models.noise import noise
@@ -174,6 +175,7 @@ class _Run:
         with self._timed("evaluate"):
             test = self._accuracy("test")
             train = self._accuracy("train", limit=len(self.images.val))
+            probes = few_shot(self.model, self.images, test, self.device, self.dtype)
         accuracies = {
             "test_top1": test.top1,
             "test_top5": test.top5,
@@ -181,6 +183,10 @@ class _Run:
             "train_top1": train.top1,
             "train_loss": self.curve[-1]["train_loss"],
         }
+        accuracies |= {f"few_shot_{probe.shots}_top1": probe.mean for probe in probes}
+        self.execution["few_shot"] = [
+            {"shots": p.shots, "top1": list(p.top1), "penalty": p.penalty} for p in probes
+        ]
         return self._record(accuracies, pack_correct(test.correct))
 
     def _record(self, accuracies: dict[str, float], correct: str) -> RunRecord:
