@@ -99,16 +99,18 @@ _JFT = dataclasses.replace(
 )
 _DIGITS = Preset(
     name="digits",
-    source="vitexp, tried on the validation split of scikit-learn's digits",
+    # Seeds 100 to 102, never reported: rates 1e-3, 3e-3, 5e-3; stds 0.2 to 2 (additive) and 1 to
+    # 8 (relative); dropout 0 and 0.1. The same search for every kind.
+    source="vitexp, chosen on the validation split of scikit-learn's digits",
     epochs=20,
     batch=64,
-    lr=1e-3,
+    lr=3e-3,
     weight_decay=0.05,
     warmup=0.1,
     schedule="cosine",
     dropout=0.1,
     clip=1.0,
-    position_std=MappingProxyType({"*": 0.5, "relative": 2.0}),
+    position_std=MappingProxyType({"*": 1.0, "relative": 4.0}),
 )
 _SMALL = dataclasses.replace(
     _DIGITS,
@@ -116,6 +118,8 @@ _SMALL = dataclasses.replace(
     source="vitexp, for images up to 64 px; crops cost accuracy at this budget",
     epochs=20,
     batch=128,
+    lr=1e-3,
+    position_std=MappingProxyType({"*": 0.5, "relative": 1.0}),
     augment=("flip",),
 )
 _PHOTOS = dataclasses.replace(

@@ -34,6 +34,7 @@ class Machine:
         asked: how many runs at the same time were asked for.
         precision: of the arithmetic.
         keep: whether final weights stay.
+        checkpoint_seconds: between two checkpoints of a run.
     """
 
     out: Path
@@ -41,6 +42,7 @@ class Machine:
     asked: int | None
     precision: Precision
     keep: bool
+    checkpoint_seconds: float
 
     @classmethod
     def of(cls, settings: Settings) -> Machine:
@@ -58,6 +60,7 @@ class Machine:
             asked=settings.jobs,
             precision=devices.precision(settings.precision or "auto", found[0]),
             keep=settings.keep is not False,
+            checkpoint_seconds=settings.checkpoint_seconds or local.CHECKPOINT_SECONDS,
         )
 
     def jobs(self, runs: int) -> int:
@@ -117,7 +120,9 @@ def execute(machine: Machine, plan: Planner, label: live.Label) -> tuple[set[str
     """
     store = Store(machine.out)
     well, ran = True, 0
-    specs = planned(plan, store.results())
+    done = store.results()
+    specs = planned(plan, done)
+    store.tidy(done[spec.id] for spec in specs if spec.id in done)
     screen.say(setting(specs[0]))
     while todo := store.missing(specs):
         outcome = _wave(machine, specs, todo, store.results(), label)
@@ -126,7 +131,7 @@ def execute(machine: Machine, plan: Planner, label: live.Label) -> tuple[set[str
         if outcome.signal is not None:
             _interrupted(len(store.missing(specs)), outcome.signal)
         if outcome.failed:
-            _failed(outcome.failed, {spec.id: spec for spec in specs}, label)
+            _failed(outcome.failed, {spec.id: spec for spec in specs}, label, store)
             break
         assert outcome.done or outcome.diverged
         specs = planned(plan, store.results())
@@ -158,7 +163,15 @@ def _wave(
     screen.say(f"{len(todo)} runs to do, {len(specs) - len(todo)} done already.")
     jobs = machine.jobs(len(specs))
     with live.display(progress, screen.stderr()) as display:
-        return local.launch(todo, machine.out, machine.devices, jobs, display, machine.keep)
+        return local.launch(
+            todo,
+            machine.out,
+            machine.devices,
+            jobs,
+            display,
+            machine.keep,
+            machine.checkpoint_seconds,
+        )
 
 
 def _interrupted(left: int, signal: int) -> None:
@@ -171,13 +184,22 @@ def _interrupted(left: int, signal: int) -> None:
 def _diverged(specs: list[RunSpec], done: Results, label: live.Label) -> bool:
     lost = [s for s in specs if s.id in done and done[s.id].status == "diverged"]
     for spec in lost:
-        screen.say(f"Diverged: {spec.id} ({live.name(spec, label)}) has no accuracy.")
+        how = done[spec.id].execution
+        good = how.get("last_good_step")
+        screen.say(
+            f"Diverged at step {how['diverged_at_step']}: {spec.id} ({live.name(spec, label)}) "
+            f"has no accuracy; {'no checkpoint' if good is None else f'checkpoint of step {good}'}."
+        )
     if lost:
         screen.say("Their loss stopped being finite: try a lower --lr or a longer --warmup.")
     return bool(lost)
 
 
-def _failed(failed: dict[str, str], specs: dict[str, RunSpec], label: live.Label) -> None:
+def _failed(
+    failed: dict[str, str], specs: dict[str, RunSpec], label: live.Label, store: Store
+) -> None:
     for run, message in failed.items():
         screen.say(f"Failed: {run} ({live.name(specs[run], label)}): {message}")
+        if (log := store.failure(run)).exists():
+            screen.say(f"  {log}")
     screen.say("The same command tries the failed runs again.")

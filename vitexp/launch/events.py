@@ -12,8 +12,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 Kind = Literal[
-    "start", "progress", "done", "diverged", "failed", "stopped", "busy", "note", "probe"
-]
+    "start", "progress", "done", "diverged", "failed", "refused", "stopped", "busy", "lost",
+    "note", "probe",
+]  # fmt: skip
+
+LESS_MEMORY = "Use a smaller --batch, --width or --image-size, or fewer --jobs."
 
 
 @dataclass(frozen=True)
@@ -21,8 +24,9 @@ class Event:
     """Something that happened to a run.
 
     Attributes:
-        kind: ``busy``: another process works on the run or has done it; ``note``: a message for
-            the user; ``probe``: the answer to a probe.
+        kind: ``busy``: another process works on the run or has done it; ``lost``: another one
+            took it over; ``refused``: by the disk, which will refuse the other runs, too;
+            ``note``: a message for the user; ``probe``: the answer to a probe.
         step, steps: done and in all.
         images_per_s: training images a second.
         seconds_per_step: of a probe.

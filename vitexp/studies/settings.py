@@ -154,6 +154,9 @@ class Settings:
     device: str | None = setting(MACHINE, "auto, cpu, mps, cuda (all) or cuda:0", "auto")
     jobs: int | None = setting(MACHINE, "runs at the same time", "one a core or device", least=1)
     keep: bool | None = setting(MACHINE, "keep the final weights", "keep")
+    checkpoint_seconds: float | None = setting(
+        MACHINE, "work that a kill may cost at most, each run", "60", above=0
+    )
     out: str | None = setting(MACHINE, "folder for runs/, tables/ and plots/", ".")
 
     def __post_init__(self) -> None:

@@ -81,12 +81,12 @@ def train(
     torch.set_num_threads(run.execution["threads"])
     while run.step < spec.recipe.steps and not run.diverged:
         if host.stopping():
-            host.save(run.state())
+            run.save(host)
             return None
         run.advance()
         host.report(run.progress())
         if host.checkpoint_due():
-            host.save(run.state())
+            run.save(host)
     return run.record(), run.weights()
 
 
@@ -108,6 +108,7 @@ class _Run:
         self.loss_sum = torch.zeros((), device=device)
         self.first_bad = torch.full((), -1, dtype=torch.int64, device=device)
         self.window = 0
+        self.saved: int | None = None
         self.execution = {
             **environment(device),
             "threads": threads,
@@ -152,7 +153,7 @@ class _Run:
     def _evaluate(self) -> None:
         loss = float(self.loss_sum) / self.window
         point = {"step": float(self.step)}
-        if math.isfinite(loss):
+        if math.isfinite(loss) and self._sound():
             point |= {"train_loss": loss, "val_top1": self._accuracy("val").top1}
         self.curve.append(point)
         self.loss_sum.zero_()
@@ -170,7 +171,9 @@ class _Run:
     def record(self) -> RunRecord:
         """Measures the final weights; the only place where the test split is read."""
         if self.diverged:
-            self.execution["diverged_at_step"] = int(self.first_bad)
+            first = int(self.first_bad)
+            self.execution["diverged_at_step"] = first if first >= 0 else self.step - 1
+            self.execution["last_good_step"] = self.saved
             return self._record({}, "")
         with self._timed("evaluate"):
             test = self._accuracy("test")
@@ -222,6 +225,21 @@ class _Run:
             "execution": self.execution,
         }
 
+    def save(self, host: Host) -> None:
+        """Checkpoint, unless the run is beyond help: the last checkpoint is always a good one."""
+        if self._sound():
+            host.save(self.state())
+            self.saved = self.step
+
+    def _sound(self) -> bool:
+        """Whether all losses so far, the weights and the optimiser's moments are finite."""
+        moments = (value for state in self.optimizer.state.values() for value in state.values())
+        tensors = [value for value in moments if torch.is_tensor(value)]
+        tensors += [
+            value for value in self.model.state_dict().values() if value.is_floating_point()
+        ]
+        return int(self.first_bad) < 0 and all(bool(torch.isfinite(t).all()) for t in tensors)
+
     def load(self, state: State) -> None:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -229,6 +247,7 @@ class _Run:
         self.first_bad = state["first_bad"].to(self.device)
         for name in ("step", "curve", "window", "seconds", "execution"):
             setattr(self, name, state[name])
+        self.saved = self.step
 
     def _timed(self, what: str) -> _Stopwatch:
         return _Stopwatch(lambda seconds: self._spent(what, seconds))
