@@ -181,11 +181,23 @@ class Recipe:
 
 
 @dataclass(frozen=True)
+class FromRun:
+    """First weights that a run of the same store ended with; its head is left behind.
+
+    Attributes:
+        run: its id; the run need not be done before one that starts from it is planned.
+    """
+
+    run: str
+
+
+@dataclass(frozen=True)
 class RunSpec:
     """One training run; everything in it follows from this value.
 
     Attributes:
         asked: the flags that it was asked for with, for a command that extends its grid.
+        init: where the first weights are from; None draws them from the seed.
     """
 
     model: ModelSpec
@@ -194,6 +206,7 @@ class RunSpec:
     seed: int
     precision: Precision = "fp32"
     asked: str = label("")
+    init: FromRun | None = None
 
     @functools.cached_property
     def id(self) -> str:
@@ -203,6 +216,19 @@ class RunSpec:
     @property
     def position(self) -> PositionSpec:
         return self.model.vit.position
+
+
+@dataclass(frozen=True)
+class ProbeSpec:
+    """A measurement to make on a finished run; it is not a run and changes none.
+
+    Attributes:
+        kind: what is measured.
+        data: on which images, at the run's image size.
+    """
+
+    kind: Literal["few_shot"]
+    data: DataSpec
 
 
 def digest(value: Any) -> str:

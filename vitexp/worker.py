@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import torch
+from safetensors.torch import load as load_weights
 from safetensors.torch import save as save_weights
 
 from vitexp.datasets.image_set import ImageSet
@@ -31,8 +32,9 @@ from vitexp.launch.events import LESS_MEMORY, Event
 from vitexp.runs.files import DiskError
 from vitexp.runs.lease import Fenced, Lease
 from vitexp.runs.store import Store
-from vitexp.spec import DataSpec, RunSpec, from_json
+from vitexp.spec import DataSpec, ProbeSpec, RunSpec, from_json
 from vitexp.training.loop import Progress, State, train
+from vitexp.training.measure import measure
 from vitexp.training.probe import seconds_per_step
 
 PROGRESS_SECONDS = 0.25
@@ -63,9 +65,11 @@ class Worker:
         todo.put(None)
 
     def _obey(self, order: dict[str, Any]) -> None:
-        spec = from_json(RunSpec, order.get("run") or order["probe"])
+        spec = from_json(RunSpec, order.get("run") or order.get("of") or order["probe"])
         try:
-            if "probe" in order:
+            if "measure" in order:
+                self._measure(spec, from_json(ProbeSpec, order["measure"]), order["threads"])
+            elif "probe" in order:
                 images = self._images(spec.data)
                 pace = seconds_per_step(spec, images, self.device, order["threads"])
                 self.tell(Event("probe", spec.id, seconds_per_step=pace))
@@ -121,6 +125,15 @@ class Worker:
                 message=str(record.execution.get("diverged_at_step", "")),
             )
         )
+
+    def _measure(self, spec: RunSpec, probe: ProbeSpec, threads: int) -> None:
+        torch.set_num_threads(threads)
+        images = self._images(probe.data)
+        self.store.keep(measure(spec, self._weights(spec.id), probe, images, self.device))
+        self.tell(Event("measured", spec.id))
+
+    def _weights(self, run_id: str) -> dict[str, torch.Tensor]:
+        return load_weights(self.store.weights(run_id))
 
     def _images(self, data: DataSpec) -> ImageSet:
         """The data set of ``data``, kept for the next run.

@@ -9,6 +9,7 @@ n images, F features, K classes, L regularisers.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -48,6 +49,14 @@ class FewShot:
     @property
     def mean(self) -> float:
         return float(np.mean(self.top1))
+
+    @property
+    def name(self) -> str:
+        return f"few_shot_{self.shots}"
+
+    def details(self) -> dict[str, Any]:
+        """What stands behind the mean, as JSON."""
+        return {"shots": self.shots, "top1": list(self.top1), "penalty": self.penalty}
 
 
 def few_shot(

@@ -8,10 +8,12 @@ runs/<id>/checkpoint-*.ckpt    the last two checkpoints, each with its SHA-256
 runs/<id>/weights.safetensors  final weights, if kept
 runs/<id>/failure.txt          why the last attempt failed
 runs/<id>/result.json          the record; its presence means that the run is done
+runs/<id>/measurement-*.json   what probes found out about it since, one file a question
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -22,10 +24,11 @@ from pathlib import Path
 from typing import Literal
 
 from vitexp.errors import VitexpError
-from vitexp.runs.files import TEMPORARY, disk, sync_folder
+from vitexp.runs.files import TEMPORARY, disk, publish_once, sync_folder
 from vitexp.runs.lease import Lease, checkpoints, hold, is_leased
+from vitexp.runs.measurement import Measurement, measurement_id
 from vitexp.runs.record import Results, RunRecord
-from vitexp.spec import RunSpec, from_json
+from vitexp.spec import ProbeSpec, RunSpec, from_json
 
 State = Literal["done", "diverged", "failed", "running", "stopped", "unreadable"]
 
@@ -89,6 +92,53 @@ class Store:
         if lease is None and (record := read_record(folder)):
             self.tidy([record])
         return lease
+
+    def weights(self, run_id: str) -> bytes:
+        """The final weights of a finished run, as the bytes of a safetensors file.
+
+        Raises:
+            VitexpError: the run is not done, diverged, did not keep them, or they are damaged.
+        """
+        record = read_record(self.folder(run_id))
+        again = "Remove it with `vitexp runs rm` and run it again."
+        if record is None:
+            raise VitexpError(f"Run {run_id} is not done.", "Repeat the command that began it.")
+        if record.status == "diverged":
+            raise VitexpError(f"Run {run_id} diverged: it has no weights.", "Choose another run.")
+        if record.weights_sha is None:
+            raise VitexpError(f"Run {run_id} did not keep its weights (--no-keep).", again)
+        path = self.folder(run_id) / "weights.safetensors"
+        content = path.read_bytes() if path.is_file() else b""
+        if hashlib.sha256(content).hexdigest() != record.weights_sha:
+            raise VitexpError(f"{path} is damaged.", again)
+        return content
+
+    def measurement(self, run_id: str, probe: ProbeSpec) -> Measurement | None:
+        """What ``probe`` found out about a run; None before it was made.
+
+        Raises:
+            VitexpError: the file is damaged.
+        """
+        path = self._measurement(run_id, probe)
+        if not path.is_file():
+            return None
+        try:
+            return Measurement.from_json(json.loads(path.read_bytes()))
+        except (ValueError, TypeError, VitexpError) as error:
+            raise VitexpError(f"{path} is damaged: {error}.", "Delete that file.") from error
+
+    def keep(self, measurement: Measurement) -> None:
+        """Writes a measurement into its run's folder; the first one stands.
+
+        Raises:
+            VitexpError: the disk is full or not writable.
+        """
+        path = self._measurement(measurement.run_id, measurement.probe)
+        text = json.dumps(measurement.to_json(), indent=1, allow_nan=False)
+        publish_once(path, text.encode() + b"\n")
+
+    def _measurement(self, run_id: str, probe: ProbeSpec) -> Path:
+        return self.folder(run_id) / f"measurement-{measurement_id(run_id, probe)}.json"
 
     def is_leased(self, run_id: str) -> bool:
         """Whether a process is working on the run."""

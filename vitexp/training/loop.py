@@ -28,6 +28,7 @@ from vitexp.training.environment import environment
 from vitexp.training.optimisation import learning_rate, optimiser, set_learning_rate
 
 State = dict[str, Any]
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ class _Run:
     def __init__(self, spec: RunSpec, images: ImageSet, device: torch.device, threads: int) -> None:
         recipe = spec.recipe
         self.spec, self.images, self.device = spec, images, device
-        self.dtype = torch.bfloat16 if spec.precision == "bf16" else torch.float32
+        self.dtype = DTYPES[spec.precision]
         self.model = build(spec.model, spec.seed, recipe.dropout, recipe.stochastic_depth)
         self.model.to(device)
         self.optimizer = optimiser(self.model, recipe)
@@ -186,10 +187,8 @@ class _Run:
             "train_top1": train.top1,
             "train_loss": self.curve[-1]["train_loss"],
         }
-        accuracies |= {f"few_shot_{probe.shots}_top1": probe.mean for probe in probes}
-        self.execution["few_shot"] = [
-            {"shots": p.shots, "top1": list(p.top1), "penalty": p.penalty} for p in probes
-        ]
+        accuracies |= {f"{p.name}_top1": p.mean for p in probes}
+        self.execution["few_shot"] = [p.details() for p in probes]
         return self._record(accuracies, pack_correct(test.correct))
 
     def _record(self, accuracies: dict[str, float], correct: str) -> RunRecord:
