@@ -54,7 +54,7 @@ def test_all_files_are_written_under_out(report: Report, tmp_path: Path) -> None
     names = {str(path.relative_to(tmp_path / "new")) for path in paths}
     assert names == {
         *("tables/pos_emb.md", "tables/pos_emb.csv", "tables/pos_emb.tex"),
-        *("plots/pos_emb.png", "plots/pos_emb.svg"),
+        *(f"plots/pos_emb.{ending}" for ending in ("png", "svg", "pdf", "csv")),
     }
     on_disk = {p for p in (tmp_path / "new").rglob("*") if p.is_file()}
     assert on_disk == set(paths)
