@@ -37,12 +37,13 @@ _COLUMNS = ("id", "data", "model", "position", "placement", "seed", "state", "to
 def _row(entry: Entry) -> dict[str, Any]:
     spec = entry.spec
     metrics = entry.record.metrics if entry.record else {}
+    position = spec.model.vit and spec.model.vit.position
     return {
         "id": entry.id,
         "data": spec.data.name,
         "model": spec.model.name,
-        "position": spec.position.kind,
-        "placement": spec.position.placement,
+        "position": position and position.kind,
+        "placement": position and position.placement,
         "seed": spec.seed,
         "state": entry.state,
         "step": entry.step,
@@ -62,7 +63,7 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     half = row["state"] in ("running", "stopped")
     state = f"{row['state']} {row['step']}/{row['steps']}" if half else row["state"]
     seconds = "-" if row["seconds"] is None else f"{row['seconds']:.1f}"
-    names = (row[key] for key in ("id", "data", "model", "position", "placement"))
+    names = (row[key] or "-" for key in ("id", "data", "model", "position", "placement"))
     return (*names, str(row["seed"]), state, screen.percent(row["test_top1"]), seconds)
 
 

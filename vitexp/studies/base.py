@@ -31,9 +31,13 @@ class Base:
     def std_of(self, kind: str) -> float:
         return self.position_std.get(kind, self.position_std["*"])
 
+    def seeded(self, seed: int) -> RunSpec:
+        """The base run with another seed."""
+        return dataclasses.replace(self.run, seed=seed)
+
     def cell(self, position: PositionSpec, seed: int) -> RunSpec:
-        """The base run with another position and seed."""
-        vit = dataclasses.replace(self.run.model.vit, position=position)
+        """The base run, which has a transformer, with another position and seed."""
+        vit = dataclasses.replace(self.run.model.transformer, position=position)
         model = dataclasses.replace(self.run.model, vit=vit)
         return dataclasses.replace(self.run, model=model, seed=seed)
 

@@ -63,13 +63,15 @@ def grids_of(done: Results) -> list[Results]:
     Where the store has several, the last grid takes each kind's latest, the grid before it
     the one before, where there is one.
     """
-    settings = _split(done, lambda record: _setting(record.spec))
+    settings = _split(
+        (record for record in done if record.spec.model.vit), lambda record: _setting(record.spec)
+    )
     grids = [grid for records in settings for grid in _one_variant_each(records)]
     return [Results(grid) for grid in sorted(grids, key=_last_ended)]
 
 
 def _setting(spec: RunSpec) -> str:
-    vit = dataclasses.replace(spec.model.vit, position=PositionSpec())
+    vit = dataclasses.replace(spec.model.transformer, position=PositionSpec())
     model = dataclasses.replace(spec.model, vit=vit)
     return digest(identity(dataclasses.replace(spec, model=model, seed=0)))
 

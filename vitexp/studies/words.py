@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vitexp.spec import RunSpec
+from vitexp.spec import ResNetShape, RunSpec, ViTShape
 
 
 def decimals(images: int) -> int:
@@ -48,14 +48,28 @@ def data_words(spec: RunSpec) -> str:
 
 def model_words(spec: RunSpec, params: float | None = None, of: str = "") -> str:
     """The model of a run without its position, in one line; ``of`` says what has ``params``."""
-    vit = spec.model.vit
-    pool = "class token" if vit.pool == "token" else "mean pooling"
-    name = f"{spec.model.name}: " if spec.model.name else ""
+    model = spec.model
+    name = f"{model.name}: " if model.name else ""
     size = "" if params is None else f"; {params:,.0f} parameters{of}"
+    parts = [words for words in (_trunk_words(model.trunk), _vit_words(model.vit)) if words]
+    return f"{name}{', '.join(parts)}{size}"
+
+
+def _vit_words(vit: ViTShape | None) -> str:
+    if vit is None:
+        return ""
+    pool = "class token" if vit.pool == "token" else "mean pooling"
     return (
-        f"{name}patch {vit.patch}, width {vit.width}, depth {vit.depth}, heads {vit.heads},"
-        f" MLP {vit.mlp}, {pool}{size}"
+        f"patch {vit.patch}, width {vit.width}, depth {vit.depth}, heads {vit.heads},"
+        f" MLP {vit.mlp}, {pool}"
     )
+
+
+def _trunk_words(trunk: ResNetShape | None) -> str:
+    if trunk is None:
+        return ""
+    blocks = "-".join(map(str, trunk.blocks)) or "no"
+    return f"ResNet of {blocks} blocks, first width {trunk.width}, {trunk.stem} stem"
 
 
 def recipe_words(spec: RunSpec) -> str:
