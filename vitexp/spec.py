@@ -166,6 +166,11 @@ class DataSpec:
     source: str = label("")
     skip_broken: bool = label(False)
 
+    @property
+    def used(self) -> int:
+        """Number of images to train on."""
+        return self.train if self.fraction is None else round(self.fraction * self.train)
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -185,6 +190,8 @@ class Recipe:
         crop, flip: random crop after zero-padding by 1/8 of the side; horizontal flip.
         resized_crop: smallest area share of a random-resized crop, or None.
         mixup, cutmix: Beta parameter, or None; with both, a batch gets one of them.
+        early_stopping: steps between two looks at the validation split, of which the best
+            one's weights are the result (the first of equals); None: the last weights are.
         evaluate_every: steps between two looks at the validation split.
         name: the preset it departed from.
     """
@@ -208,6 +215,7 @@ class Recipe:
     resized_crop: float | None = None
     mixup: float | None = None
     cutmix: float | None = None
+    early_stopping: int | None = None
     evaluate_every: int = label(100)
     name: str = label("")
 
@@ -231,6 +239,12 @@ class RunSpec:
     def id(self) -> str:
         """16 hexadecimal digits that stand for everything that decides the run."""
         return digest(identity(self))
+
+    def seeded(self, seed: int) -> RunSpec:
+        """This run with another seed, which also draws its subset of the training split."""
+        part = self.data.fraction is not None
+        data = dataclasses.replace(self.data, subset_seed=seed) if part else self.data
+        return dataclasses.replace(self, data=data, seed=seed)
 
     @property
     def position(self) -> PositionSpec:

@@ -5,19 +5,34 @@ from __future__ import annotations
 import textwrap
 from dataclasses import dataclass
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import NullLocator
+from matplotlib.transforms import Bbox
 
 from vitexp.render.style import COLOURS, DASHES, MARKERS
 from vitexp.studies.report import CurveFigure, Series, Span
 
 _WIDTH = 7.4  # inches
 _CHARACTERS = 110  # a remark's line
+_LABEL = 6.5  # points
 _SPAN = 0.055  # height of a place's row, as a share of the axis
+
+
+# Where a label's corner lies from its point, in points, and what share of the label lies left
+# of and below that corner: right below, right above, left above, left below, above, below.
+_CORNERS = (
+    ((4, -3), (0, 1)),
+    ((4, 3), (0, 0)),
+    ((-4, 3), (1, 0)),
+    ((-4, -3), (1, 1)),
+    ((0, 5), (0.5, 0)),
+    ((0, -5), (0.5, 1)),
+)
 
 
 @dataclass(frozen=True)
@@ -44,11 +59,12 @@ def draw(figure: CurveFigure) -> Figure:
     _axes(axis, figure)
     for row, span in enumerate(figure.spans):
         _span(axis, span, _SPAN * (row + 0.6))
-    picture.legend(
-        handles=_legend(figure, looks), loc="outside lower center", ncols=3, fontsize=8
-    )
+    axis.legend(handles=_legend(figure, looks), fontsize=7.5, framealpha=0.8)
     if remarks:
         picture.supxlabel("\n".join(remarks), fontsize=8, x=0.02, ha="left")
+    # Only a laid-out axis knows where its points are.
+    picture.draw_without_rendering()
+    _labels(axis, figure, looks)
     return picture
 
 
@@ -113,16 +129,39 @@ def _series(axis: Axes, series: Series, look: _Look, joined: bool) -> None:
         markeredgewidth=0.8,
         zorder=4,
     )
-    for x, y, text in zip(xs, ys, series.labels, strict=False):
-        axis.annotate(
-            text,
-            (x, y),
-            xytext=(4, -9),
-            textcoords="offset points",
-            fontsize=6.5,
-            color=look.colour,
-            zorder=5,
-        )
+
+
+def _labels(axis: Axes, figure: CurveFigure, looks: list[_Look]) -> None:
+    """What stands beside each point, where it meets the fewest points and other labels."""
+    inch = axis.figure.dpi
+    taken = [
+        Bbox.from_bounds(*(axis.transData.transform(point) - inch / 36), inch / 18, inch / 18)
+        for series in figure.series
+        for point in series.points
+    ]
+    inside = axis.get_window_extent()
+
+    def crowded(box: Bbox) -> int:
+        out = not (inside.contains(*box.p0) and inside.contains(*box.p1))
+        return sum(box.overlaps(other) for other in taken) + 9 * out
+
+    for series, look in zip(figure.series, looks, strict=True):
+        for point, text in zip(series.points, series.labels, strict=False):
+            at = axis.transData.transform(point)
+            size = np.array([0.55 * len(text), 1.0]) * _LABEL * inch / 72
+            places = [at + np.array(corner) * inch / 72 - size * own for corner, own in _CORNERS]
+            boxes = [Bbox.from_bounds(*place, *size) for place in places]
+            best = min(boxes, key=crowded)
+            taken.append(best)
+            axis.annotate(
+                text,
+                point,
+                xytext=tuple((best.p0 - at) * 72 / inch),
+                textcoords="offset points",
+                fontsize=_LABEL,
+                color=look.colour,
+                zorder=5,
+            ).set_in_layout(False)
 
 
 def _front(axis: Axes, figure: CurveFigure) -> None:

@@ -60,6 +60,10 @@ class Claim:
         evidence: effect, interval, n and margin, in sentences.
         settle: a sentence on what would settle an inconclusive one, or ``""``.
         runs: ids of the runs behind the verdict.
+        effect, low, high: the effect and the interval that decided: a difference in points, or
+            of the compute claims a ratio; None where there is none.
+        n: seeds behind it, or of a ratio model sizes.
+        dataset: name of the data set.
     """
 
     id: str
@@ -69,6 +73,11 @@ class Claim:
     evidence: str
     settle: str = ""
     runs: tuple[str, ...] = ()
+    effect: float | None = None
+    low: float | None = None
+    high: float | None = None
+    n: int | None = None
+    dataset: str = ""
 
 
 @dataclass(frozen=True)

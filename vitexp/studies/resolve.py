@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from vitexp.catalog.recipes import AUGMENTATIONS, Preset, default_preset, preset
 from vitexp.datasets.image_set import ImageSet
 from vitexp.datasets.load import Progress, describe
+from vitexp.datasets.split import subset
 from vitexp.errors import VitexpError, unknown
 from vitexp.positions import POSITIONS
 from vitexp.spec import DataSpec, Precision, Recipe, RunSpec
 from vitexp.studies.base import Base
-from vitexp.studies.resolve_model import Wanted, model_of
+from vitexp.studies.resolve_model import Wanted, fitting, model_of
 from vitexp.studies.settings import Settings, asked
 
 LOOKS = 20
@@ -51,18 +54,44 @@ def resolve(
     if remark is not None:
         for text in _remarks(images):
             remark(text)
-    chosen = _preset(settings, data)
-    std = _position_std(settings.position_std, chosen)
     first = settings.seed or 0
-    run = RunSpec(
-        model=model_of(settings, wanted, images, std),
-        data=data,
-        recipe=_recipe(settings, chosen, data, wanted, images.flips),
-        seed=first,
-        precision=precision,
-        asked=asked(settings, data.source),
-    )
-    return Base(run, tuple(range(first, first + (settings.seeds or seeds))), std)
+    found = _Found(data, images, precision, range(first, first + (settings.seeds or seeds)))
+
+    def departed(changes: Mapping[str, Any]) -> RunSpec:
+        return found.run(fitting(dataclasses.replace(settings, **changes)))
+
+    std = _position_std(settings.position_std, _preset(settings, data))
+    return Base(found.run(settings), tuple(found.seeds), std, departed)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What is known once the images are: enough to resolve any settings about them."""
+
+    data: DataSpec
+    images: ImageSet
+    precision: Precision
+    seeds: range
+
+    def run(self, settings: Settings) -> RunSpec:
+        wanted, data = Wanted.of(settings), self._part(settings.fraction)
+        chosen = _preset(settings, data)
+        std = _position_std(settings.position_std, chosen)
+        return RunSpec(
+            model=model_of(settings, wanted, self.images, std),
+            data=data,
+            recipe=_recipe(settings, chosen, data, wanted, self.images.flips),
+            seed=self.seeds[0],
+            precision=self.precision,
+            asked=asked(settings, data.source),
+        )
+
+    def _part(self, fraction: float | None) -> DataSpec:
+        if fraction is None or fraction == 1:
+            return self.data
+        for seed in self.seeds:
+            subset(self.images.train.labels, fraction, seed)
+        return dataclasses.replace(self.data, fraction=fraction, subset_seed=self.seeds[0])
 
 
 def _check(settings: Settings) -> None:
@@ -86,7 +115,7 @@ def _preset(settings: Settings, data: DataSpec) -> Preset:
         return preset(settings.recipe)
     chosen = default_preset(data.name, data.image_size)
     # A default must fit a small folder; a preset asked for by name is taken at its word.
-    return dataclasses.replace(chosen, batch=min(chosen.batch, data.train))
+    return dataclasses.replace(chosen, batch=min(chosen.batch, data.used))
 
 
 def _position_std(text: str | None, chosen: Preset) -> dict[str, float]:
@@ -125,9 +154,9 @@ def _recipe(
     augment = settings.augment
     given["augment"] = chosen.augment if augment is None else _augmentations(augment)
     plain = dataclasses.replace(chosen, **given)
-    _check_batch(plain.batch, data.train)
+    _check_batch(plain.batch, data.used)
     _check_momentum(settings, plain)
-    steps = settings.steps or max(1, round(plain.epochs * (data.train // plain.batch)))
+    steps = settings.steps or max(1, round(plain.epochs * (data.used // plain.batch)))
     return Recipe(
         lr=settings.lr or chosen.peak_lr(wanted.key, wanted.family),
         weight_decay=plain.weight_decay,
@@ -146,6 +175,7 @@ def _recipe(
         resized_crop=plain.resized_crop if "resized-crop" in plain.augment else None,
         mixup=plain.mixup if "mixup" in plain.augment else None,
         cutmix=plain.cutmix if "cutmix" in plain.augment else None,
+        early_stopping=max(1, steps // LOOKS) if settings.early_stopping else None,
         evaluate_every=max(1, steps // LOOKS),
         name=chosen.name,
     )
@@ -154,7 +184,7 @@ def _recipe(
 def _check_batch(batch: int, train: int) -> None:
     if batch > train:
         raise VitexpError(
-            f"A batch of {batch} is larger than the train split of {train} images.",
+            f"A batch of {batch} is larger than the {train} images to train on.",
             f"Choose --batch {min(64, train)} or another up to {train}.",
         )
 

@@ -81,6 +81,9 @@ class Settings:
     )
     image_size: int | None = setting(DATA, "side of the images in pixels", "the data's", least=1)
     skip_broken: bool | None = setting(DATA, "count unreadable images and go on", "stop")
+    fraction: float | None = setting(
+        DATA, "share of the train split to use, stratified, drawn by the seed", "1", above=0, most=1
+    )
     model: str | None = setting(
         MODEL,
         "such as vit-ti/4, r20 or r20+vit-ti (see models), or my_net.py:MyNet",
@@ -154,6 +157,9 @@ class Settings:
     )
     label_smoothing: float | None = setting(
         TRAINING, "mass spread over all classes", "the recipe's", least=0, below=1
+    )
+    early_stopping: bool | None = setting(
+        TRAINING, "keep the weights that do best on validation", "the last ones"
     )
     augment: str | None = setting(
         TRAINING, f"none, or a list of {','.join(AUGMENTATIONS)}", "the recipe's"

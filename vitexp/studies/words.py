@@ -31,6 +31,11 @@ def sentence(words: str) -> str:
     return f"{words[0].upper()}{words[1:]}."
 
 
+def times(ratio: float) -> str:
+    """A ratio: 4.069 -> ``"4.1"``."""
+    return f"{ratio:.2g}" if ratio < 10 else f"{ratio:,.0f}"
+
+
 def p_value(p: float) -> str:
     return "p < 0.0001" if p < 1e-4 else f"p {p:.2g}" if p < 0.995 else "p 1"
 
