@@ -33,7 +33,7 @@ def rng() -> np.random.Generator:
 def base(position: PositionSpec | None = None, seeds: tuple[int, ...] = (0, 1, 2)) -> Base:
     run = spec()
     if position is not None:
-        vit = replace(run.model.vit, position=position)
+        vit = replace(run.model.transformer, position=position)
         run = replace(run, model=replace(run.model, vit=vit))
     return Base(run, seeds, STD)
 
@@ -81,7 +81,7 @@ def test_only_the_position_and_the_seed_differ_from_the_base():
         assert (planned.data, planned.recipe, planned.precision) == (
             *(run.data, run.recipe, run.precision),
         )
-        assert replace(planned.model.vit, position=run.position) == run.model.vit
+        assert replace(planned.model.transformer, position=run.position) == run.model.transformer
 
 
 def test_another_position_is_added_to_the_papers():

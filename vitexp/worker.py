@@ -147,6 +147,8 @@ class Worker:
                 image_size=data.image_size,
                 split_seed=data.split_seed,
                 skip_broken=data.skip_broken,
+                fraction=data.fraction,
+                subset_seed=data.subset_seed,
             )
             if images.fingerprint != data.fingerprint:
                 raise VitexpError(

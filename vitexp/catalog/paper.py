@@ -46,6 +46,40 @@ def table8() -> dict[tuple[str, str | None], float]:
     }
 
 
+@dataclass(frozen=True)
+class ScaledModel:
+    """A row of Table 6: one model pre-trained on JFT-300M for some epochs.
+
+    Attributes:
+        family: vit, resnet or hybrid.
+        epochs: of pre-training.
+        exaflops: pre-training compute in 10^18 FLOPs.
+        average: top-1 after transfer, averaged over ImageNet, CIFAR-10, CIFAR-100, Pets and
+            Flowers as in Figure 5, as a share.
+    """
+
+    name: str
+    family: str
+    epochs: int
+    exaflops: float
+    average: float
+
+
+@functools.cache
+def table6() -> tuple[ScaledModel, ...]:
+    """The paper's scaling study, in the order of its table."""
+    return tuple(
+        ScaledModel(
+            row["name"],
+            row["family"],
+            int(row["epochs"]),
+            float(row["exaflops"]),
+            float(row["avg5_derived(ImageNet,C10,C100,Pets,Flowers)"]) / 100,
+        )
+        for row in _rows("table6_scaling.csv")
+    )
+
+
 def _rows(name: str) -> list[dict[str, str]]:
     text = (resources.files("vitexp.catalog") / name).read_text(encoding="utf-8")
     return list(csv.DictReader(text.splitlines()))

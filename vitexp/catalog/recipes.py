@@ -27,8 +27,8 @@ class Preset:
         source: where its numbers are from.
         epochs: passes over the training split.
         warmup: steps of linear warm-up; below 1, a share of all steps.
-        lr_of: size of the model (``vit-l/16``) -> peak learning rate, where the source has
-            one of its own for it.
+        lr_of: model (``vit-l/16``) or family (``resnet``) -> peak learning rate, where the
+            source has one of its own for it.
         position_std: kind of position -> initial std of its tables; ``"*"`` is every other.
         augment: of :data:`AUGMENTATIONS`.
         resized_crop, mixup, cutmix: their strengths when they are in ``augment``.
@@ -57,9 +57,9 @@ class Preset:
     cutmix: float = 1.0
     lr_of: Mapping[str, float] = field(default_factory=dict)
 
-    def peak_lr(self, model: str) -> float:
+    def peak_lr(self, model: str, family: str = "vit") -> float:
         """The peak learning rate for the model named ``model``."""
-        return self.lr_of.get(model, self.lr)
+        return self.lr_of.get(model, self.lr_of.get(family, self.lr))
 
 
 _PAPER = "ViT paper (arXiv 2010.11929), Table 3 and section 4.1"
@@ -93,7 +93,11 @@ _JFT = dataclasses.replace(
     source=f"{_PAPER}, rows JFT-300M",
     epochs=7,
     lr=8e-4,
-    lr_of=MappingProxyType({"vit-l/32": 6e-4, "vit-l/16": 4e-4, "vit-h/14": 3e-4}),
+    lr_of=MappingProxyType(
+        {"vit-l/32": 6e-4, "vit-l/16": 4e-4, "vit-h/14": 3e-4}
+        | {"r50x1": 1e-3, "r50x2": 1e-3, "r101x1": 8e-4, "r152x1": 6e-4, "r152x2": 6e-4}
+        | {"r50+vit-l/32": 2e-4, "r50+vit-l/16": 4e-4}
+    ),
     weight_decay=0.1,
     dropout=0.0,
 )
@@ -115,11 +119,12 @@ _DIGITS = Preset(
 _SMALL = dataclasses.replace(
     _DIGITS,
     name="small",
-    source="vitexp, for images up to 64 px; crops cost accuracy at this budget",
+    source="vitexp, for images up to 64 px; crops cost accuracy and 1e-3 costs ResNets",
     epochs=20,
     batch=128,
     lr=1e-3,
     position_std=MappingProxyType({"*": 0.5, "relative": 1.0}),
+    lr_of=MappingProxyType({"resnet": 3e-3}),
     augment=("flip",),
 )
 _PHOTOS = dataclasses.replace(

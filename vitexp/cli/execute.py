@@ -18,7 +18,8 @@ from vitexp.runs.record import Results
 from vitexp.runs.store import Store
 from vitexp.spec import Precision, RunSpec
 from vitexp.studies.base import Base
-from vitexp.studies.resolve import check_model, resolve
+from vitexp.studies.resolve import resolve
+from vitexp.studies.resolve_model import check_model
 from vitexp.studies.settings import Settings
 
 Planner = Callable[[Results], list[RunSpec]]

@@ -104,6 +104,7 @@ class _Run:
         self.batches = Batches(images.train, recipe, spec.model.classes, spec.seed, device)
         self.step = 0
         self.curve: list[dict[str, float]] = []
+        self.best: dict[str, Tensor] = {}
         self.seconds = {"train": 0.0, "evaluate": 0.0}
         # Sums stay on the device, so that no step waits for the host.
         self.loss_sum = torch.zeros((), device=device)
@@ -132,7 +133,8 @@ class _Run:
             self.loss_sum += loss
             self.window += 1
             self.step += 1
-        if self.step % recipe.evaluate_every == 0 or self.step == recipe.steps:
+        every = recipe.early_stopping or recipe.evaluate_every
+        if self.step % every == 0 or self.step == recipe.steps:
             with self._timed("evaluate"):
                 self._evaluate()
 
@@ -156,9 +158,15 @@ class _Run:
         point = {"step": float(self.step)}
         if math.isfinite(loss) and self._sound():
             point |= {"train_loss": loss, "val_top1": self._accuracy("val").top1}
+            self._keep_best(point["val_top1"])
         self.curve.append(point)
         self.loss_sum.zero_()
         self.window = 0
+
+    def _keep_best(self, val_top1: float) -> None:
+        earlier = [point["val_top1"] for point in self.curve]
+        if self.spec.recipe.early_stopping and val_top1 > max(earlier, default=-1.0):
+            self.best = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
 
     def _accuracy(self, split: str, limit: int | None = None) -> Accuracy:
         part = getattr(self.images, split)
@@ -176,6 +184,9 @@ class _Run:
             self.execution["diverged_at_step"] = first if first >= 0 else self.step - 1
             self.execution["last_good_step"] = self.saved
             return self._record({}, "")
+        if self.best:
+            self.model.load_state_dict(self.best)
+        reported = max(self.curve, key=lambda p: p["val_top1"]) if self.best else self.curve[-1]
         with self._timed("evaluate"):
             test = self._accuracy("test")
             train = self._accuracy("train", limit=len(self.images.val))
@@ -183,9 +194,9 @@ class _Run:
         accuracies = {
             "test_top1": test.top1,
             "test_top5": test.top5,
-            "val_top1": self.curve[-1]["val_top1"],
+            "val_top1": reported["val_top1"],
             "train_top1": train.top1,
-            "train_loss": self.curve[-1]["train_loss"],
+            "train_loss": reported["train_loss"],
         }
         accuracies |= {f"{p.name}_top1": p.mean for p in probes}
         self.execution["few_shot"] = [p.details() for p in probes]
@@ -217,6 +228,7 @@ class _Run:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "curve": self.curve,
+            "best": self.best,
             "loss_sum": self.loss_sum,
             "first_bad": self.first_bad,
             "window": self.window,
@@ -244,7 +256,7 @@ class _Run:
         self.optimizer.load_state_dict(state["optimizer"])
         self.loss_sum = state["loss_sum"].to(self.device)
         self.first_bad = state["first_bad"].to(self.device)
-        for name in ("step", "curve", "window", "seconds", "execution"):
+        for name in ("step", "curve", "best", "window", "seconds", "execution"):
             setattr(self, name, state[name])
         self.saved = self.step
 
