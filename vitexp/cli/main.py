@@ -18,6 +18,7 @@ from vitexp.cli.probe import probe
 from vitexp.cli.report import plot, table
 from vitexp.cli.runs import runs
 from vitexp.cli.train import train
+from vitexp.cli.weights import weights
 from vitexp.errors import VitexpError
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
@@ -32,6 +33,7 @@ app = typer.Typer(
 for command in (ablate, train, probe, table, plot, models):
     app.command()(command)
 app.add_typer(runs, name="runs")
+app.add_typer(weights, name="weights")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -13,6 +13,9 @@ from vitexp.models import count_resnet
 from vitexp.models.count_resnet import Taps
 from vitexp.spec import ModelSpec, PositionSpec, ViTShape
 
+TRAINING_FLOPS = 6
+"""Training FLOPs for each forward MAC: 2 a MAC, and the backward pass costs twice the forward."""
+
 
 def side(spec: ModelSpec) -> int:
     """Patches along a side of the square grid that a transformer sees."""

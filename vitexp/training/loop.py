@@ -212,7 +212,7 @@ class _Run:
         macs = count.macs(self.spec.model)
         if macs is not None:
             metrics["macs"] = macs
-            metrics["flops"] = 6 * macs * images_seen
+            metrics["flops"] = count.TRAINING_FLOPS * macs * images_seen
         self.execution["ended"] = _now()
         self.execution["test_reads"] = int(bool(accuracies))
         status: Status = "done" if accuracies else "diverged"
