@@ -232,6 +232,23 @@ class FromRun:
 
 
 @dataclass(frozen=True)
+class FromFile:
+    """First weights from a file; its head is left behind.
+
+    Attributes:
+        sha256: of the file.
+        path: where it was.
+    """
+
+    sha256: str
+    path: str = label("")
+
+
+Init = FromRun | FromFile
+"""Where first weights are from, if they are not drawn from the seed."""
+
+
+@dataclass(frozen=True)
 class RunSpec:
     """One training run; everything in it follows from this value.
 
@@ -246,7 +263,7 @@ class RunSpec:
     seed: int
     precision: Precision = "fp32"
     asked: str = label("")
-    init: FromRun | None = None
+    init: Init | None = None
 
     @functools.cached_property
     def id(self) -> str:
@@ -258,6 +275,11 @@ class RunSpec:
         part = self.data.fraction is not None
         data = dataclasses.replace(self.data, subset_seed=seed) if part else self.data
         return dataclasses.replace(self, data=data, seed=seed)
+
+    @property
+    def parent(self) -> str | None:
+        """Id of the run that has to be done before this one can start."""
+        return self.init.run if isinstance(self.init, FromRun) else None
 
     @property
     def position(self) -> PositionSpec:
@@ -334,9 +356,14 @@ def _hints(kind: type) -> dict[str, Any]:
 
 def _convert(hint: Any, value: Any) -> Any:
     if isinstance(hint, types.UnionType):
-        hint = next(arm for arm in typing.get_args(hint) if arm is not type(None))
         if value is None:
             return None
+        arms = [arm for arm in typing.get_args(hint) if arm is not type(None)]
+        # Of several specs it is the one that has the value's fields.
+        fitting = [
+            arm for arm in arms if isinstance(value, dict) and set(value) == set(_hints(arm))
+        ]
+        hint = (fitting or arms)[0]
     if typing.get_origin(hint) is tuple and isinstance(value, list):
         return tuple(value)
     is_spec = isinstance(hint, type) and dataclasses.is_dataclass(hint)

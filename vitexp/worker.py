@@ -22,18 +22,17 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import torch
-from safetensors.torch import load as load_weights
 from safetensors.torch import save as save_weights
 
 from vitexp.datasets.image_set import ImageSet
 from vitexp.datasets.load import load
 from vitexp.errors import VitexpError
 from vitexp.launch.events import LESS_MEMORY, Event
-from vitexp.runs.files import DiskError
+from vitexp.runs.files import DiskError, file_hash
 from vitexp.runs.lease import Fenced, Lease
 from vitexp.runs.store import Store
-from vitexp.spec import DataSpec, ProbeSpec, RunSpec, from_json
-from vitexp.training.loop import Progress, State, train
+from vitexp.spec import DataSpec, FromRun, Init, ProbeSpec, RunSpec, from_json
+from vitexp.training.loop import Progress, Start, State, train
 from vitexp.training.measure import measure
 from vitexp.training.probe import seconds_per_step
 
@@ -99,9 +98,10 @@ class Worker:
 
     def _train(self, spec: RunSpec, lease: Lease, threads: int, keep: bool) -> None:
         images = self._images(spec.data)
+        start = self._start(spec.init) if spec.init else None
         host = LeaseHost(self, lease)
         self.tell(Event("start", spec.id, steps=spec.recipe.steps))
-        finished = train(spec, images, host, self.device, threads)
+        finished = train(spec, images, host, self.device, threads, start)
         if finished is None:
             self.tell(Event("stopped", spec.id, step=host.step, steps=spec.recipe.steps))
             return
@@ -129,11 +129,26 @@ class Worker:
     def _measure(self, spec: RunSpec, probe: ProbeSpec, threads: int) -> None:
         torch.set_num_threads(threads)
         images = self._images(probe.data)
-        self.store.keep(measure(spec, self._weights(spec.id), probe, images, self.device))
+        weights = self.store.weights(spec.id)
+        self.store.keep(measure(spec, weights, probe, images, self.device))
         self.tell(Event("measured", spec.id))
 
-    def _weights(self, run_id: str) -> dict[str, torch.Tensor]:
-        return load_weights(self.store.weights(run_id))
+    def _start(self, init: Init) -> Start:
+        """Where a run's first weights are.
+
+        Raises:
+            VitexpError: the parent has none, or the file is not there or another one by now.
+        """
+        if isinstance(init, FromRun):
+            path = self.store.weights(init.run)
+            return Start(path, file_hash(path))
+        path = Path(init.path)
+        if not path.is_file() or file_hash(path) != init.sha256:
+            raise VitexpError(
+                f"{path} is no longer the file that this run was planned to start from.",
+                "Put it back, or plan anew with --from and the file's new path.",
+            )
+        return Start(path, init.sha256)
 
     def _images(self, data: DataSpec) -> ImageSet:
         """The data set of ``data``, kept for the next run.

@@ -13,6 +13,7 @@ from typing import TextIO
 import typer
 
 from vitexp.cli.ablate import ablate
+from vitexp.cli.finetune import finetune
 from vitexp.cli.models import models
 from vitexp.cli.probe import probe
 from vitexp.cli.report import plot, table
@@ -30,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (ablate, train, probe, table, plot, models):
+for command in (ablate, train, finetune, probe, table, plot, models):
     app.command()(command)
 app.add_typer(runs, name="runs")
 app.add_typer(weights, name="weights")

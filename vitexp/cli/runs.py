@@ -130,6 +130,7 @@ def remove(ids: Ids, out: Out = Path("."), json: Json = False) -> None:
 
     store = Store(out)
     doomed = list(dict.fromkeys(store.find(start).id for start in ids))
+    store.check_unneeded(doomed)
     freed = sum(store.remove(run) for run in doomed)
     if json:
         return screen.emit({"removed": doomed, "freed_bytes": freed})

@@ -13,18 +13,17 @@ runs/<id>/measurement-*.json   what probes found out about it since, one file a 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from vitexp.errors import VitexpError
-from vitexp.runs.files import TEMPORARY, disk, publish_once, sync_folder
+from vitexp.runs.files import TEMPORARY, disk, file_hash, publish_once, sync_folder
 from vitexp.runs.lease import Lease, checkpoints, hold, is_leased
 from vitexp.runs.measurement import Measurement, measurement_id
 from vitexp.runs.record import Results, RunRecord
@@ -93,8 +92,8 @@ class Store:
             self.tidy([record])
         return lease
 
-    def weights(self, run_id: str) -> bytes:
-        """The final weights of a finished run, as the bytes of a safetensors file.
+    def weights(self, run_id: str) -> Path:
+        """The safetensors file with the final weights of a finished run.
 
         Raises:
             VitexpError: the run is not done, diverged, did not keep them, or they are damaged.
@@ -108,10 +107,9 @@ class Store:
         if record.weights_sha is None:
             raise VitexpError(f"Run {run_id} did not keep its weights (--no-keep).", again)
         path = self.folder(run_id) / "weights.safetensors"
-        content = path.read_bytes() if path.is_file() else b""
-        if hashlib.sha256(content).hexdigest() != record.weights_sha:
+        if not path.is_file() or file_hash(path) != record.weights_sha:
             raise VitexpError(f"{path} is damaged.", again)
-        return content
+        return path
 
     def measurement(self, run_id: str, probe: ProbeSpec) -> Measurement | None:
         """What ``probe`` found out about a run; None before it was made.
@@ -161,6 +159,23 @@ class Store:
         raise VitexpError(
             f"{how_many} with {prefix!r} in {self.root}.", "`vitexp runs list` shows the ids."
         )
+
+    def check_unneeded(self, doomed: Collection[str]) -> None:
+        """Refuse to part a run from one that started from its weights.
+
+        Args:
+            doomed: ids of the runs that are to go, all together.
+
+        Raises:
+            VitexpError: another run starts from one of them.
+        """
+        for entry in self.entries():
+            parent = entry.spec.parent if entry.spec else None
+            if parent in doomed and entry.id not in doomed:
+                raise VitexpError(
+                    f"Run {entry.id} starts from run {parent}.",
+                    f"Remove both, with `vitexp runs rm {parent} {entry.id}`, or neither.",
+                )
 
     def remove(self, run_id: str) -> int:
         """Deletes a run.
@@ -215,6 +230,12 @@ class Store:
             return []
         files = ("spec.json", "result.json")
         return sorted(p for p in self.root.iterdir() if any((p / file).is_file() for file in files))
+
+
+def ready(todo: Sequence[RunSpec]) -> list[RunSpec]:
+    """Those of ``todo`` that start from none of the others."""
+    ids = {spec.id for spec in todo}
+    return [spec for spec in todo if spec.parent not in ids]
 
 
 def read_record(folder: Path) -> RunRecord | None:

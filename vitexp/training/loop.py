@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -21,6 +22,7 @@ from vitexp.evaluation.few_shot import few_shot
 from vitexp.models import count
 from vitexp.models.build import build
 from vitexp.models.noise import noise
+from vitexp.models.weights.files import load_weights
 from vitexp.runs.record import RunRecord, Status, pack_correct
 from vitexp.spec import RunSpec
 from vitexp.training.batches import Batches
@@ -39,6 +41,14 @@ class Progress:
     images_per_s: float
     train_loss: float | None
     val_top1: float | None
+
+
+@dataclass(frozen=True)
+class Start:
+    """The file with the weights to start from, and its SHA-256."""
+
+    weights: Path
+    sha: str
 
 
 class Host(Protocol):
@@ -61,7 +71,12 @@ class Host(Protocol):
 
 
 def train(
-    spec: RunSpec, images: ImageSet, host: Host, device: torch.device, threads: int
+    spec: RunSpec,
+    images: ImageSet,
+    host: Host,
+    device: torch.device,
+    threads: int,
+    start: Start | None = None,
 ) -> tuple[RunRecord, dict[str, Tensor]] | None:
     """Trains ``spec`` to its end, going on from the host's checkpoint if there is one.
 
@@ -71,12 +86,14 @@ def train(
         host: checkpoints, progress and the wish to stop.
         device: where to train.
         threads: CPU threads; a resumed run keeps the number that it started with.
+        start: what ``spec.init`` names; without it the weights are drawn, as a run that only
+            times its steps may do.
 
     Returns:
         The record and the final weights (CPU), or None when the host stopped the run.
     """
     assert images.fingerprint == spec.data.fingerprint
-    run = _Run(spec, images, device, threads)
+    run = _Run(spec, images, device, threads, start)
     if (state := host.restore()) is not None:
         run.load(state)
     torch.set_num_threads(run.execution["threads"])
@@ -94,11 +111,21 @@ def train(
 class _Run:
     """The mutable middle of a run."""
 
-    def __init__(self, spec: RunSpec, images: ImageSet, device: torch.device, threads: int) -> None:
+    def __init__(
+        self,
+        spec: RunSpec,
+        images: ImageSet,
+        device: torch.device,
+        threads: int,
+        start: Start | None,
+    ) -> None:
         recipe = spec.recipe
         self.spec, self.images, self.device = spec, images, device
         self.dtype = DTYPES[spec.precision]
         self.model = build(spec.model, spec.seed, recipe.dropout, recipe.stochastic_depth)
+        if start is not None:
+            # The head starts from zero; tables are brought to the new grid (section 3.2).
+            load_weights(self.model, spec.model, start.weights, head=False, resize="bilinear")
         self.model.to(device)
         self.optimizer = optimiser(self.model, recipe)
         self.batches = Batches(images.train, recipe, spec.model.classes, spec.seed, device)
@@ -116,6 +143,7 @@ class _Run:
             "threads": threads,
             "precision": spec.precision,
             "noise": noise(0, 0, device).source,
+            "init_weights": start and start.sha,
             "started": _now(),
         }
 

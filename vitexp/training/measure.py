@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from vitexp.datasets.image_set import ImageSet
 from vitexp.evaluation.accuracy import accuracy
 from vitexp.evaluation.few_shot import few_shot
 from vitexp.models.build import build
+from vitexp.models.weights.files import load_weights
 from vitexp.runs.measurement import Measurement
 from vitexp.runs.record import pack_correct
 from vitexp.spec import ProbeSpec, RunSpec
@@ -21,7 +21,7 @@ from vitexp.training.loop import DTYPES
 
 def measure(
     spec: RunSpec,
-    weights: Mapping[str, Tensor],
+    weights: Path,
     probe: ProbeSpec,
     images: ImageSet,
     device: torch.device,
@@ -29,12 +29,12 @@ def measure(
     """The few-shot linear probe of a run's final weights on ``images``.
 
     Args:
-        spec: the run. weights: what it ended with.
+        spec: the run. weights: the file with what it ended with.
         images: of the run's size and channels; their classes may be others.
     """
     assert images.fingerprint == probe.data.fingerprint
     model = build(spec.model, spec.seed)
-    model.load_state_dict(weights)
+    load_weights(model, spec.model, weights)
     model.to(device)
     dtype = DTYPES[spec.precision]
     # Top-1 of the old head means nothing on other classes: of this, features alone are used.
