@@ -12,8 +12,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 
-from vitexp.datasets.load import load
 from vitexp.datasets.image_set import ImageSet, Split
+from vitexp.datasets.load import load
 from vitexp.spec import DataSpec, ModelSpec, PositionSpec, Recipe, RunSpec, ViTShape
 
 
@@ -29,9 +29,13 @@ def few_digits(digits: ImageSet) -> ImageSet:
     def head(split: Split, size: int) -> Split:
         return Split(split.images[:size], split.labels[:size])
 
-    splits = {"train": 200, "val": 50, "test": 60}
-    cut = {name: head(getattr(digits, name), size) for name, size in splits.items()}
-    return dataclasses.replace(digits, fingerprint="few", **cut)
+    return dataclasses.replace(
+        digits,
+        fingerprint="few",
+        train=head(digits.train, 200),
+        val=head(digits.val, 50),
+        test=head(digits.test, 60),
+    )
 
 
 SHAPE = ViTShape(patch=2, width=32, depth=2, heads=4, mlp=64)

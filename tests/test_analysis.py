@@ -259,6 +259,12 @@ def test_an_open_question_says_what_would_settle_it():
     never = outlook(undecided(0.01**2, 0.01**2), 0.02, LOOK_ALPHA / 2)
     assert str(never) == "more seeds cannot settle it on 1000 test images"
 
+    assert outlook(undecided(0.001**2, 0.0, n=10), 0.02, LOOK_ALPHA / 2).first == 20
+    far = [str(outlook(undecided(sd**2, 0.0), 0.02, LOOK_ALPHA / 2)) for sd in (0.02, 0.04, 0.2)]
+    assert far[0].endswith("20 may not be enough")
+    assert far[1].endswith("may or may not settle it")
+    assert far[2].endswith("would probably not settle it")
+
     late = outlook(undecided(0.01**2, 0.0, n=20), 0.004, LOOK_ALPHA / 2)
     assert "last look" in str(late)
 

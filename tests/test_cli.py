@@ -163,7 +163,7 @@ def test_config_is_read_and_flags_win(capsys, tmp_path):
 
 
 def test_plan_counts_what_is_missing(capsys, out):
-    command = ["ablate", "pos-emb", *TINY, "--dry-run", "--no-probe", "--keep", "--out", out]
+    command = ["ablate", "pos-emb", *TINY, "--dry-run", "--no-probe", "--out", out]
     plan = read(capsys, *command, "--seeds", "3")
     assert plan["runs"] == {"total": 30, "done": 10, "todo": 20}
     assert plan["seconds"] is None
@@ -195,7 +195,7 @@ def test_a_study_writes_its_table_and_its_figures(out):
         for folder, endings in (("tables", ("md", "csv", "tex")), ("plots", ("png", "svg")))
         for ending in endings
     }
-    assert not list(out.rglob("*.safetensors")), "weights were kept without --keep"
+    assert len(list(out.rglob("*.safetensors"))) == len(list(out.rglob("result.json")))
     log = (out / "log.txt").read_text()
     assert all(name in log for name in written)
     assert "10 runs to do, 0 done already." in log
@@ -260,9 +260,9 @@ def test_a_study_reports_on_the_grid_it_was_asked_for(capsys, tmp_path):
 
 
 def test_runs_rm_and_gc_say_what_they_free(capsys, tmp_path):
-    assert call(capsys, "train", *TINY, "--keep", "--out", tmp_path)[0] == 0
+    assert call(capsys, "train", *TINY, "--no-keep", "--out", tmp_path)[0] == 0
     (row,) = read(capsys, "runs", "list", "--out", tmp_path)
-    assert (tmp_path / "runs" / row["id"] / "weights.safetensors").exists()
+    assert not (tmp_path / "runs" / row["id"] / "weights.safetensors").exists()
     leftover = tmp_path / "runs" / row["id"] / "checkpoint-000000001.ckpt"
     leftover.write_bytes(b"x" * 1000)
     planned = read(capsys, "runs", "gc", "--dry-run", "--out", tmp_path)

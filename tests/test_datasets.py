@@ -411,6 +411,12 @@ def test_sizes_that_differ_are_resized_to_224_or_as_asked(tmp_path, cache):
     assert load(str(root), cache=cache, image_size=12).image_size == 12
 
 
+def test_grey_images_of_several_sizes_stay_grey(tmp_path, cache):
+    root = two_classes(tmp_path / "pets", channels=1)
+    write(root / "test/dog/999.png", pixels(5, (30, 20), channels=1))
+    assert load(str(root), cache=cache).train.images.shape[1:] == (224, 224, 1)
+
+
 def test_a_non_square_set_is_resized_even_if_all_sizes_are_equal(tmp_path, cache):
     root = two_classes(tmp_path / "pets", size=(8, 9))
     assert load(str(root), cache=cache).image_size == 224
@@ -574,13 +580,13 @@ def test_plain_columns_of_bytes_and_class_names(tmp_path, cache):
 
 
 def test_a_broken_row_is_named_or_skipped(tmp_path, cache):
-    rows = image_rows(40, "a", [0, 1])
-    rows["image"][17] = {"bytes": b"nothing", "path": None}
+    rows = image_rows(200, "a", [0, 1])
+    rows["image"][170] = {"bytes": b"nothing", "path": None}
     write_parquet(tmp_path / "train.parquet", rows, hub_features())
-    assert "train row 17: not an image" in refusal(tmp_path / "train.parquet", cache)
+    assert "train row 170: not an image" in refusal(tmp_path / "train.parquet", cache)
     images = load(str(tmp_path / "train.parquet"), cache=cache, skip_broken=True)
     assert len(images.broken) == 1
-    assert sum(len(s) for s in (images.train, images.val, images.test)) == 39
+    assert sum(len(s) for s in (images.train, images.val, images.test)) == 199
 
 
 @pytest.mark.parametrize(
@@ -706,6 +712,7 @@ def test_a_hub_id_with_a_configuration(fake_hub, cache):
     spec, images = describe("someone/letters:large", cache=cache)
     assert fake_hub == [("someone/letters", "large")]
     assert (spec.source, spec.name, images.flips) == ("someone/letters:large", "letters", True)
+    assert not load("ylecun/mnist", cache=cache).flips
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from typing import Any
 
 import pytest
@@ -16,9 +17,11 @@ from tests.test_training import finished
 from tests.test_vit import plain_encoder
 from vitexp.catalog import paper
 from vitexp.catalog.sizes import TRIOS, listed, model, parse
+from vitexp.cli.main import main
 from vitexp.errors import VitexpError
 from vitexp.models import count, count_resnet
 from vitexp.models.build import build, skeleton
+from vitexp.models.memory import training_bytes
 from vitexp.models.noise import HostNoise
 from vitexp.models.resnet import StdConv
 from vitexp.models.vit import ViT
@@ -398,3 +401,63 @@ def test_the_positional_study_wants_a_transformer():
         PosEmb().plan(base, Results(()))
     assert PosEmb().grids(Results([RunRecord(base.run, "done", {}, "", [], {})])) == []
     assert PosEmb().plan(resolve(Settings(model="r20+vit-xxs", steps=3), "fp32"), Results(()))
+
+
+def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
+    with pytest.raises(SystemExit) as left:
+        main(arguments)
+    assert not left.value.code
+    return json.loads(capsys.readouterr().out)
+
+
+def test_models_are_listed_filtered_and_held_against_the_paper(capsys):
+    rows = printed(capsys, "models", "r50+", "--json")
+    assert [row["name"] for row in rows] == [
+        *("r50+vit-b/16", "r50+vit-b/32", "r50+vit-l/16", "r50+vit-l/32"),
+    ]
+    first = {key: rows[0][key] for key in ("family", "params", "tokens")}
+    assert first == {"family": "hybrid", "params": 98_659_112, "tokens": 197}
+    assert rows[0]["macs"] < rows[0]["macs_padded"]
+    assert all(row["sources"] for row in rows)
+    (resnet,) = printed(capsys, "models", "r50x2", "--json")
+    assert resnet["tokens"] is None
+    table = printed(capsys, "models", "--paper", "--json")
+    assert len(table) == 18
+    assert {"name", "epochs", "paper_exaflops", "exaflops"} <= table[0].keys()
+    wrong = [row for row in table if abs(row["exaflops"] / row["paper_exaflops"] - 1) > 0.025]
+    assert [row["remark"] != "" for row in wrong] == [True]
+
+
+def test_a_model_too_big_for_the_device_is_refused_before_anything_is_allocated(
+    monkeypatch, tmp_path, capsys
+):
+    monkeypatch.setattr("vitexp.launch.devices.memory", lambda device: 2 * 10**9)
+    flags = ["--image-size", "224", "--dry-run", "--no-probe", "--out", str(tmp_path)]
+    with pytest.raises(SystemExit) as left:
+        main(["train", "--model", "vit-h/14", "--device", "cpu", *flags])
+    error = capsys.readouterr().err
+    assert left.value.code == 2
+    assert "Training vit-h/14 takes at least 10." in error
+    assert "cpu has 2.0 GB." in error
+    assert "The largest that fits: --model vit-b/16." in error
+
+
+@pytest.mark.parametrize("name", ["vit-b/16", "r50x1", "r50+vit-b/32", "vit-xxs/2"])
+def test_the_estimate_of_memory_is_no_more_than_what_training_keeps(name):
+    """What autograd keeps on the meta device, by its own hooks; parameters counted apart."""
+    spec = next(spec for spec in listed() if spec.name == name)
+    bones = skeleton(spec)
+    own = {value.untyped_storage()._cdata for value in bones.parameters()}
+    kept: dict[int, Tensor] = {}
+
+    def keep(value: Tensor) -> Tensor:
+        kept[value.untyped_storage()._cdata] = value
+        return value
+
+    images = torch.empty(1, 3, spec.image_size, spec.image_size, device="meta")
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda value: value):
+        logits = bones(images)
+    assert logits.requires_grad
+    saved = sum(v.untyped_storage().nbytes() for at, v in kept.items() if at not in own)
+    estimate = (training_bytes(spec, 1) or 0) - 16 * (count.params(spec) or 0)
+    assert 0.5 * saved < estimate < 1.1 * saved

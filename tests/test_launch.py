@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,17 +30,17 @@ from vitexp.spec import DataSpec, RunSpec, to_json
 @pytest.fixture
 def real_spec(digits: ImageSet, run_spec: Callable[..., RunSpec]) -> Callable[..., RunSpec]:
     """Like ``run_spec``, on the whole digits, which a worker finds by name."""
-    sizes = {part: len(getattr(digits, part)) for part in ("train", "val", "test")}
-    data = DataSpec(digits.fingerprint, 8, **sizes, name="digits", source="digits")
+    train, val, test = len(digits.train), len(digits.val), len(digits.test)
+    data = DataSpec(digits.fingerprint, 8, train, val, test, name="digits", source="digits")
 
-    def make(*args, **kwargs) -> RunSpec:
+    def make(*args: Any, **kwargs: Any) -> RunSpec:
         return dataclasses.replace(run_spec(*args, **kwargs), data=data)
 
     return make
 
 
 def launched(
-    specs: list[RunSpec], out: Path, jobs: int = 1, on_event: Callable[[Event], None] | None = None
+    specs: list[RunSpec], out: Path, jobs: int = 2, on_event: Callable[[Event], None] | None = None
 ) -> tuple[Outcome, list[Event]]:
     events: list[Event] = []
 
@@ -57,14 +58,14 @@ def weights(out: Path, spec: RunSpec) -> bytes:
 
 def test_runs_are_trained_and_come_out_the_same_whoever_trains_them(tmp_path, real_spec):
     specs = [real_spec(seed=seed) for seed in range(3)]
-    outcome, events = launched(specs, tmp_path / "two", jobs=2)
+    outcome, events = launched(specs, tmp_path / "two")
     assert sorted(outcome.done) == sorted(spec.id for spec in specs)
     assert (outcome.failed, outcome.stopped) == ({}, False)
     last = {event.run_id: event for event in events if event.kind == "done"}
     results = Store(tmp_path / "two").results()
     for spec in specs:
         assert last[spec.id].test_top1 == results[spec.id].metrics["test_top1"]
-    launched([specs[1]], tmp_path / "one", jobs=2)
+    launched([specs[1]], tmp_path / "one")
     assert weights(tmp_path / "one", specs[1]) == weights(tmp_path / "two", specs[1])
     kept = {path.name for path in Store(tmp_path / "two").folder(specs[0].id).iterdir()}
     assert kept == {
@@ -111,7 +112,8 @@ def is_worker(pid: int) -> bool:
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="finds the worker through /proc")
 def test_a_worker_that_is_killed_is_replaced_and_its_run_finishes(tmp_path, real_spec):
-    spec, killed = real_spec(steps=200), []
+    spec = real_spec(steps=200)
+    killed: list[int] = []
 
     def kill(event: Event) -> None:
         if event.kind == "progress" and not killed:

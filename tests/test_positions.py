@@ -142,7 +142,7 @@ def test_sincos_2d_is_a_wave_of_the_row_and_one_of_the_column():
 LEARNED = {"learned_1d", "learned_2d", "relative"}
 
 
-def on_grid(kind: str, side: int, placement: str = "stem", class_token: bool = True) -> Position:
+def on_grid(kind: str, side: int, placement: str = "stem", class_token: bool = True) -> Any:
     spec = PositionSpec(kind, placement, std=0.5)  # type: ignore[arg-type]
     position = POSITIONS.load(kind)(spec, Geometry((side, side), class_token, WIDTH, HEADS, DEPTH))
     assert isinstance(position, Position)

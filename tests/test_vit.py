@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
+import transformers
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -106,7 +109,6 @@ def test_logits_follow_the_papers_equations(pool, pre_logits, kind):
     "shape", [ViTShape(16, 192, 12, 3, 768), ViTShape(8, 96, 3, 4, 200)], ids=["ti/16", "odd"]
 )
 def test_logits_equal_those_of_transformers(shape):
-    transformers = pytest.importorskip("transformers")
     spec = ModelSpec("vit", 64, 3, 7, shape)
     config = transformers.ViTConfig(
         hidden_size=shape.width,
@@ -116,58 +118,43 @@ def test_logits_equal_those_of_transformers(shape):
         image_size=64,
         patch_size=shape.patch,
         layer_norm_eps=1e-6,
-        num_labels=7,
+        id2label=dict.fromkeys(range(7), "class"),
     )
     peer = transformers.ViTForImageClassification(config).eval()
     ours, images = randomised(spec), images_for(spec)
-    peer.load_state_dict(as_transformers(ours.state_dict(), peer.state_dict()))
+    peer.load_state_dict(as_transformers(ours.state_dict()))
     with torch.no_grad():
         expected, found = peer(images).logits, ours(images)
     assert expected.abs().max() > 0.1
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
 
 
-def as_transformers(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Our weights under the names that ``transformers`` uses, found by the names' tails."""
-    tails = {
-        "patch_embeddings.projection.weight": ours["embedding.kernel"],
-        "patch_embeddings.projection.bias": ours["embedding.bias"],
-        "embeddings.cls_token": ours["class_token"],
-        "embeddings.position_embeddings": ours["position.tables.places.0.embedding"][None],
-        "vit.layernorm.weight": ours["norm.weight"],
-        "vit.layernorm.bias": ours["norm.bias"],
-        "classifier.weight": ours["head.weight"],
-        "classifier.bias": ours["head.bias"],
+def as_transformers(ours: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Our weights under the names that ``transformers`` uses."""
+    layer = {
+        "layernorm_before": "norm1",
+        "layernorm_after": "norm2",
+        "attention.o_proj": "attention.projection",
+        "mlp.fc1": "expand",
+        "mlp.fc2": "contract",
     }
-    layers = len({name.split(".")[1] for name in ours if name.startswith("blocks.")})
-    for layer in range(layers):
-        for kind in ("weight", "bias"):
-
-            def mine(name: str, layer: int = layer, kind: str = kind) -> Tensor:
-                return ours[f"blocks.{layer}.{name}.{kind}"]
-
-            q, k, v = mine("attention.qkv").chunk(3)
-            parts = {
-                ("query", "q_proj"): q,
-                ("key", "k_proj"): k,
-                ("value", "v_proj"): v,
-                ("attention.output.dense", "o_proj"): mine("attention.projection"),
-                ("layernorm_before",): mine("norm1"),
-                ("layernorm_after",): mine("norm2"),
-                ("intermediate.dense", "fc1"): mine("expand"),
-                (f"{layer}.output.dense", "fc2"): mine("contract"),
-            }
-            for spellings, value in parts.items():
-                for spelling in spellings:
-                    tails[f"layer.{layer}.", f"{spelling}.{kind}"] = value
-    found = {}
-    for name in theirs:
-        for tail, value in tails.items():
-            inside, end = tail if isinstance(tail, tuple) else ("", tail)
-            if name.endswith(end) and (inside in name or inside.replace("layer", "layers") in name):
-                found[name] = value
-    assert set(found) == set(theirs)
-    return found
+    theirs = {
+        "vit.embeddings.cls_token": ours["class_token"],
+        "vit.embeddings.position_embeddings": ours["position.tables.places.0.embedding"][None],
+        "vit.embeddings.patch_embeddings.projection.weight": ours["embedding.kernel"],
+        "vit.embeddings.patch_embeddings.projection.bias": ours["embedding.bias"],
+    }
+    for kind in ("weight", "bias"):
+        theirs[f"vit.layernorm.{kind}"] = ours[f"norm.{kind}"]
+        theirs[f"classifier.{kind}"] = ours[f"head.{kind}"]
+        for name, value in ours.items():
+            if match := re.fullmatch(rf"blocks\.(\d+)\.attention\.qkv\.{kind}", name):
+                at = f"vit.layers.{match[1]}"
+                for part, piece in zip("qkv", value.chunk(3), strict=True):
+                    theirs[f"{at}.attention.{part}_proj.{kind}"] = piece
+                for their, our in layer.items():
+                    theirs[f"{at}.{their}.{kind}"] = ours[f"blocks.{match[1]}.{our}.{kind}"]
+    return theirs
 
 
 def shuffled_patches(images: Tensor, patch: int) -> Tensor:
@@ -207,7 +194,7 @@ def test_keeping_only_what_the_pool_reads_changes_nothing(position, pool, dropou
         model = randomised(spec, dropout=dropout, stochastic_depth=dropout)
         images = images_for(spec)
         features = whole_features(model, images, noise) if whole else model.features(images, noise)
-        features.square().sum().backward()  # type: ignore[no-untyped-call]
+        features.square().sum().backward()
         grads = {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
         found.append((features, grads))
     (fast, fast_grads), (plain, plain_grads) = found
@@ -230,7 +217,8 @@ def whole_features(model: ViT, images: Tensor, noise: Noise) -> Tensor:
             x = x * keep / (1 - round(model.dropout * 65536) / 65536)
         x = block(x, model.position, slice(None), noise)
     x = model.norm(x)
-    return x[:, 0] if model.geometry.class_token else x.mean(1)
+    pooled: Tensor = x[:, 0] if model.geometry.class_token else x.mean(1)
+    return pooled
 
 
 @pytest.mark.parametrize("position", CELLS, ids=ident)
@@ -286,15 +274,16 @@ def counted_macs(model: torch.nn.Module, spec: ModelSpec) -> int:
             x = torch.cat([model.class_token.expand(1, 1, -1), x], dim=1)
         for block in model.blocks:
             x = block(x, model.position, slice(None), None)
-    return counter.get_total_flops() // 2
+    return int(counter.get_total_flops()) // 2
 
 
 def test_published_sizes_have_their_published_number_of_parameters():
     """Numbers of the authors' own test, vit_jax/models_test.py (1,000 classes, 224 px)."""
     ti, b, h = (192, 12, 3, 768), (768, 12, 12, 3072), (1280, 32, 16, 5120)
-    expected = {(16, *ti): 5717416, (16, *b): 86567656, (32, *b): 88224232, (14, *h): 632045800}
-    for (patch, *sizes), params in expected.items():
-        assert count.params(ModelSpec("vit", 224, 3, 1000, ViTShape(patch, *sizes))) == params
+    published = [(16, ti, 5717416), (16, b, 86567656), (32, b, 88224232), (14, h, 632045800)]
+    for patch, (width, depth, heads, mlp), params in published:
+        shape = ViTShape(patch, width, depth, heads, mlp)
+        assert count.params(ModelSpec("vit", 224, 3, 1000, shape)) == params
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.5])

@@ -229,6 +229,26 @@ def test_only_our_own_files_hold_the_other_signals(kind, tmp_path):
     assert torch.equal(fresh.blocks[1].norm1.weight, built.blocks[1].norm1.weight)
 
 
+def test_a_signal_that_cannot_be_resized_says_so(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from vitexp.initialisation import normal, parameter\n"
+        "from vitexp.positions.base import Additive\n"
+        "class Mine(Additive):\n"
+        "    def __init__(self, spec, geometry):\n"
+        "        super().__init__(spec, geometry)\n"
+        "        self.all = parameter((geometry.tokens, geometry.width), normal(1.0))\n"
+        "    def table(self, block):\n"
+        "        return self.all if block == 0 else None\n"
+    )
+    spec = vit_spec(position=PositionSpec(f"{file}:Mine"))
+    path = file_of(build(spec, 0), spec, "vitexp", tmp_path)
+    load_weights(build(spec, 1), spec, path, resize="bilinear")
+    larger = dataclasses.replace(spec, image_size=24)
+    with pytest.raises(VitexpError, match="Mine does not say how they are resized"):
+        load_weights(build(larger, 1), larger, path, resize="bilinear")
+
+
 class Touch:
     """A pickle of it would create a file."""
 

@@ -169,6 +169,11 @@ class DataSpec:
     source: str = label("")
     skip_broken: bool = label(False)
 
+    @property
+    def used(self) -> int:
+        """Number of images to train on."""
+        return self.train if self.fraction is None else round(self.fraction * self.train)
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -188,6 +193,8 @@ class Recipe:
         crop, flip: random crop after zero-padding by 1/8 of the side; horizontal flip.
         resized_crop: smallest area share of a random-resized crop, or None.
         mixup, cutmix: Beta parameter, or None; with both, a batch gets one of them.
+        early_stopping: steps between two looks at the validation split, of which the best
+            one's weights are the result (the first of equals); None: the last weights are.
         evaluate_every: steps between two looks at the validation split.
         name: the preset it departed from.
     """
@@ -211,29 +218,89 @@ class Recipe:
     resized_crop: float | None = None
     mixup: float | None = None
     cutmix: float | None = None
+    early_stopping: int | None = None
     evaluate_every: int = label(100)
     name: str = label("")
 
 
 @dataclass(frozen=True)
+class FromRun:
+    """First weights that a run of the same store ended with; its head is left behind.
+
+    Attributes:
+        run: its id; the run need not be done before one that starts from it is planned.
+    """
+
+    run: str
+
+
+@dataclass(frozen=True)
+class FromFile:
+    """First weights from a file; its head is left behind.
+
+    Attributes:
+        sha256: of the file.
+        path: where it was.
+    """
+
+    sha256: str
+    path: str = label("")
+
+
+Init = FromRun | FromFile
+"""Where first weights are from, if they are not drawn from the seed."""
+
+
+@dataclass(frozen=True)
 class RunSpec:
-    """One training run; everything in it follows from this value."""
+    """One training run; everything in it follows from this value.
+
+    Attributes:
+        asked: the flags that it was asked for with, for a command that extends its grid.
+        init: where the first weights are from; None draws them from the seed.
+    """
 
     model: ModelSpec
     data: DataSpec
     recipe: Recipe
     seed: int
     precision: Precision = "fp32"
+    asked: str = label("")
+    init: Init | None = None
 
     @functools.cached_property
     def id(self) -> str:
         """16 hexadecimal digits that stand for everything that decides the run."""
         return digest(identity(self))
 
+    def seeded(self, seed: int) -> RunSpec:
+        """This run with another seed, which also draws its subset of the training split."""
+        part = self.data.fraction is not None
+        data = dataclasses.replace(self.data, subset_seed=seed) if part else self.data
+        return dataclasses.replace(self, data=data, seed=seed)
+
+    @property
+    def parent(self) -> str | None:
+        """Id of the run that has to be done before this one can start."""
+        return self.init.run if isinstance(self.init, FromRun) else None
+
     @property
     def position(self) -> PositionSpec:
         """The signal of a run whose model is known to have a transformer."""
         return self.model.transformer.position
+
+
+@dataclass(frozen=True)
+class ProbeSpec:
+    """A measurement to make on a finished run; it is not a run and changes none.
+
+    Attributes:
+        kind: what is measured.
+        data: on which images, at the run's image size.
+    """
+
+    kind: Literal["few_shot"]
+    data: DataSpec
 
 
 def digest(value: Any) -> str:
@@ -292,9 +359,14 @@ def _hints(kind: type) -> dict[str, Any]:
 
 def _convert(hint: Any, value: Any) -> Any:
     if isinstance(hint, types.UnionType):
-        hint = next(arm for arm in typing.get_args(hint) if arm is not type(None))
         if value is None:
             return None
+        arms = [arm for arm in typing.get_args(hint) if arm is not type(None)]
+        # Of several specs it is the one that has the value's fields.
+        fitting = [
+            arm for arm in arms if isinstance(value, dict) and set(value) == set(_hints(arm))
+        ]
+        hint = (fitting or arms)[0]
     if typing.get_origin(hint) is tuple and isinstance(value, list):
         return tuple(value)
     is_spec = isinstance(hint, type) and dataclasses.is_dataclass(hint)

@@ -64,6 +64,8 @@ class Outlook:
             return f"{LOOKS[-1]} seeds are the last look: it stays open on these data"
         if self.first is None:
             return f"{LOOKS[-1]} seeds, the last look, would probably not settle it"
+        if self.first == LOOKS[-1] and self.last is None:
+            return f"{LOOKS[-1]} seeds, the last look, may or may not settle it"
         if self.last is None:
             return f"{self.first} seeds may settle it, {LOOKS[-1]} may not be enough"
         if self.first == self.last:

@@ -25,14 +25,25 @@ _BATCH = 256
 
 
 def walk(root: Path) -> list[Listed]:
-    """Everything under ``root`` but hidden names, sorted; links to folders are not followed."""
+    """Everything under ``root`` but hidden names, sorted; links to folders are not followed.
+
+    Raises:
+        VitexpError: a folder that cannot be listed.
+    """
     found = []
-    for folder, subfolders, files in os.walk(root):
+    for folder, subfolders, files in os.walk(root, onerror=_unlisted):
         subfolders[:] = [name for name in subfolders if not _hidden(name)]
         links = [name for name in subfolders if os.path.islink(os.path.join(folder, name))]
         for name in links + [name for name in files if not _hidden(name)]:
             found.append(listed(root, Path(folder, name)))
     return sorted(found, key=lambda entry: PurePosixPath(entry.path).parts)
+
+
+def _unlisted(error: OSError) -> None:
+    raise VitexpError(
+        f"The folder {error.filename} cannot be listed ({error.strerror}).",
+        "Make it readable, or move it away.",
+    ) from error
 
 
 def listed(root: Path, path: Path) -> Listed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import ssl
 import threading
 import urllib.error
 import urllib.request
@@ -54,7 +55,8 @@ def _download(hub: str, config: str | None) -> Any:
         raise _unreachable(hub) from error
     except datasets.exceptions.DatasetNotFoundError as error:
         raise _refused(hub, str(error)) from error
-    except (ValueError, OSError) as error:
+    # Beside its own errors the library lets through whatever its HTTP client raises.
+    except Exception as error:
         if not reachable:
             raise _unreachable(hub) from error
         raise VitexpError(
@@ -65,7 +67,8 @@ def _download(hub: str, config: str | None) -> Any:
 
 def _unreachable(hub: str) -> VitexpError:
     return VitexpError(
-        f"The Hugging Face hub cannot be reached, and {hub!r} is not in its cache here.",
+        f"The Hugging Face hub cannot be reached, and {hub!r} is neither in its cache here "
+        "nor a folder.",
         "Connect to the network, give the path of a folder that holds the data, "
         "or use --dataset digits, which needs no network.",
     )
@@ -99,6 +102,7 @@ def _answers() -> bool:
         urllib.request.urlopen(request, timeout=_PATIENCE).close()
     except urllib.error.HTTPError:
         return True
-    except OSError:
-        return False
+    except OSError as error:
+        # A certificate that Python does not know is an answer, too; the library may know it.
+        return isinstance(getattr(error, "reason", None), ssl.SSLError)
     return True

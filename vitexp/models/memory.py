@@ -21,7 +21,8 @@ def training_bytes(spec: ModelSpec, batch: int) -> int | None:
     params = count.params(spec)
     if params is None:
         return None
-    return _FLOAT * (_COPIES * params + batch * _activations(spec))
+    standardised = count_resnet.params(spec.trunk, spec.channels) if spec.trunk else 0
+    return _FLOAT * (_COPIES * params + standardised + batch * _activations(spec))
 
 
 def _activations(spec: ModelSpec) -> int:

@@ -1,4 +1,4 @@
-"""What a positional signal is to the Vision Transformer: three hooks, and how it is resized.
+"""What a positional signal is to the Vision Transformer: three hooks; and how it is resized.
 
 B images, T tokens (class token first where there is one), D width, H heads, d = D / H,
 R rows (the queries that are kept).
@@ -79,6 +79,10 @@ class Position(nn.Module, ABC):
         Returns:
             Tensor that broadcasts to (B, H, R, T).
         """
+
+
+class Resizable(ABC):
+    """A positional signal whose tables can be brought to another grid of patches."""
 
     @abstractmethod
     def resized(self, learned: Mapping[str, Tensor], how: Interpolation) -> dict[str, Tensor]:

@@ -8,11 +8,19 @@ import torch
 from torch import Tensor, nn
 
 from vitexp.initialisation import normal, parameter
-from vitexp.positions.base import Additive, Geometry, Interpolation, Placed, interpolated, side_of
+from vitexp.positions.base import (
+    Additive,
+    Geometry,
+    Interpolation,
+    Placed,
+    Resizable,
+    interpolated,
+    side_of,
+)
 from vitexp.spec import PositionSpec
 
 
-class Learned1D(Additive):
+class Learned1D(Additive, Resizable):
     """One vector of width D for each token; the class token has index 0."""
 
     def __init__(self, spec: PositionSpec, geometry: Geometry) -> None:

@@ -7,11 +7,18 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from vitexp.positions.base import Additive, Geometry, Interpolation, fixed_grid, interpolated
+from vitexp.positions.base import (
+    Additive,
+    Geometry,
+    Interpolation,
+    Resizable,
+    fixed_grid,
+    interpolated,
+)
 from vitexp.spec import PositionSpec
 
 
-class SinCos1D(Additive):
+class SinCos1D(Additive, Resizable):
     """[sin; cos] of the token's index at D/2 wavelengths up to 10,000; class token index 0."""
 
     def __init__(self, spec: PositionSpec, geometry: Geometry) -> None:

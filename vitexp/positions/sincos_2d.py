@@ -11,6 +11,7 @@ from vitexp.positions.base import (
     Additive,
     Geometry,
     Interpolation,
+    Resizable,
     fixed_grid,
     interpolated,
     raster,
@@ -19,7 +20,7 @@ from vitexp.positions.sincos_1d import waves
 from vitexp.spec import PositionSpec
 
 
-class SinCos2D(Additive):
+class SinCos2D(Additive, Resizable):
     """[waves of the row; waves of the column], D/2 each; the class token gets zeros."""
 
     def __init__(self, spec: PositionSpec, geometry: Geometry) -> None:

@@ -22,7 +22,10 @@ from vitexp.studies.words import (
 
 READING = (
     "A cell: mean ± half-width of the 95 % t interval over its n seeds (this test set); then"
-    " the difference to none in points with its 95 % interval over seeds and test images."
+    " the difference to none in points with its 95 % interval over seeds and test images. 5-shot:"
+    " a linear probe of the trained features from 5 images a class, as the paper measures; mean"
+    " over 3 draws of the images, ± as above. Here the features were trained on these classes; the"
+    " paper's were trained on others."
 )
 PAPER = (
     "Paper: Table 8, 5-shot linear ImageNet top-1 of ViT-B/16 (difference to its none), for"
@@ -33,14 +36,19 @@ PAPER = (
 
 def facts(cells: Cells) -> tuple[tuple[str, str], ...]:
     """Data, model, recipe and initial sizes behind a grid."""
-    first = next(iter(cells.values()))
+    key, first = next(iter(cells.items()))
     stds = {kind_label(kind): group.spec.position.std for (kind, _), group in cells.items()}
     learned = [f"{label} {std:g}" for label, std in stds.items() if std]
     return (
         ("data", data_words(first.spec)),
-        ("model", model_words(first.spec, first.records[0].metrics.get("params"))),
+        (
+            "model",
+            model_words(
+                first.spec, first.records[0].metrics.get("params"), f" ({cell_label(key)})"
+            ),
+        ),
         ("recipe", recipe_words(first.spec)),
-        ("initial std of the tables", ", ".join(learned) or "nothing learned"),
+        ("initial std", ", ".join(learned) or "nothing learned"),
     )
 
 
@@ -80,13 +88,13 @@ def _ranking(cells: Cells) -> list[str]:
     accuracy = correct.mean(axis=(1, 2))
     best, last = (list(able)[i] for i in (accuracy.argmax(), accuracy.argmin()))
     largest = float(accuracy.max() - accuracy.min())
-    outcome = "so it does not rank them" if largest <= can.now else "the only kind it can rank"
+    outcome = "it does not rank them" if largest <= can.now else "only such differences are ranked"
     return [
         f"What {correct.shape[2]} test images can rank: with {len(seeds)} seeds, two cells with"
         f" a position that differ by more than {percent(can.now, places)} points; with any number"
         f" of seeds, by more than {percent(can.at_best, places)}. The largest difference among"
         f" them here ({cell_label(best)} over {cell_label(last)}) is"
-        f" {percent(largest, places)}, {outcome}."
+        f" {percent(largest, places)}: {outcome}."
     ]
 
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from vitexp.catalog.recipes import AUGMENTATIONS, Preset, default_preset, preset
 from vitexp.datasets.image_set import ImageSet
 from vitexp.datasets.load import Progress, describe
+from vitexp.datasets.shots import left_out
+from vitexp.datasets.split import subset
 from vitexp.errors import VitexpError, unknown
 from vitexp.positions import POSITIONS
 from vitexp.spec import DataSpec, Precision, Recipe, RunSpec
 from vitexp.studies.base import Base
-from vitexp.studies.resolve_model import Wanted, model_of
-from vitexp.studies.settings import Settings
+from vitexp.studies.resolve_model import Wanted, fitting, model_of
+from vitexp.studies.settings import Settings, asked
 
 LOOKS = 20
 """Evaluations on the validation split in a run, about."""
@@ -41,7 +45,7 @@ def resolve(
         VitexpError: a value that does not fit another, or data that cannot be read.
     """
     wanted = Wanted.of(settings)
-    _check(settings)
+    check_length(settings)
     data, images = describe(
         settings.dataset or "digits",
         image_size=wanted.resolution,
@@ -49,22 +53,54 @@ def resolve(
         progress=progress,
     )
     if remark is not None:
-        for text in _remarks(images):
+        for text in remarks(images):
             remark(text)
-    chosen = _preset(settings, data)
-    std = _position_std(settings.position_std, chosen)
     first = settings.seed or 0
-    run = RunSpec(
-        model=model_of(settings, wanted, images, std),
-        data=data,
-        recipe=_recipe(settings, chosen, data, wanted, images.flips),
-        seed=first,
-        precision=precision,
-    )
-    return Base(run, tuple(range(first, first + (settings.seeds or seeds))), std)
+    found = _Found(data, images, precision, range(first, first + (settings.seeds or seeds)))
+
+    def departed(changes: Mapping[str, Any]) -> RunSpec:
+        return found.run(fitting(dataclasses.replace(settings, **changes)))
+
+    std = _position_std(settings.position_std, _preset(settings, data))
+    return Base(found.run(settings), tuple(found.seeds), std, departed)
 
 
-def _check(settings: Settings) -> None:
+@dataclass(frozen=True)
+class _Found:
+    """What is known once the images are: enough to resolve any settings about them."""
+
+    data: DataSpec
+    images: ImageSet
+    precision: Precision
+    seeds: range
+
+    def run(self, settings: Settings) -> RunSpec:
+        wanted, data = Wanted.of(settings), self._part(settings.fraction)
+        chosen = _preset(settings, data)
+        std = _position_std(settings.position_std, chosen)
+        return RunSpec(
+            model=model_of(settings, wanted, self.images, std),
+            data=data,
+            recipe=recipe_of(settings, chosen, data, wanted, self.images.flips),
+            seed=self.seeds[0],
+            precision=self.precision,
+            asked=asked(settings, data.source),
+        )
+
+    def _part(self, fraction: float | None) -> DataSpec:
+        if fraction is None or fraction == 1:
+            return self.data
+        for seed in self.seeds:
+            subset(self.images.train.labels, fraction, seed)
+        return dataclasses.replace(self.data, fraction=fraction, subset_seed=self.seeds[0])
+
+
+def check_length(settings: Settings) -> None:
+    """Refuse both ways of saying for how long, and augmentations that there are not.
+
+    Raises:
+        VitexpError: see above.
+    """
     if settings.epochs is not None and settings.steps is not None:
         raise VitexpError(
             "--epochs and --steps are both given.", "Give one; the other follows from it."
@@ -72,12 +108,15 @@ def _check(settings: Settings) -> None:
     _augmentations(settings.augment or "none")
 
 
-def _remarks(images: ImageSet) -> Iterator[str]:
+def remarks(images: ImageSet) -> Iterator[str]:
+    """What whoever reads the numbers should know about the images."""
     if images.broken:
         count = len(images.broken)
         yield f"{count} unreadable images of {images.name} left out, such as {images.broken[0]}."
     if images.duplicates:
         yield f"{images.duplicates} test images of {images.name} also occur in train or validation."
+    if fewer := left_out(images.train.labels, images.names):
+        yield fewer
 
 
 def _preset(settings: Settings, data: DataSpec) -> Preset:
@@ -85,7 +124,7 @@ def _preset(settings: Settings, data: DataSpec) -> Preset:
         return preset(settings.recipe)
     chosen = default_preset(data.name, data.image_size)
     # A default must fit a small folder; a preset asked for by name is taken at its word.
-    return dataclasses.replace(chosen, batch=min(chosen.batch, data.train))
+    return dataclasses.replace(chosen, batch=min(chosen.batch, data.used))
 
 
 def _position_std(text: str | None, chosen: Preset) -> dict[str, float]:
@@ -113,20 +152,26 @@ def _std(value: str, text: str) -> float:
     return std
 
 
-def _recipe(
+def recipe_of(
     settings: Settings, chosen: Preset, data: DataSpec, wanted: Wanted, flips: bool
 ) -> Recipe:
+    """The preset ``chosen`` with what ``settings`` change in it, for this data and model.
+
+    Raises:
+        VitexpError: values that do not fit one another or the data.
+    """
     given = {
         f.name: value
         for f in dataclasses.fields(chosen)
         if (value := getattr(settings, f.name, None)) is not None
     } | {"position_std": chosen.position_std}
-    asked = settings.augment
-    given["augment"] = chosen.augment if asked is None else _augmentations(asked)
+    augment = settings.augment
+    given["augment"] = chosen.augment if augment is None else _augmentations(augment)
     plain = dataclasses.replace(chosen, **given)
-    _check_batch(plain.batch, data.train)
+    _check_batch(plain.batch, data.used)
     _check_momentum(settings, plain)
-    steps = settings.steps or max(1, round(plain.epochs * (data.train // plain.batch)))
+    steps = plain.steps if settings.epochs is None else None
+    steps = steps or max(1, round(plain.epochs * (data.used // plain.batch)))
     return Recipe(
         lr=settings.lr or chosen.peak_lr(wanted.key, wanted.family),
         weight_decay=plain.weight_decay,
@@ -141,10 +186,11 @@ def _recipe(
         dropout=_dropout(settings, plain, wanted.family),
         stochastic_depth=plain.stochastic_depth,
         crop="crop" in plain.augment,
-        flip=_flip(plain.augment, asked, data.name, flips),
+        flip=_flip(plain.augment, augment, data.name, flips),
         resized_crop=plain.resized_crop if "resized-crop" in plain.augment else None,
         mixup=plain.mixup if "mixup" in plain.augment else None,
         cutmix=plain.cutmix if "cutmix" in plain.augment else None,
+        early_stopping=max(1, steps // LOOKS) if settings.early_stopping else None,
         evaluate_every=max(1, steps // LOOKS),
         name=chosen.name,
     )
@@ -153,7 +199,7 @@ def _recipe(
 def _check_batch(batch: int, train: int) -> None:
     if batch > train:
         raise VitexpError(
-            f"A batch of {batch} is larger than the train split of {train} images.",
+            f"A batch of {batch} is larger than the {train} images to train on.",
             f"Choose --batch {min(64, train)} or another up to {train}.",
         )
 
@@ -195,8 +241,8 @@ def _augmentations(text: str) -> tuple[str, ...]:
     return names
 
 
-def _flip(augment: tuple[str, ...], asked: str | None, name: str, flips: bool) -> bool:
-    if "flip" in augment and not flips and asked is not None:
+def _flip(augment: tuple[str, ...], asked_for: str | None, name: str, flips: bool) -> bool:
+    if "flip" in augment and not flips and asked_for is not None:
         raise VitexpError(
             f"A horizontal flip changes what the images of {name} show.",
             "Leave flip out of --augment.",

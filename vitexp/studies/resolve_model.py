@@ -84,6 +84,14 @@ class Wanted:
         return self.named.key if self.named else ""
 
 
+def fitting(settings: Settings) -> Settings:
+    """``settings`` without the flags about a part that their model does not have."""
+    model = settings.model
+    family = "" if model is None or is_reference(model) else sizes.parse(model).family
+    without = {"resnet": _OF_VIT, "vit": _OF_TRUNK}.get(family, ())
+    return dataclasses.replace(settings, **dict.fromkeys(without))
+
+
 def model_of(
     settings: Settings, wanted: Wanted, images: ImageSet, std: Mapping[str, float]
 ) -> ModelSpec:

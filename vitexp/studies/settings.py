@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+import shlex
 import types
 import typing
 from collections.abc import Mapping
@@ -80,6 +81,9 @@ class Settings:
     )
     image_size: int | None = setting(DATA, "side of the images in pixels", "the data's", least=1)
     skip_broken: bool | None = setting(DATA, "count unreadable images and go on", "stop")
+    fraction: float | None = setting(
+        DATA, "share of the train split to use, stratified, drawn by the seed", "1", above=0, most=1
+    )
     model: str | None = setting(
         MODEL,
         "such as vit-ti/4, r20 or r20+vit-ti (see models), or my_net.py:MyNet",
@@ -154,6 +158,9 @@ class Settings:
     label_smoothing: float | None = setting(
         TRAINING, "mass spread over all classes", "the recipe's", least=0, below=1
     )
+    early_stopping: bool | None = setting(
+        TRAINING, "keep the weights that do best on validation", "the last ones"
+    )
     augment: str | None = setting(
         TRAINING, f"none, or a list of {','.join(AUGMENTATIONS)}", "the recipe's"
     )
@@ -163,6 +170,9 @@ class Settings:
     device: str | None = setting(MACHINE, "auto, cpu, mps, cuda (all) or cuda:0", "auto")
     jobs: int | None = setting(MACHINE, "runs at the same time", "one a core or device", least=1)
     keep: bool | None = setting(MACHINE, "keep the final weights", "keep")
+    checkpoint_seconds: float | None = setting(
+        MACHINE, "work that a kill may cost at most, each run", "60", above=0
+    )
     out: str | None = setting(MACHINE, "folder for runs/, tables/ and plots/", ".")
 
     def __post_init__(self) -> None:
@@ -186,6 +196,21 @@ def kinds() -> dict[str, type]:
 def _without_none(hint: types.UnionType) -> type:
     arms: tuple[type, ...] = typing.get_args(hint)
     return next(arm for arm in arms if arm is not types.NoneType)
+
+
+# What says with what and how often, and not what nor where.
+_CIRCUMSTANCES = ("seed", "seeds", "device", "jobs", "keep")
+
+
+def asked(settings: Settings, source: str) -> str:
+    """The flags that ask for the same runs again, on the data set ``source``."""
+    words = ["--dataset", source]
+    for name in flags():
+        value = getattr(settings, name)
+        if value in (None, False) or name == "dataset" or name in _CIRCUMSTANCES:
+            continue
+        words += [spelled(name)] if value is True else [spelled(name), str(value)]
+    return shlex.join(words)
 
 
 def spelled(name: str) -> str:

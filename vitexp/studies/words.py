@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-
 from vitexp.spec import ResNetShape, RunSpec, ViTShape
 
 
@@ -33,6 +31,11 @@ def sentence(words: str) -> str:
     return f"{words[0].upper()}{words[1:]}."
 
 
+def times(ratio: float) -> str:
+    """A ratio: 4.069 -> ``"4.1"``."""
+    return f"{ratio:.2g}" if ratio < 10 else f"{ratio:,.0f}"
+
+
 def p_value(p: float) -> str:
     return "p < 0.0001" if p < 1e-4 else f"p {p:.2g}" if p < 0.995 else "p 1"
 
@@ -48,11 +51,11 @@ def data_words(spec: RunSpec) -> str:
     )
 
 
-def model_words(spec: RunSpec, params: float | None = None) -> str:
-    """The model of a run without its position, in one line."""
+def model_words(spec: RunSpec, params: float | None = None, of: str = "") -> str:
+    """The model of a run without its position, in one line; ``of`` says what has ``params``."""
     model = spec.model
     name = f"{model.name}: " if model.name else ""
-    size = "" if params is None else f"; {params:,.0f} parameters"
+    size = "" if params is None else f"; {params:,.0f} parameters{of}"
     parts = [words for words in (_trunk_words(model.trunk), _vit_words(model.vit)) if words]
     return f"{name}{', '.join(parts)}{size}"
 
@@ -98,7 +101,5 @@ def recipe_words(spec: RunSpec) -> str:
 
 def more_seeds(study: str, spec: RunSpec, first_seed: int, seeds: int) -> str:
     """The command that extends a grid to so many seeds."""
-    words = ["vitexp", "ablate", study, "--dataset", spec.data.source or spec.data.name]
-    if first_seed:
-        words += ["--seed", str(first_seed)]
-    return f"`{shlex.join([*words, '--seeds', str(seeds)])}`"
+    first = f" --seed {first_seed}" if first_seed else ""
+    return f"`vitexp ablate {study} {spec.asked}{first} --seeds {seeds}`"

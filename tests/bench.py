@@ -1,0 +1,68 @@
+"""Start-up times, the demo's duration and its workers' memory, beside what is allowed.
+
+``make bench`` prints them; nothing here fails, since a busy machine is no error.
+"""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import datetime
+from pathlib import Path
+
+from vitexp.runs.record import Results
+from vitexp.runs.store import Store
+
+VITEXP = str(Path(sys.executable).with_name("vitexp"))
+REPEATS = 7
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder)
+        seconds = timed("ablate", "pos-emb", "--dataset", "digits", "--out", folder)
+        results = Store(out).results()
+        memory = max(record.metrics["peak_memory"] for record in results) / 1e6
+        line(f"demo, {len(results)} runs, whole command", seconds, "s")
+        line("demo, training part", span(results), "s", allowed=180)
+        line("demo, largest worker", memory, "MB", allowed=1000)
+        for allowed, command in (
+            (0.3, ("--help",)),
+            (0.5, ("runs", "list", "--out", folder)),
+            (0.5, ("models",)),
+            (2.5, ("table", "--out", folder)),
+            (2.5, ("plot", "--out", folder)),
+        ):
+            median = statistics.median(timed(*command) for _ in range(REPEATS))
+            line(
+                f"vitexp {' '.join(command).replace(f' --out {folder}', '')}", median, "s", allowed
+            )
+
+
+def timed(*command: str) -> float:
+    """Seconds that a command takes, from outside."""
+    start = time.perf_counter()
+    subprocess.run([VITEXP, *command], check=True, capture_output=True)
+    return time.perf_counter() - start
+
+
+def span(results: Results) -> float:
+    """Seconds from the first run's start to the last one's end."""
+    at = [
+        datetime.fromisoformat(record.execution[end])
+        for record in results
+        for end in ("started", "ended")
+    ]
+    return (max(at) - min(at)).total_seconds()
+
+
+def line(what: str, value: float, unit: str, allowed: float | None = None) -> None:
+    limit = "" if allowed is None else f"   at most {allowed:g}"
+    print(f"{what:42} {value:8.2f} {unit:2}{limit}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
