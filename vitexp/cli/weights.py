@@ -87,6 +87,9 @@ def _of_run(start: str, out: Path) -> tuple[ModelSpec, dict[str, Tensor]]:
 
     store = Store(out)
     entry = store.find(start)
+    if entry.problem is not None:
+        raise entry.problem
+    assert entry.spec is not None
     path = store.folder(entry.id) / "weights.safetensors"
     if not path.exists():
         raise VitexpError(

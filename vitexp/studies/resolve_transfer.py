@@ -13,7 +13,7 @@ from vitexp.errors import VitexpError
 from vitexp.runs.files import file_hash
 from vitexp.runs.record import Results
 from vitexp.runs.store import Store
-from vitexp.spec import DataSpec, FromFile, FromRun, Init, ModelSpec, Precision, RunSpec
+from vitexp.spec import DataSpec, FromFile, FromRun, ModelSpec, Precision, RunSpec
 from vitexp.studies.base import Base
 from vitexp.studies.grids import TUNING_SEEDS
 from vitexp.studies.probing import check_channels
@@ -45,7 +45,7 @@ def resolve_finetune(
         VitexpError: no such run or file, or a value that does not fit it or the data.
     """
     check_length(settings)
-    file = Path(source) if source.endswith(FILES) else None
+    file = _file(Path(source)) if source.endswith(FILES) else None
     parent = None if file else _parent(settings, source, store)
     old = parent.model if parent else None
     data, images = describe(
@@ -68,7 +68,7 @@ def resolve_finetune(
         seed=seeds[0],
         precision=precision,
         asked=f"--from {source} {asked(settings, data.source)}",
-        init=_file(file) if file else FromRun(parent.seeded(seeds[0]).id) if parent else None,
+        init=FromRun(parent.seeded(seeds[0]).id) if parent else file,
     )
     sweep = rates or ((settings.lr,) if settings.lr else chosen.rates) or (recipe.lr,)
     return Base(run, seeds, {"*": 0.0}, parent=parent, rates=tuple(sorted(set(sweep))))
@@ -88,7 +88,7 @@ def _parent(settings: Settings, start: str, store: Store) -> RunSpec:
     return entry.spec
 
 
-def _file(path: Path) -> Init:
+def _file(path: Path) -> FromFile:
     if not path.is_file():
         raise VitexpError(f"There is no file {str(path)!r}.", "Give --from a run or a file.")
     return FromFile(file_hash(path), str(path.absolute()))
