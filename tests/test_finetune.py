@@ -27,6 +27,8 @@ from vitexp.spec import FromFile, FromRun, RunSpec, from_json, to_json
 from vitexp.studies.base import Base
 from vitexp.studies.finetune import FineTune
 from vitexp.studies.grids import TUNING_SEEDS
+from vitexp.studies.resolve_transfer import resolve_finetune
+from vitexp.studies.settings import Settings
 from vitexp.training.loop import Start, train
 
 CPU = torch.device("cpu")
@@ -230,7 +232,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("finetune")
     train_one = ["train", *TINY, "--steps", "40", "--lr", "3e-3", "--seed", "1", "--out", str(out)]
     tune = ["finetune", "--from", "", "--image-size", "16", "--steps", "10", "--batch", "32",
-            "--jobs", "1", "--rates", "0.01,0.1", "--precision", "fp32", "--out", str(out)]  # fmt: skip
+            "--jobs", "1", "--rates", "0.01,0.1", "--precision", "fp32",
+            "--out", str(out)]  # fmt: skip
     for command in (train_one, tune):
         with pytest.raises(SystemExit) as left:
             main(command)
@@ -265,6 +268,19 @@ def test_parents_that_are_not_there_are_planned_first(store, capsys):
     cells = {cell["row"]: cell for cell in plan["cells"]}
     assert (cells["parent"]["seeds"], cells["parent"]["done"]) == ([1, 2, 3], 1)
     assert cells["fine-tuned"]["seeds"] == [1, 2, 3]
+
+
+def test_a_share_of_the_images_is_drawn_by_each_seed(store):
+    parent = of(store, False)
+    settings = Settings(fraction=0.5, lr=0.1, seeds=2, seed=1, out=str(store))
+    asked = resolve_finetune(settings, parent.id, (), Store(store), "fp32", no_progress, print)
+    tuned = [run for run in STUDY.plan(asked, EMPTY) if run.init]
+    assert [(run.data.fraction, run.data.subset_seed) for run in tuned] == [(0.5, 1), (0.5, 2)]
+    assert tuned[0].recipe.steps == 10 * (round(0.5 * parent.spec.data.train) // 64)
+
+
+def no_progress(stage: str, done: int, total: int) -> None:
+    """Digits are not decoded."""
 
 
 def test_a_parent_is_removed_only_with_its_fine_tunes(store, capsys):

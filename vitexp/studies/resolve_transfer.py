@@ -48,10 +48,13 @@ def resolve_finetune(
     file = _file(Path(source)) if source.endswith(FILES) else None
     parent = None if file else _parent(settings, source, store)
     old = parent.model if parent else None
+    seeds = _seeds(settings, parent, store.results())
     data, images = describe(
         settings.dataset or (parent.data.source if parent else "digits"),
         image_size=settings.image_size or (old.image_size if old else None),
         skip_broken=bool(settings.skip_broken),
+        fraction=settings.fraction,
+        subset_seed=seeds[0],
         progress=progress,
     )
     for text in remarks(images):
@@ -60,7 +63,6 @@ def resolve_finetune(
     check_model(model)
     chosen = _preset(settings, data)
     recipe = recipe_of(settings, chosen, data, Wanted(None, model.family, None), images.flips)
-    seeds = _seeds(settings, parent, store.results())
     run = RunSpec(
         model=model,
         data=data,
@@ -116,7 +118,7 @@ def _preset(settings: Settings, data: DataSpec) -> Preset:
     chosen = preset(settings.recipe or FINETUNE)
     small = chosen.name == FINETUNE
     # A default must fit a small folder; a preset asked for by name is taken at its word.
-    return dataclasses.replace(chosen, batch=min(chosen.batch, data.train)) if small else chosen
+    return dataclasses.replace(chosen, batch=min(chosen.batch, data.used)) if small else chosen
 
 
 def _seeds(settings: Settings, parent: RunSpec | None, done: Results) -> tuple[int, ...]:
