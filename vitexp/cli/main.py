@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import errno
+import shutil
 import sys
 from collections.abc import Sequence
 from typing import TextIO
 
 import typer
 
+from vitexp.cli import NARROW
 from vitexp.cli.ablate import ablate
 from vitexp.cli.finetune import finetune
 from vitexp.cli.models import models
@@ -29,6 +31,8 @@ app = typer.Typer(
     help="Which Vision Transformer to train, answered with numbers one can trust.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    # Panels cut words off where they have no room.
+    rich_markup_mode="rich" if shutil.get_terminal_size().columns >= NARROW else None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (ablate, train, finetune, probe, table, plot, models):

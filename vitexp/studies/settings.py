@@ -198,8 +198,8 @@ def _without_none(hint: types.UnionType) -> type:
     return next(arm for arm in arms if arm is not types.NoneType)
 
 
-# What says where and how often, and not what.
-_CIRCUMSTANCES = ("seed", "seeds", "device", "jobs", "keep", "out")
+# What says with what and how often, and not what nor where.
+_CIRCUMSTANCES = ("seed", "seeds", "device", "jobs", "keep")
 
 
 def asked(settings: Settings, source: str) -> str:
