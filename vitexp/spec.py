@@ -229,9 +229,12 @@ class FromRun:
 
     Attributes:
         run: its id; the run need not be done before one that starts from it is planned.
+        tables: ``fresh`` draws the positional tables anew; None brings the learned ones to the
+            grid of the images.
     """
 
     run: str
+    tables: Literal["fresh"] | None = None
 
 
 @dataclass(frozen=True)

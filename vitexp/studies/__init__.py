@@ -9,5 +9,6 @@ STUDIES = Registry(
     {
         "pos_emb": "vitexp.studies.pos_emb:PosEmb",
         "finetune": "vitexp.studies.finetune:FineTune",
+        "resolution": "vitexp.studies.resolution:Resolution",
     },
 )
