@@ -260,9 +260,14 @@ def _hints(kind: type) -> dict[str, Any]:
 
 
 def _convert(hint: Any, value: Any) -> Any:
-    if isinstance(hint, types.UnionType):
-        hint = next(arm for arm in typing.get_args(hint) if arm is not type(None))
-        if value is None:
-            return None
-    is_spec = isinstance(hint, type) and dataclasses.is_dataclass(hint)
-    return from_json(hint, value) if is_spec else value
+    kind, optional = _nested(hint)
+    return value if kind is None or (optional and value is None) else from_json(kind, value)
+
+
+@functools.cache
+def _nested(hint: Any) -> tuple[type | None, bool]:
+    """The spec that a field holds, if it holds one, and whether it may be None instead."""
+    arms = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    kind = next(arm for arm in arms if arm is not types.NoneType)
+    is_spec = isinstance(kind, type) and dataclasses.is_dataclass(kind)
+    return kind if is_spec else None, len(arms) > 1
