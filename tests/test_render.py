@@ -55,7 +55,7 @@ def test_all_files_are_written_under_out(report: Report, tmp_path: Path) -> None
     names = {str(path.relative_to(tmp_path / "new")) for path in paths}
     assert names == {
         *("tables/pos_emb.md", "tables/pos_emb.csv", "tables/pos_emb.tex"),
-        *("plots/pos_emb.png", "plots/pos_emb.svg"),
+        *(f"plots/pos_emb.{ending}" for ending in ("png", "svg", "pdf", "csv")),
     }
     on_disk = {p for p in (tmp_path / "new").rglob("*") if p.is_file()}
     assert on_disk == set(paths)
@@ -169,7 +169,7 @@ def test_square_brackets_are_no_markup_on_the_terminal() -> None:
 
 
 def test_the_pictures_are_whole(report: Report, tmp_path: Path) -> None:
-    png, svg = write_figures(report, tmp_path)
+    png, svg, pdf, _ = write_figures(report, tmp_path)
     pixels = np.asarray(Image.open(png).convert("L"))
     assert pixels.shape[1] > 1200
     # Ink keeps clear of the borders, so nothing is cut off.
@@ -178,6 +178,7 @@ def test_the_pictures_are_whole(report: Report, tmp_path: Path) -> None:
     assert 0.005 < (pixels < 128).mean() < 0.3
     assert ElementTree.parse(svg).getroot().tag.endswith("svg")
     assert b"<dc:date>" not in svg.read_bytes()
+    assert pdf.read_bytes().startswith(b"%PDF-")
 
 
 def test_no_two_texts_of_the_figure_overlap(report: Report) -> None:

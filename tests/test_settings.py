@@ -11,7 +11,8 @@ from vitexp.catalog.recipes import PRESETS
 from vitexp.catalog.sizes import listed
 from vitexp.errors import VitexpError
 from vitexp.models.count import params
-from vitexp.studies.resolve import check_model, resolve
+from vitexp.studies.resolve import resolve
+from vitexp.studies.resolve_model import check_model
 from vitexp.studies.settings import Settings, flags, from_mapping
 
 
@@ -23,7 +24,11 @@ def test_defaults_on_digits():
     base = resolve(Settings(), "fp32", seeds=3)
     assert base.seeds == (0, 1, 2)
     assert (base.run.data.name, base.run.data.image_size) == ("digits", 8)
-    assert (base.run.model.vit.patch, base.run.model.vit.width, base.run.model.vit.depth) == (
+    assert (
+        base.run.model.transformer.patch,
+        base.run.model.transformer.width,
+        base.run.model.transformer.depth,
+    ) == (
         2,
         64,
         4,
@@ -64,7 +69,7 @@ def test_flags_override_the_preset_and_the_size():
         label_smoothing=0.1,
         stochastic_depth=0.2,
     )
-    vit, recipe = run.model.vit, run.recipe
+    vit, recipe = run.model.transformer, run.recipe
     assert (vit.patch, vit.depth, vit.width, vit.heads, vit.mlp, vit.pool) == (
         4,
         2,
@@ -102,7 +107,11 @@ def test_every_setting_reaches_the_run_or_the_machine():
         "keep",
         "out",
     }
-    assert set(changes) | elsewhere == set(flags())
+    of_a_trunk: dict[str, Any] = {"blocks": "1,2,2,1", "trunk_width": 32, "stem": "small"}
+    assert set(changes) | set(of_a_trunk) | elsewhere == set(flags())
+    hybrid = run_of(model="r26+vit-xxs")
+    for name, value in of_a_trunk.items():
+        assert run_of(model="r26+vit-xxs", **{name: value}).id != hybrid.id, name
     for name, value in changes.items():
         asked = resolve(Settings(**{name: value}), "fp32")
         assert (asked.run.id, asked.seeds, dict(asked.position_std)) != (
@@ -139,7 +148,28 @@ def test_a_position_from_a_file_is_part_of_the_run(tmp_path):
 @pytest.mark.parametrize(
     ("asked", "problem", "remedy"),
     [
-        ({"model": "vit-tii/4"}, "Unknown model 'vit-tii/4'.", "Did you mean 'vit-ti/16'?"),
+        ({"model": "vit-tii/4"}, "Unknown model 'vit-tii/4'.", "Did you mean 'vit-ti/4'?"),
+        ({"model": "r34"}, "Unknown model 'r34'.", "Choices: r+vit-ti/16, r101x1"),
+        ({"model": "r50x1/16"}, "Unknown model 'r50x1/16'.", "Did you mean 'r50x1'?"),
+        ({"model": "r20xvit-ti"}, "Unknown model 'r20xvit-ti'.", "Did you mean 'r20+vit-ti'?"),
+        (
+            {"model": "r50+vit-b/24@240"},
+            "r50+vit-b/24: the maps of r50 have no stride of 24 pixels.",
+            "a multiple of 16",
+        ),
+        ({"model": "r20x1.1"}, "a width of 17.6 channels is not a multiple of 4.", "16 channels"),
+        ({"model": "r20", "depth": 3}, "--depth means nothing to a ResNet.", "--blocks"),
+        ({"model": "r20", "position": "none"}, "--position means nothing to a ResNet.", "--stem"),
+        ({"model": "vit-ti/4", "blocks": "2,2"}, "--blocks means nothing to a ViT", "--patch"),
+        ({"model": "r20", "dropout": 0.1}, "--dropout means nothing to a ResNet.", "stochastic"),
+        ({"model": "r20", "blocks": "2,0"}, "--blocks is '2,0'.", "--blocks 3,4,6,3"),
+        ({"model": "r20", "trunk_width": 18}, "not a multiple of 4.", "--trunk-width 16"),
+        ({"model": "r50x1", "trunk_width": 70}, "not a multiple of 32.", "--trunk-width 64"),
+        (
+            {"model": "r20+vit-ti@32", "patch": 3},
+            "A patch of 3 cells does not divide the trunk's map of 8 cells.",
+            "--patch 2",
+        ),
         ({"model": "vit-b/0"}, "Unknown model 'vit-b/0'.", "Choices: "),
         ({"position": "learned1d"}, "Unknown position 'learned1d'.", "'learned_1d'?"),
         ({"position": "no.py:P"}, "There is no file 'no.py' for the position", "file.py:ClassName"),
@@ -219,8 +249,8 @@ def test_check_model_sees_what_a_study_makes_of_a_base():
     """An odd width is fine for the base and not for the 2-D cells of a grid."""
     model = run_of(width=65, heads=5).model
     check_model(model)
-    position = dataclasses.replace(model.vit.position, kind="learned_2d")
-    odd = dataclasses.replace(model, vit=dataclasses.replace(model.vit, position=position))
+    position = dataclasses.replace(model.transformer.position, kind="learned_2d")
+    odd = dataclasses.replace(model, vit=dataclasses.replace(model.transformer, position=position))
     with pytest.raises(VitexpError, match="multiple of 2, not 65"):
         check_model(odd)
 

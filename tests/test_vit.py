@@ -50,7 +50,7 @@ def images_for(spec: ModelSpec, batch: int = 3) -> Tensor:
 def plain_vit(model: ViT, spec: ModelSpec, image: Tensor) -> Tensor:
     """Equations 1 to 4 of the paper for one image, in loops and double precision."""
     p = {name: value.detach().double() for name, value in model.named_parameters()}
-    shape, side = spec.vit, spec.image_size // spec.vit.patch
+    shape, side = spec.transformer, spec.image_size // spec.transformer.patch
 
     def norm(x: Tensor, name: str) -> Tensor:
         mean, var = x.mean(-1, keepdim=True), x.var(-1, unbiased=False, keepdim=True)
@@ -169,8 +169,10 @@ def test_only_none_is_invariant_to_the_order_of_patches(position, pool):
     model, images = randomised(spec), images_for(spec)
     with torch.no_grad():
         before = model.features(images)
-        shuffled = model.features(shuffled_patches(images, spec.vit.patch))
-        shifted = model.features(images.roll((spec.vit.patch, 2 * spec.vit.patch), (2, 3)))
+        shuffled = model.features(shuffled_patches(images, spec.transformer.patch))
+        shifted = model.features(
+            images.roll((spec.transformer.patch, 2 * spec.transformer.patch), (2, 3))
+        )
     same = [torch.allclose(before, after, atol=1e-5) for after in (shuffled, shifted)]
     assert same == ([True, True] if position.kind == "none" else [False, False])
 

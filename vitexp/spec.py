@@ -29,6 +29,7 @@ Pool = Literal["token", "gap"]
 Precision = Literal["fp32", "bf16"]
 Schedule = Literal["cosine", "linear", "constant"]
 Optimizer = Literal["adamw", "sgd"]
+Stem = Literal["imagenet", "small"]
 
 
 def label(default: Any = dataclasses.MISSING) -> Any:
@@ -62,7 +63,7 @@ class ViTShape:
     """The Vision Transformer's sizes (paper, Table 1) and choices.
 
     Attributes:
-        patch: side of a patch in pixels.
+        patch: side of a patch in pixels; of a hybrid, in cells of the trunk's map.
         width: D, the width of a token.
         depth: number of encoder blocks.
         heads: attention heads a block.
@@ -84,6 +85,29 @@ class ViTShape:
 
 
 @dataclass(frozen=True)
+class ResNetShape:
+    """A ResNet's sizes (paper, section 4.1), by itself or as a hybrid's trunk.
+
+    Attributes:
+        blocks: bottleneck blocks of each stage; none is the stem alone.
+        width: channels of the stem and of the first stage's 3x3; each stage doubles it, and a
+            stage gives four times its own (the paper's R50x1: 64, R50x2: 128).
+        stem: ``imagenet``, a 7x7 convolution and a 3x3 max pool of stride 2 each, or ``small``,
+            one 3x3 convolution of stride 1, for images up to 64 px.
+    """
+
+    blocks: tuple[int, ...]
+    width: int
+    stem: Stem = "imagenet"
+
+    @property
+    def stride(self) -> int:
+        """Pixels of the image between two neighbours of the last map."""
+        stem = 4 if self.stem == "imagenet" else 1
+        return stem << max(0, len(self.blocks) - 1)
+
+
+@dataclass(frozen=True)
 class ModelSpec:
     """A model to build.
 
@@ -92,18 +116,26 @@ class ModelSpec:
         image_size: side of the square input in pixels.
         channels: 1 (grey) or 3 (RGB).
         classes: number of outputs.
-        vit: the transformer's sizes.
+        vit: the transformer's sizes; None for a ResNet.
         name: what the size is called on the command line.
         code: SHA-256 of the user's file, when ``family`` is one.
+        trunk: the ResNet's sizes; None for a ViT.
     """
 
     family: str
     image_size: int
     channels: int
     classes: int
-    vit: ViTShape
+    vit: ViTShape | None = None
     name: str = label("")
     code: str | None = None
+    trunk: ResNetShape | None = None
+
+    @property
+    def transformer(self) -> ViTShape:
+        """``vit`` of a model that is known to have one."""
+        assert self.vit is not None
+        return self.vit
 
 
 @dataclass(frozen=True)
@@ -134,6 +166,11 @@ class DataSpec:
     source: str = label("")
     skip_broken: bool = label(False)
 
+    @property
+    def used(self) -> int:
+        """Number of images to train on."""
+        return self.train if self.fraction is None else round(self.fraction * self.train)
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -153,6 +190,8 @@ class Recipe:
         crop, flip: random crop after zero-padding by 1/8 of the side; horizontal flip.
         resized_crop: smallest area share of a random-resized crop, or None.
         mixup, cutmix: Beta parameter, or None; with both, a batch gets one of them.
+        early_stopping: steps between two looks at the validation split, of which the best
+            one's weights are the result (the first of equals); None: the last weights are.
         evaluate_every: steps between two looks at the validation split.
         name: the preset it departed from.
     """
@@ -176,8 +215,37 @@ class Recipe:
     resized_crop: float | None = None
     mixup: float | None = None
     cutmix: float | None = None
+    early_stopping: int | None = None
     evaluate_every: int = label(100)
     name: str = label("")
+
+
+@dataclass(frozen=True)
+class FromRun:
+    """First weights that a run of the same store ended with; its head is left behind.
+
+    Attributes:
+        run: its id; the run need not be done before one that starts from it is planned.
+    """
+
+    run: str
+
+
+@dataclass(frozen=True)
+class FromFile:
+    """First weights from a file; its head is left behind.
+
+    Attributes:
+        sha256: of the file.
+        path: where it was.
+    """
+
+    sha256: str
+    path: str = label("")
+
+
+Init = FromRun | FromFile
+"""Where first weights are from, if they are not drawn from the seed."""
 
 
 @dataclass(frozen=True)
@@ -186,6 +254,7 @@ class RunSpec:
 
     Attributes:
         asked: the flags that it was asked for with, for a command that extends its grid.
+        init: where the first weights are from; None draws them from the seed.
     """
 
     model: ModelSpec
@@ -194,15 +263,41 @@ class RunSpec:
     seed: int
     precision: Precision = "fp32"
     asked: str = label("")
+    init: Init | None = None
 
     @functools.cached_property
     def id(self) -> str:
         """16 hexadecimal digits that stand for everything that decides the run."""
         return digest(identity(self))
 
+    def seeded(self, seed: int) -> RunSpec:
+        """This run with another seed, which also draws its subset of the training split."""
+        part = self.data.fraction is not None
+        data = dataclasses.replace(self.data, subset_seed=seed) if part else self.data
+        return dataclasses.replace(self, data=data, seed=seed)
+
+    @property
+    def parent(self) -> str | None:
+        """Id of the run that has to be done before this one can start."""
+        return self.init.run if isinstance(self.init, FromRun) else None
+
     @property
     def position(self) -> PositionSpec:
-        return self.model.vit.position
+        """The signal of a run whose model is known to have a transformer."""
+        return self.model.transformer.position
+
+
+@dataclass(frozen=True)
+class ProbeSpec:
+    """A measurement to make on a finished run; it is not a run and changes none.
+
+    Attributes:
+        kind: what is measured.
+        data: on which images, at the run's image size.
+    """
+
+    kind: Literal["few_shot"]
+    data: DataSpec
 
 
 def digest(value: Any) -> str:
@@ -260,14 +355,20 @@ def _hints(kind: type) -> dict[str, Any]:
 
 
 def _convert(hint: Any, value: Any) -> Any:
-    kind, optional = _nested(hint)
-    return value if kind is None or (optional and value is None) else from_json(kind, value)
+    kinds, optional, is_tuple = _nested(hint)
+    if is_tuple and isinstance(value, list):
+        return tuple(value)
+    if not kinds or (optional and value is None):
+        return value
+    # Of several specs it is the one that has the value's fields.
+    fits = [kind for kind in kinds if isinstance(value, dict) and set(value) == set(_hints(kind))]
+    return from_json((fits or kinds)[0], value)
 
 
 @functools.cache
-def _nested(hint: Any) -> tuple[type | None, bool]:
-    """The spec that a field holds, if it holds one, and whether it may be None instead."""
+def _nested(hint: Any) -> tuple[list[type], bool, bool]:
+    """The specs that a field may hold, whether it may be None, and whether it holds a tuple."""
     arms = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-    kind = next(arm for arm in arms if arm is not types.NoneType)
-    is_spec = isinstance(kind, type) and dataclasses.is_dataclass(kind)
-    return kind if is_spec else None, len(arms) > 1
+    kinds = [arm for arm in arms if isinstance(arm, type) and dataclasses.is_dataclass(arm)]
+    is_tuple = any(typing.get_origin(arm) is tuple for arm in arms)
+    return kinds, types.NoneType in arms, is_tuple

@@ -28,11 +28,12 @@ from vitexp.datasets.image_set import ImageSet
 from vitexp.datasets.load import load
 from vitexp.errors import VitexpError
 from vitexp.launch.events import LESS_MEMORY, Event
-from vitexp.runs.files import DiskError
+from vitexp.runs.files import DiskError, file_hash
 from vitexp.runs.lease import Fenced, Lease
 from vitexp.runs.store import Store
-from vitexp.spec import DataSpec, RunSpec, from_json
-from vitexp.training.loop import Progress, State, train
+from vitexp.spec import DataSpec, FromRun, Init, ProbeSpec, RunSpec, from_json
+from vitexp.training.loop import Progress, Start, State, train
+from vitexp.training.measure import measure
 from vitexp.training.probe import seconds_per_step
 
 PROGRESS_SECONDS = 0.25
@@ -63,9 +64,11 @@ class Worker:
         todo.put(None)
 
     def _obey(self, order: dict[str, Any]) -> None:
-        spec = from_json(RunSpec, order.get("run") or order["probe"])
+        spec = from_json(RunSpec, order.get("run") or order.get("of") or order["probe"])
         try:
-            if "probe" in order:
+            if "measure" in order:
+                self._measure(spec, from_json(ProbeSpec, order["measure"]), order["threads"])
+            elif "probe" in order:
                 images = self._images(spec.data)
                 pace = seconds_per_step(spec, images, self.device, order["threads"])
                 self.tell(Event("probe", spec.id, seconds_per_step=pace))
@@ -95,9 +98,10 @@ class Worker:
 
     def _train(self, spec: RunSpec, lease: Lease, threads: int, keep: bool) -> None:
         images = self._images(spec.data)
+        start = self._start(spec.init) if spec.init else None
         host = LeaseHost(self, lease)
         self.tell(Event("start", spec.id, steps=spec.recipe.steps))
-        finished = train(spec, images, host, self.device, threads)
+        finished = train(spec, images, host, self.device, threads, start)
         if finished is None:
             self.tell(Event("stopped", spec.id, step=host.step, steps=spec.recipe.steps))
             return
@@ -122,6 +126,30 @@ class Worker:
             )
         )
 
+    def _measure(self, spec: RunSpec, probe: ProbeSpec, threads: int) -> None:
+        torch.set_num_threads(threads)
+        images = self._images(probe.data)
+        weights = self.store.weights(spec.id)
+        self.store.keep(measure(spec, weights, probe, images, self.device))
+        self.tell(Event("measured", spec.id))
+
+    def _start(self, init: Init) -> Start:
+        """Where a run's first weights are.
+
+        Raises:
+            VitexpError: the parent has none, or the file is not there or another one by now.
+        """
+        if isinstance(init, FromRun):
+            path = self.store.weights(init.run)
+            return Start(path, file_hash(path))
+        path = Path(init.path)
+        if not path.is_file() or file_hash(path) != init.sha256:
+            raise VitexpError(
+                f"{path} is no longer the file that this run was planned to start from.",
+                "Put it back, or plan anew with --from and the file's new path.",
+            )
+        return Start(path, init.sha256)
+
     def _images(self, data: DataSpec) -> ImageSet:
         """The data set of ``data``, kept for the next run.
 
@@ -134,6 +162,8 @@ class Worker:
                 image_size=data.image_size,
                 split_seed=data.split_seed,
                 skip_broken=data.skip_broken,
+                fraction=data.fraction,
+                subset_seed=data.subset_seed,
             )
             if images.fingerprint != data.fingerprint:
                 raise VitexpError(

@@ -41,14 +41,14 @@ def all_exceed(
     """
     weakest = min(differences, key=lambda key: differences[key].lower(alpha))
     if differences[weakest].lower(alpha) > margin:
-        return _finding("SUPPORTED", weakest, differences, alpha)
+        return finding("SUPPORTED", weakest, differences, alpha)
     each = alpha / len(differences)
     lowest = min(differences, key=lambda key: differences[key].upper(each))
     if differences[lowest].upper(each) < margin:
-        return _finding("REFUTED", lowest, differences, alpha)
+        return finding("REFUTED", lowest, differences, alpha)
     gap = differences[weakest].value - margin
     settle = outlook(differences[weakest], abs(gap), alpha if gap > 0 else each)
-    return _finding("INCONCLUSIVE", weakest, differences, alpha, settle)
+    return finding("INCONCLUSIVE", weakest, differences, alpha, settle)
 
 
 def all_equivalent(
@@ -66,22 +66,23 @@ def all_equivalent(
 
     widest = max(differences, key=reach)
     if reach(widest) < margin:
-        return _finding("SUPPORTED", widest, differences, alpha)
+        return finding("SUPPORTED", widest, differences, alpha)
     tail = alpha / len(differences) / 2
     for key, difference in differences.items():
         if difference.lower(tail) > margin or difference.upper(tail) < -margin:
-            return _finding("REFUTED", key, differences, alpha)
+            return finding("REFUTED", key, differences, alpha)
     gap = margin - abs(differences[widest].value)
     settle = outlook(differences[widest], abs(gap), alpha if gap > 0 else tail)
-    return _finding("INCONCLUSIVE", widest, differences, alpha, settle)
+    return finding("INCONCLUSIVE", widest, differences, alpha, settle)
 
 
-def _finding(
+def finding(
     standing: Standing,
     key: str,
     differences: Mapping[str, Estimate],
     alpha: float,
     settle: Outlook | None = None,
 ) -> Finding:
+    """The :class:`Finding` that the difference ``key`` decided, at ``alpha``."""
     low, high = differences[key].interval(1 - 2 * alpha)
     return Finding(standing, key, differences[key], low, high, settle)

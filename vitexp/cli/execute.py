@@ -15,10 +15,12 @@ from vitexp.cli import live, screen
 from vitexp.errors import VitexpError
 from vitexp.launch import devices, local
 from vitexp.runs.record import Results
-from vitexp.runs.store import Store
+from vitexp.runs.store import Store, ready
 from vitexp.spec import Precision, RunSpec
 from vitexp.studies.base import Base
-from vitexp.studies.resolve import check_model, resolve
+from vitexp.studies.resolve import resolve
+from vitexp.studies.resolve_model import check_model
+from vitexp.studies.resolve_transfer import resolve_finetune
 from vitexp.studies.settings import Settings
 
 Planner = Callable[[Results], list[RunSpec]]
@@ -79,6 +81,24 @@ def prepare(settings: Settings, seeds: int) -> tuple[Machine, Base]:
         return machine, resolve(settings, machine.precision, seeds, progress, screen.say)
 
 
+def prepare_finetune(
+    settings: Settings, source: str, rates: tuple[float, ...]
+) -> tuple[Machine, Base]:
+    """The machine and the fine-tune of ``source`` that ``settings`` ask for.
+
+    Raises:
+        VitexpError: whatever is wrong with them; nothing is written before.
+    """
+    machine = Machine.of(settings)
+    if not machine.keep:
+        raise VitexpError("--no-keep leaves no weights to start from.", "Leave it out.")
+    with live.counting(screen.stderr()) as progress:
+        base = resolve_finetune(
+            settings, source, rates, Store(machine.out), machine.precision, progress, screen.say
+        )
+    return machine, base
+
+
 def check_writable(out: Path) -> None:
     """Refuse an out folder in which nothing can be made, without making anything.
 
@@ -125,7 +145,7 @@ def execute(machine: Machine, plan: Planner, label: live.Label) -> tuple[set[str
     store.tidy(done[spec.id] for spec in specs if spec.id in done)
     screen.say(setting(specs[0]))
     while todo := store.missing(specs):
-        outcome = _wave(machine, specs, todo, store.results(), label)
+        outcome = _wave(machine, specs, ready(todo), store.results(), label)
         ran += len(outcome.done) + len(outcome.diverged)
         well = not outcome.failed
         if outcome.signal is not None:
@@ -160,7 +180,9 @@ def _wave(
         top1={run: value for run, value in top1.items() if value is not None},
         todo={spec.id for spec in todo},
     )
-    screen.say(f"{len(todo)} runs to do, {len(specs) - len(todo)} done already.")
+    had = sum(spec.id in done for spec in specs)
+    later = f", {len(specs) - had - len(todo)} after them" if len(specs) > had + len(todo) else ""
+    screen.say(f"{len(todo)} runs to do, {had} done already{later}.")
     jobs = machine.jobs(len(specs))
     with live.display(progress, screen.stderr()) as display:
         return local.launch(

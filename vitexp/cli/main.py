@@ -15,10 +15,13 @@ import typer
 
 from vitexp.cli import NARROW
 from vitexp.cli.ablate import ablate
+from vitexp.cli.finetune import finetune
 from vitexp.cli.models import models
+from vitexp.cli.probe import probe
 from vitexp.cli.report import plot, table
 from vitexp.cli.runs import runs
 from vitexp.cli.train import train
+from vitexp.cli.weights import weights
 from vitexp.errors import VitexpError
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
@@ -32,9 +35,10 @@ app = typer.Typer(
     rich_markup_mode="rich" if shutil.get_terminal_size().columns >= NARROW else None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (ablate, train, table, plot, models):
+for command in (ablate, train, finetune, probe, table, plot, models):
     app.command()(command)
 app.add_typer(runs, name="runs")
+app.add_typer(weights, name="weights")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

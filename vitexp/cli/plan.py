@@ -8,12 +8,9 @@ from typing import Any
 from vitexp.cli import live, screen
 from vitexp.cli.execute import Machine, Planner, planned
 from vitexp.launch import local
-from vitexp.models.count import macs, params
+from vitexp.models.count import TRAINING_FLOPS, macs, params
 from vitexp.runs.store import Store
 from vitexp.spec import ModelSpec, RunSpec
-
-TRAINING_MACS = 6
-"""Training FLOPs for each forward MAC: 2 a MAC, and the backward pass costs twice the forward."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +63,7 @@ def _sum(values: Any) -> int | None:
 def _flops(spec: RunSpec) -> int | None:
     each = macs(spec.model)
     images = spec.recipe.steps * spec.recipe.batch
-    return None if each is None else TRAINING_MACS * each * images
+    return None if each is None else TRAINING_FLOPS * each * images
 
 
 def _weights(model: ModelSpec) -> int | None:

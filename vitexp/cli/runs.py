@@ -46,12 +46,13 @@ def _row(entry: Entry) -> dict[str, Any]:
     if spec is None:
         known = {"id": entry.id, "state": entry.state, "bytes": entry.bytes}
         return {name: known.get(name) for name in _FIELDS}
+    position = spec.model.vit and spec.model.vit.position
     return {
         "id": entry.id,
         "data": spec.data.name,
         "model": spec.model.name,
-        "position": spec.position.kind,
-        "placement": spec.position.placement,
+        "position": position and position.kind,
+        "placement": position and position.placement,
         "seed": spec.seed,
         "state": entry.state,
         "step": entry.step,
@@ -71,7 +72,7 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     half = row["state"] in ("running", "stopped")
     state = f"{row['state']} {row['step']}/{row['steps']}" if half else row["state"]
     seconds = "-" if row["seconds"] is None else f"{row['seconds']:.1f}"
-    names = (row[key] or "" for key in ("id", "data", "model", "position", "placement"))
+    names = (row[key] or "-" for key in ("id", "data", "model", "position", "placement"))
     seed = "-" if row["seed"] is None else str(row["seed"])
     return (*names, seed, state, screen.percent(row["test_top1"]), seconds)
 
@@ -129,6 +130,7 @@ def remove(ids: Ids, out: Out = Path("."), json: Json = False) -> None:
 
     store = Store(out)
     doomed = list(dict.fromkeys(store.find(start).id for start in ids))
+    store.check_unneeded(doomed)
     freed = sum(store.remove(run) for run in doomed)
     if json:
         return screen.emit({"removed": doomed, "freed_bytes": freed})

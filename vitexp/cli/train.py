@@ -24,7 +24,7 @@ def train(
     from vitexp.runs.store import Store
 
     machine, base = execute.prepare(settings, seeds=1)
-    specs = [base.cell(base.run.position, seed) for seed in base.seeds]
+    specs = [base.seeded(seed) for seed in base.seeds]
 
     def planner(_: Results) -> list[RunSpec]:
         return specs
@@ -47,7 +47,8 @@ _COLUMNS = ("id", "seed", "test %", "validation %", "train %", "seconds", "state
 
 
 def _label(spec: RunSpec) -> tuple[str, str]:
-    return spec.model.name, f"{spec.position.kind} {spec.position.placement}"
+    position = spec.model.vit and spec.model.vit.position
+    return spec.model.name, f"{position.kind} {position.placement}" if position else "-"
 
 
 def _row(record: RunRecord) -> dict[str, Any]:

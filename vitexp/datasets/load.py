@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from pathlib import Path
 from vitexp.catalog.datasets import EMBEDDED
 from vitexp.datasets.cache import Cache, Known, default_cache
 from vitexp.datasets.fingerprint import PREPROCESSING
-from vitexp.datasets.image_set import ImageSet
+from vitexp.datasets.image_set import ImageSet, Split
 from vitexp.datasets.locate import locate, short_name
 from vitexp.datasets.source import Place
 from vitexp.datasets.split import subset
@@ -28,6 +29,8 @@ def load(
     cache: Path | None = None,
     split_seed: int = 0,
     skip_broken: bool = False,
+    fraction: float | None = None,
+    subset_seed: int | None = None,
     progress: Progress | None = None,
 ) -> ImageSet:
     """The images of a source, decoded to square uint8, in three disjoint splits.
@@ -45,13 +48,20 @@ def load(
         cache: folder; None is ``$VITEXP_CACHE`` or the user's cache folder.
         split_seed: draws the validation split where the source has none.
         skip_broken: leave unreadable images out and list them in ``broken``.
+        fraction: share of the training split to use; None is all of it.
+        subset_seed: draws that subset.
         progress: told how far decoding is; not called when the cache is used.
 
     Raises:
         VitexpError: an unknown source, an unusable layout or column, an unreadable image, no
             network for a hub id, or a cache that cannot be written.
     """
-    return _open(source, image_size, cache, split_seed, skip_broken, progress)[1]
+    images = _open(source, image_size, cache, split_seed, skip_broken, progress)[1]
+    if fraction is None:
+        return images
+    train = images.train
+    kept = subset(train.labels, fraction, subset_seed or 0)
+    return dataclasses.replace(images, train=Split(train.images[kept], train.labels[kept]))
 
 
 def _open(

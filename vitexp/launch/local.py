@@ -16,7 +16,7 @@ from vitexp.launch.devices import cores
 from vitexp.launch.events import Event
 from vitexp.launch.pool import Order, Pool
 from vitexp.runs.store import Store
-from vitexp.spec import RunSpec, to_json
+from vitexp.spec import ProbeSpec, RunSpec, to_json
 
 ATTEMPTS = 2
 """A run that fails is tried once more, then given up."""
@@ -113,21 +113,44 @@ def probe(specs: list[RunSpec], out: Path, devices: tuple[str, ...], jobs: int) 
         KeyboardInterrupt: a signal came in.
     """
     threads = max(1, cores() // jobs)
-    orders = deque(Order(s, {"probe": to_json(s), "threads": threads}) for s in specs)
-    found: dict[str, float] = {}
+    orders = [Order(s, {"probe": to_json(s), "threads": threads}) for s in specs]
+    told = _answers(orders, out, devices, jobs)
+    return {e.run_id: e.seconds_per_step for e in told if e.seconds_per_step is not None}
+
+
+def measure(
+    todo: list[tuple[RunSpec, ProbeSpec]], out: Path, devices: tuple[str, ...], jobs: int
+) -> dict[str, str]:
+    """Makes these measurements of finished runs; they are in the store afterwards.
+
+    Returns:
+        Run id -> why it could not be measured, for those that could not.
+
+    Raises:
+        KeyboardInterrupt: a signal came in.
+    """
+    threads = max(1, cores() // jobs)
+    orders = [
+        Order(s, {"measure": to_json(p), "of": to_json(s), "threads": threads}) for s, p in todo
+    ]
+    told = _answers(orders, out, devices, jobs)
+    return {e.run_id: e.message for e in told if e.kind in ("failed", "refused")}
+
+
+def _answers(orders: list[Order], out: Path, devices: tuple[str, ...], jobs: int) -> list[Event]:
+    """What workers say to orders that each have one answer."""
+    todo, told = deque(orders), []
     with (
         _signals() as caught,
-        Pool(out, devices, min(jobs, len(specs)), CHECKPOINT_SECONDS, caught) as pool,
+        Pool(out, devices, min(jobs, len(todo)), CHECKPOINT_SECONDS, caught) as pool,
     ):
-        while (orders or pool.working) and not caught:
-            while orders and (worker := pool.idle()):
-                worker.give(orders.popleft())
-            for _, event in pool.events():
-                if event.seconds_per_step is not None:
-                    found[event.run_id] = event.seconds_per_step
+        while (todo or pool.working) and not caught:
+            while todo and (worker := pool.idle()):
+                worker.give(todo.popleft())
+            told += [event for _, event in pool.events()]
     if caught:
         raise KeyboardInterrupt
-    return found
+    return told
 
 
 def _count(outcome: Outcome, event: Event) -> None:

@@ -4,4 +4,11 @@ from __future__ import annotations
 
 from vitexp.registry import Registry
 
-MODELS = Registry("model family", {"vit": "vitexp.models.vit:ViT"})
+MODELS = Registry(
+    "model family",
+    {
+        "vit": "vitexp.models.vit:ViT",
+        "resnet": "vitexp.models.resnet:ResNet",
+        "hybrid": "vitexp.models.hybrid:hybrid",
+    },
+)

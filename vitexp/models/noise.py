@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 Site = int
-EMBEDDING, ATTENTION, HIDDEN, MLP, PATH_ATTENTION, PATH_MLP = range(6)
+EMBEDDING, ATTENTION, HIDDEN, MLP, PATH_ATTENTION, PATH_MLP, PATH_CONV = range(7)
 
 _LEVELS = 1 << 16
 
@@ -80,10 +80,10 @@ def drop(
 
 
 def drop_path(branch: Tensor, rate: float, noise: Noise | None, layer: int, site: Site) -> Tensor:
-    """Stochastic depth (Huang et al. 2016): drops the whole ``branch`` (B, R, D) of a sample."""
+    """Stochastic depth (Huang et al. 2016): drops the whole ``branch`` (B, ...) of a sample."""
     if noise is None or rate == 0.0:
         return branch
-    keep = noise.keep(layer, site, (branch.shape[0], 1, 1), rate)
+    keep = noise.keep(layer, site, (branch.shape[0], *[1] * (branch.ndim - 1)), rate)
     return branch * keep.to(branch.dtype).mul_(_scale(rate))
 
 

@@ -24,6 +24,7 @@ from vitexp.initialisation import (
     starts,
     xavier_uniform,
 )
+from vitexp.models import count
 from vitexp.models import noise as sites
 from vitexp.models.noise import Noise, drop, drop_path
 from vitexp.positions import POSITIONS
@@ -40,17 +41,23 @@ class ViT(nn.Module):
         spec: sizes and position.
         dropout: rate after E_pos, after the attention's projection, after both MLP layers.
         stochastic_depth: drop rate of the last block's branches, rising linearly from 0.
+        embedding: images (B, C, S, S) to tokens (B, N, D); patches of the image where None.
     """
 
-    def __init__(self, spec: ModelSpec, dropout: float = 0.0, stochastic_depth: float = 0.0):
+    def __init__(
+        self,
+        spec: ModelSpec,
+        dropout: float = 0.0,
+        stochastic_depth: float = 0.0,
+        embedding: nn.Module | None = None,
+    ) -> None:
         super().__init__()
-        shape = spec.vit
-        side = spec.image_size // shape.patch
+        shape, side = spec.transformer, count.side(spec)
         self.dropout = dropout
         self.geometry = Geometry(
             (side, side), shape.pool == "token", shape.width, shape.heads, shape.depth
         )
-        self.embedding = PatchEmbedding(spec.channels, shape)
+        self.embedding = embedding or PatchEmbedding(spec.channels, shape)
         if self.geometry.class_token:
             self.class_token = parameter((1, 1, shape.width), constant(0.0))
         self.position: Position = POSITIONS.load(shape.position.kind)(shape.position, self.geometry)
@@ -104,7 +111,7 @@ class PatchEmbedding(nn.Module):
         """(B, C, S, S) -> (B, N, D), patches in raster order."""
         b, c, s, _ = images.shape
         p = self.patch
-        patches = images.view(b, c, s // p, p, s // p, p).permute(0, 2, 4, 1, 3, 5)
+        patches = images.reshape(b, c, s // p, p, s // p, p).permute(0, 2, 4, 1, 3, 5)
         return F.linear(patches.reshape(b, -1, c * p * p), self.kernel.flatten(1), self.bias)
 
 

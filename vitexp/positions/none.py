@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from vitexp.positions.base import Additive
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from vitexp.positions.base import Additive, Interpolation
 
 
 class NoPosition(Additive):
@@ -10,3 +14,6 @@ class NoPosition(Additive):
 
     def table(self, block: int) -> None:
         return None
+
+    def resized(self, learned: Mapping[str, Tensor], how: Interpolation) -> dict[str, Tensor]:
+        return {}

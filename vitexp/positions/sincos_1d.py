@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
-from vitexp.positions.base import Additive, Geometry
+from vitexp.positions.base import Additive, Geometry, Interpolation
 from vitexp.spec import PositionSpec
 
 
@@ -21,6 +23,9 @@ class SinCos1D(Additive):
 
     def table(self, block: int) -> Tensor | None:
         return self.fixed if block == 0 or self.spec.placement != "stem" else None
+
+    def resized(self, learned: Mapping[str, Tensor], how: Interpolation) -> dict[str, Tensor]:
+        return {}
 
 
 def waves(index: Tensor, width: int) -> Tensor:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
-from vitexp.positions.base import Additive, Geometry, raster
+from vitexp.positions.base import Additive, Geometry, Interpolation, raster
 from vitexp.positions.sincos_1d import waves
 from vitexp.spec import PositionSpec
 
@@ -25,3 +27,6 @@ class SinCos2D(Additive):
 
     def table(self, block: int) -> Tensor | None:
         return self.fixed if block == 0 or self.spec.placement != "stem" else None
+
+    def resized(self, learned: Mapping[str, Tensor], how: Interpolation) -> dict[str, Tensor]:
+        return {}

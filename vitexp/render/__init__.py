@@ -11,7 +11,7 @@ __all__ = ["write", "write_figures", "write_tables"]
 
 
 def write(report: Report, out: Path) -> list[Path]:
-    """Writes ``out/tables/<stem>.{md,csv,tex}`` and ``out/plots/<stem>.{png,svg}``.
+    """Writes ``out/tables/<stem>.{md,csv,tex}`` and ``out/plots/<stem>.{png,svg,pdf,csv}``.
 
     Returns:
         The files, each replaced whole.

@@ -1,15 +1,10 @@
-"""Interval figures, as PNG and SVG, the same bytes for the same figure.
-
-Colours are Okabe and Ito's (distinct for colour-blind eyes); markers repeat the series, so
-that the figure can be read in grey.
-"""
+"""Figures as PNG, SVG and PDF, the same bytes for the same figure; and how intervals are drawn."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -17,38 +12,32 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
-from vitexp.studies.report import Interval, IntervalFigure, Panel
+from vitexp.render import curves
+from vitexp.render.style import COLOURS, MARKERS, STYLE
+from vitexp.studies import report
+from vitexp.studies.report import CurveFigure, Interval, IntervalFigure, Panel
 
-COLOURS = ("#444444", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-MARKERS = ("o", "s", "^", "D", "v", "P")
-
-_STYLE: dict[Any, Any] = {
-    "font.size": 9,
-    "axes.titlesize": 10,
-    "axes.linewidth": 0.8,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.spines.left": False,
-    "xtick.direction": "out",
-    "legend.frameon": False,
-    # Without it the SVG's ids would differ from one drawing to the next.
-    "svg.hashsalt": "vitexp",
-}
 _ROW, _GROUP_GAP = 0.27, 0.45  # inches; rows
 
 
-def drawn(figure: IntervalFigure) -> dict[str, bytes]:
-    """File ending -> content: a PNG with 200 dots an inch and an SVG."""
-    with matplotlib.rc_context(_STYLE):
+def drawn(figure: report.Figure) -> dict[str, bytes]:
+    """File ending -> content: a PNG with 200 dots an inch, an SVG and a PDF."""
+    with matplotlib.rc_context(STYLE):
         picture = draw(figure)
         return {
             "png": _saved(picture, "png", {"Software": None}),
             "svg": _saved(picture, "svg", {"Date": None, "Creator": None}),
+            "pdf": _saved(picture, "pdf", {"CreationDate": None, "Creator": None}),
         }
 
 
-def draw(figure: IntervalFigure) -> Figure:
-    """The figure: a panel beside the other, rows from the top, a legend below."""
+def draw(figure: report.Figure) -> Figure:
+    """Any figure of a report."""
+    return curves.draw(figure) if isinstance(figure, CurveFigure) else _intervals(figure)
+
+
+def _intervals(figure: IntervalFigure) -> Figure:
+    """A panel beside the other, rows from the top, a legend below."""
     heights = _heights(figure.rows)
     inches = (heights[-1] + 1) * _ROW + 1.65
     padding = ConstrainedLayoutEngine(h_pad=0.07, w_pad=0.09)

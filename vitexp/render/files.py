@@ -27,18 +27,24 @@ def write_tables(report: Report, out: Path) -> list[Path]:
 
 
 def write_figures(report: Report, out: Path) -> list[Path]:
-    """Writes ``out/plots/<stem>.{png,svg}`` and returns their paths.
+    """Writes ``out/plots/<stem>.{png,svg,pdf}`` and, as CSV, the numbers behind them.
+
+    Returns:
+        Their paths; none where the report has no figure.
 
     Raises:
         VitexpError: ``out`` cannot be written.
     """
     from vitexp.render.figure import drawn
 
-    return [
+    paths = [
         _publish(out / "plots" / f"{report.stem}{figure.suffix}.{ending}", image)
         for figure in report.figures
         for ending, image in drawn(figure).items()
     ]
+    if paths:
+        paths.append(_publish(out / "plots" / f"{report.stem}.csv", csv_text(report).encode()))
+    return paths
 
 
 def _publish(path: Path, content: bytes) -> Path:

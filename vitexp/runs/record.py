@@ -25,9 +25,10 @@ class RunRecord:
         status: ``"diverged"`` when the loss stopped being finite; such a run has no accuracies.
         metrics: name -> value. Accuracies are shares in [0, 1]: ``test_top1``, ``test_top5``,
             ``val_top1``, ``train_top1`` (last evaluation, on as many training images as there
-            are validation images). ``train_loss``; ``params``; ``macs`` (forward, per image,
-            nominal); ``flops`` (training, 6 x MACs x images seen); ``seconds``;
-            ``images_per_s``; ``peak_memory`` (bytes).
+            are validation images), ``few_shot_5_top1`` (mean over draws; also 1, 10, 25, where
+            the data allow). ``train_loss``; ``params``; ``macs`` (forward, per image, nominal);
+            ``flops`` (training, 6 x MACs x images seen); ``seconds``; ``images_per_s``;
+            ``peak_memory`` (bytes).
         correct: one bit per test image in the data set's order, packed (``numpy.packbits``) and
             base64-encoded; empty for a diverged run.
         curve: evaluations in order, each with ``step``, ``train_loss``, ``val_top1``.

@@ -8,6 +8,7 @@ runs/<id>/checkpoint-*.ckpt    the last two checkpoints, each with its SHA-256
 runs/<id>/weights.safetensors  final weights, if kept
 runs/<id>/failure.txt          why the last attempt failed
 runs/<id>/result.json          the record; its presence means that the run is done
+runs/<id>/measurement-*.json   what probes found out about it since, one file a question
 """
 
 from __future__ import annotations
@@ -15,17 +16,18 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from vitexp.errors import VitexpError
-from vitexp.runs.files import TEMPORARY, disk, sync_folder
+from vitexp.runs.files import TEMPORARY, disk, file_hash, publish_once, sync_folder
 from vitexp.runs.lease import Lease, checkpoints, hold, is_leased
+from vitexp.runs.measurement import Measurement, measurement_id
 from vitexp.runs.record import Results, RunRecord
-from vitexp.spec import RunSpec, from_json
+from vitexp.spec import ProbeSpec, RunSpec, from_json
 
 State = Literal["done", "diverged", "failed", "running", "stopped", "unreadable"]
 
@@ -90,6 +92,52 @@ class Store:
             self.tidy([record])
         return lease
 
+    def weights(self, run_id: str) -> Path:
+        """The safetensors file with the final weights of a finished run.
+
+        Raises:
+            VitexpError: the run is not done, diverged, did not keep them, or they are damaged.
+        """
+        record = read_record(self.folder(run_id))
+        again = "Remove it with `vitexp runs rm` and run it again."
+        if record is None:
+            raise VitexpError(f"Run {run_id} is not done.", "Repeat the command that began it.")
+        if record.status == "diverged":
+            raise VitexpError(f"Run {run_id} diverged: it has no weights.", "Choose another run.")
+        if record.weights_sha is None:
+            raise VitexpError(f"Run {run_id} did not keep its weights (--no-keep).", again)
+        path = self.folder(run_id) / "weights.safetensors"
+        if not path.is_file() or file_hash(path) != record.weights_sha:
+            raise VitexpError(f"{path} is damaged.", again)
+        return path
+
+    def measurement(self, run_id: str, probe: ProbeSpec) -> Measurement | None:
+        """What ``probe`` found out about a run; None before it was made.
+
+        Raises:
+            VitexpError: the file is damaged.
+        """
+        path = self._measurement(run_id, probe)
+        if not path.is_file():
+            return None
+        try:
+            return Measurement.from_json(json.loads(path.read_bytes()))
+        except (ValueError, TypeError, VitexpError) as error:
+            raise VitexpError(f"{path} is damaged: {error}.", "Delete that file.") from error
+
+    def keep(self, measurement: Measurement) -> None:
+        """Writes a measurement into its run's folder; the first one stands.
+
+        Raises:
+            VitexpError: the disk is full or not writable.
+        """
+        path = self._measurement(measurement.run_id, measurement.probe)
+        text = json.dumps(measurement.to_json(), indent=1, allow_nan=False)
+        publish_once(path, text.encode() + b"\n")
+
+    def _measurement(self, run_id: str, probe: ProbeSpec) -> Path:
+        return self.folder(run_id) / f"measurement-{measurement_id(run_id, probe)}.json"
+
     def is_leased(self, run_id: str) -> bool:
         """Whether a process is working on the run."""
         return is_leased(self.folder(run_id))
@@ -111,6 +159,23 @@ class Store:
         raise VitexpError(
             f"{how_many} with {prefix!r} in {self.root}.", "`vitexp runs list` shows the ids."
         )
+
+    def check_unneeded(self, doomed: Collection[str]) -> None:
+        """Refuse to part a run from one that started from its weights.
+
+        Args:
+            doomed: ids of the runs that are to go, all together.
+
+        Raises:
+            VitexpError: another run starts from one of them.
+        """
+        for entry in self.entries():
+            parent = entry.spec.parent if entry.spec else None
+            if parent in doomed and entry.id not in doomed:
+                raise VitexpError(
+                    f"Run {entry.id} starts from run {parent}.",
+                    f"Remove both, with `vitexp runs rm {parent} {entry.id}`, or neither.",
+                )
 
     def remove(self, run_id: str) -> int:
         """Deletes a run.
@@ -165,6 +230,12 @@ class Store:
             return []
         files = ("spec.json", "result.json")
         return sorted(p for p in self.root.iterdir() if any((p / file).is_file() for file in files))
+
+
+def ready(todo: Sequence[RunSpec]) -> list[RunSpec]:
+    """Those of ``todo`` that start from none of the others."""
+    ids = {spec.id for spec in todo}
+    return [spec for spec in todo if spec.parent not in ids]
 
 
 def read_record(folder: Path) -> RunRecord | None:

@@ -4,4 +4,10 @@ from __future__ import annotations
 
 from vitexp.registry import Registry
 
-STUDIES = Registry("study", {"pos_emb": "vitexp.studies.pos_emb:PosEmb"})
+STUDIES = Registry(
+    "study",
+    {
+        "pos_emb": "vitexp.studies.pos_emb:PosEmb",
+        "finetune": "vitexp.studies.finetune:FineTune",
+    },
+)

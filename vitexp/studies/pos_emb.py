@@ -14,6 +14,7 @@ import dataclasses
 from typing import ClassVar
 
 from vitexp.analysis.groups import compare
+from vitexp.errors import VitexpError
 from vitexp.positions import PAPER_POSITIONS, placements, position_spec
 from vitexp.runs.record import Results
 from vitexp.spec import PositionSpec, RunSpec
@@ -32,7 +33,16 @@ class PosEmb(Study):
     stem: ClassVar[str] = "pos_emb"
 
     def plan(self, base: Base, done: Results) -> list[RunSpec]:
-        """All cells of the first seed, then of the next: an early stop leaves whole tables."""
+        """All cells of the first seed, then of the next: an early stop leaves whole tables.
+
+        Raises:
+            VitexpError: a ResNet, which has no positions to embed.
+        """
+        if base.run.model.vit is None:
+            raise VitexpError(
+                f"{base.run.model.name} is a ResNet, which has no positional embedding.",
+                "Choose a ViT or a hybrid with --model, such as vit-xs/4 or r20+vit-ti.",
+            )
         asked = base.run.position.kind
         extra = () if asked in PAPER_POSITIONS else (asked,)
         cells = [

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 from vitexp.analysis.decide import Outlook
 from vitexp.analysis.groups import Group
 from vitexp.positions import PAPER_POSITIONS, placements
 from vitexp.runs.record import Results, RunRecord
 from vitexp.spec import PositionSpec, RunSpec, digest, identity
+from vitexp.studies.grids import last_ended, split
 from vitexp.studies.words import more_seeds
 
 Key = tuple[str, str]
@@ -63,13 +64,15 @@ def grids_of(done: Results) -> list[Results]:
     Where the store has several, the last grid takes each kind's latest, the grid before it
     the one before, where there is one.
     """
-    settings = _split(done, lambda record: _setting(record.spec))
+    settings = split(
+        (record for record in done if record.spec.model.vit), lambda record: _setting(record.spec)
+    )
     grids = [grid for records in settings for grid in _one_variant_each(records)]
-    return [Results(grid) for grid in sorted(grids, key=_last_ended)]
+    return [Results(grid) for grid in sorted(grids, key=last_ended)]
 
 
 def _setting(spec: RunSpec) -> str:
-    vit = dataclasses.replace(spec.model.vit, position=PositionSpec())
+    vit = dataclasses.replace(spec.model.transformer, position=PositionSpec())
     model = dataclasses.replace(spec.model, vit=vit)
     return digest(identity(dataclasses.replace(spec, model=model, seed=0)))
 
@@ -80,22 +83,11 @@ def _variant(record: RunRecord) -> str:
 
 def _one_variant_each(records: list[RunRecord]) -> list[list[RunRecord]]:
     stacks = [
-        sorted(_split(of_kind, _variant), key=_last_ended)
-        for of_kind in _split(records, lambda record: record.spec.position.kind)
+        sorted(split(of_kind, _variant), key=last_ended)
+        for of_kind in split(records, lambda record: record.spec.position.kind)
     ]
     depth = max(map(len, stacks))
     return [
         [record for stack in stacks for record in stack[max(len(stack) - age, 0)]]
         for age in range(depth, 0, -1)
     ]
-
-
-def _split(records: Iterable[RunRecord], key: Callable[[RunRecord], str]) -> list[list[RunRecord]]:
-    parts: defaultdict[str, list[RunRecord]] = defaultdict(list)
-    for record in records:
-        parts[key(record)].append(record)
-    return list(parts.values())
-
-
-def _last_ended(records: list[RunRecord]) -> str:
-    return max(str(record.execution.get("ended", "")) for record in records)

@@ -60,6 +60,10 @@ class Claim:
         evidence: effect, interval, n and margin, in sentences.
         settle: a sentence on what would settle an inconclusive one, or ``""``.
         runs: ids of the runs behind the verdict.
+        effect, low, high: the effect and the interval that decided: a difference in points, or
+            of the compute claims a ratio; None where there is none.
+        n: seeds behind it, or of a ratio model sizes.
+        dataset: name of the data set.
     """
 
     id: str
@@ -69,6 +73,11 @@ class Claim:
     evidence: str
     settle: str = ""
     runs: tuple[str, ...] = ()
+    effect: float | None = None
+    low: float | None = None
+    high: float | None = None
+    n: int | None = None
+    dataset: str = ""
 
 
 @dataclass(frozen=True)
@@ -135,6 +144,68 @@ class IntervalFigure:
 
 
 @dataclass(frozen=True)
+class Series:
+    """Points of one kind over a number.
+
+    Attributes:
+        points: (x, y), x rising.
+        band: (low, high) of each point's y, None where there is none; or empty.
+        labels: what stands beside each point; or empty.
+        dots: (x, y) of what the points are means of.
+        fit: a smooth line through them, as (x, y).
+    """
+
+    name: str
+    points: tuple[tuple[float, float], ...]
+    band: tuple[tuple[float, float] | None, ...] = ()
+    labels: tuple[str, ...] = ()
+    dots: tuple[tuple[float, float], ...] = ()
+    fit: tuple[tuple[float, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class Span:
+    """A place on the x axis with its interval; an end that is None is open."""
+
+    label: str
+    at: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class CurveFigure:
+    """Series over a logarithmic axis.
+
+    Attributes:
+        joined: whether a series' points are joined by a line.
+        ticks: (x, text) where the axis is labelled; empty leaves that to the drawer.
+        spans: places on the x axis, drawn below the series.
+        front: points that no other one beats, from left to right.
+        remarks: what the figure says, below it.
+        band, dot, fit: what these marks are called in the legend.
+        suffix: added to the report's stem for the file name.
+    """
+
+    title: str
+    x_axis: str
+    y_axis: str
+    series: tuple[Series, ...]
+    joined: bool = True
+    ticks: tuple[tuple[float, str], ...] = ()
+    spans: tuple[Span, ...] = ()
+    front: tuple[tuple[float, float], ...] = ()
+    remarks: tuple[str, ...] = ()
+    band: str = ""
+    dot: str = ""
+    fit: str = ""
+    suffix: str = ""
+
+
+Figure = IntervalFigure | CurveFigure
+
+
+@dataclass(frozen=True)
 class Report:
     """All that a study has to say about one grid of runs.
 
@@ -151,6 +222,6 @@ class Report:
     tables: tuple[GridTable, ...]
     columns: tuple[str, ...]
     rows: tuple[dict[str, Value], ...]
-    figures: tuple[IntervalFigure, ...]
+    figures: tuple[Figure, ...]
     claims: tuple[Claim, ...]
     notes: tuple[str, ...]

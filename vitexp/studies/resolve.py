@@ -7,23 +7,20 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from vitexp.catalog import sizes
 from vitexp.catalog.recipes import AUGMENTATIONS, Preset, default_preset, preset
 from vitexp.datasets.image_set import ImageSet
 from vitexp.datasets.load import Progress, describe
+from vitexp.datasets.shots import left_out
+from vitexp.datasets.split import subset
 from vitexp.errors import VitexpError, unknown
-from vitexp.models import MODELS
-from vitexp.positions import POSITIONS, check_width, position_spec
-from vitexp.registry import code_hash, is_reference
-from vitexp.spec import DataSpec, ModelSpec, Precision, Recipe, RunSpec, ViTShape
+from vitexp.positions import POSITIONS
+from vitexp.spec import DataSpec, Precision, Recipe, RunSpec
 from vitexp.studies.base import Base
+from vitexp.studies.resolve_model import Wanted, fitting, model_of
 from vitexp.studies.settings import Settings, asked
 
 LOOKS = 20
 """Evaluations on the validation split in a run, about."""
-
-# Largest side of the images in pixels, the size to take, patches along a side.
-_DEFAULT_MODELS = ((16, "vit-xxs", 4), (64, "vit-xs", 8), (1 << 30, "vit-ti", 14))
 
 
 def resolve(
@@ -47,7 +44,8 @@ def resolve(
     Raises:
         VitexpError: a value that does not fit another, or data that cannot be read.
     """
-    wanted = _Wanted.of(settings)
+    wanted = Wanted.of(settings)
+    check_length(settings)
     data, images = describe(
         settings.dataset or "digits",
         image_size=wanted.resolution,
@@ -55,152 +53,70 @@ def resolve(
         progress=progress,
     )
     if remark is not None:
-        for text in _remarks(images):
+        for text in remarks(images):
             remark(text)
-    chosen = _preset(settings, data)
-    std = _position_std(settings.position_std, chosen)
     first = settings.seed or 0
-    run = RunSpec(
-        model=_model(settings, wanted, images, std),
-        data=data,
-        recipe=_recipe(settings, chosen, data, wanted.lr_key, images.flips),
-        seed=first,
-        precision=precision,
-        asked=asked(settings, data.source),
-    )
-    check_model(run.model)
-    return Base(run, tuple(range(first, first + (settings.seeds or seeds))), std)
+    found = _Found(data, images, precision, range(first, first + (settings.seeds or seeds)))
+
+    def departed(changes: Mapping[str, Any]) -> RunSpec:
+        return found.run(fitting(dataclasses.replace(settings, **changes)))
+
+    std = _position_std(settings.position_std, _preset(settings, data))
+    return Base(found.run(settings), tuple(found.seeds), std, departed)
 
 
-def _remarks(images: ImageSet) -> Iterator[str]:
+@dataclass(frozen=True)
+class _Found:
+    """What is known once the images are: enough to resolve any settings about them."""
+
+    data: DataSpec
+    images: ImageSet
+    precision: Precision
+    seeds: range
+
+    def run(self, settings: Settings) -> RunSpec:
+        wanted, data = Wanted.of(settings), self._part(settings.fraction)
+        chosen = _preset(settings, data)
+        std = _position_std(settings.position_std, chosen)
+        return RunSpec(
+            model=model_of(settings, wanted, self.images, std),
+            data=data,
+            recipe=recipe_of(settings, chosen, data, wanted, self.images.flips),
+            seed=self.seeds[0],
+            precision=self.precision,
+            asked=asked(settings, data.source),
+        )
+
+    def _part(self, fraction: float | None) -> DataSpec:
+        if fraction is None or fraction == 1:
+            return self.data
+        for seed in self.seeds:
+            subset(self.images.train.labels, fraction, seed)
+        return dataclasses.replace(self.data, fraction=fraction, subset_seed=self.seeds[0])
+
+
+def check_length(settings: Settings) -> None:
+    """Refuse both ways of saying for how long, and augmentations that there are not.
+
+    Raises:
+        VitexpError: see above.
+    """
+    if settings.epochs is not None and settings.steps is not None:
+        raise VitexpError(
+            "--epochs and --steps are both given.", "Give one; the other follows from it."
+        )
+    _augmentations(settings.augment or "none")
+
+
+def remarks(images: ImageSet) -> Iterator[str]:
+    """What whoever reads the numbers should know about the images."""
     if images.broken:
         count = len(images.broken)
         yield f"{count} unreadable images of {images.name} left out, such as {images.broken[0]}."
     if images.duplicates:
         yield f"{images.duplicates} test images of {images.name} also occur in train or validation."
-
-
-def check_model(model: ModelSpec) -> None:
-    """Refuse sizes that do not fit one another.
-
-    Raises:
-        VitexpError: the patch does not divide the image, the heads do not divide the width, or
-            the width does not suit the positional signal.
-    """
-    _check_patch(model.vit.patch, model.image_size)
-    _check_heads(model.vit.heads, model.vit.width)
-    check_width(model.vit.position.kind, model.vit.width)
-
-
-@dataclass(frozen=True)
-class _Wanted:
-    """What the flags say about the model before the images are known."""
-
-    named: sizes.Named | None
-    family: str
-    resolution: int | None
-
-    @classmethod
-    def of(cls, settings: Settings) -> _Wanted:
-        model = settings.model
-        reference = model is not None and is_reference(model)
-        family = MODELS.canonical(model) if model is not None and reference else "vit"
-        named = sizes.parse(model) if model is not None and not reference else None
-        at = named.resolution if named else None
-        if at and settings.image_size not in (None, at):
-            raise VitexpError(
-                f"--model {model} and --image-size {settings.image_size} ask for different sizes.",
-                "Leave one of them out.",
-            )
-        wanted = cls(named, family, settings.image_size or at)
-        wanted._check(settings)
-        return wanted
-
-    def _check(self, settings: Settings) -> None:
-        if settings.epochs is not None and settings.steps is not None:
-            raise VitexpError(
-                "--epochs and --steps are both given.", "Give one; the other follows from it."
-            )
-        patch = settings.patch or (self.named.patch if self.named else None)
-        if self.resolution and patch:
-            _check_patch(patch, self.resolution)
-        if self.named:
-            size = self.named.size
-            _check_heads(settings.heads or size.heads, settings.width or size.width)
-        if settings.position:
-            position_spec(settings.position, settings.placement or "stem", 0.0)
-        _augmentations(settings.augment or "none")
-
-    @property
-    def lr_key(self) -> str:
-        """The name under which a preset lists its learning rate."""
-        return f"{self.named.size.name}/{self.named.patch}" if self.named else ""
-
-
-def _check_patch(patch: int, image_size: int) -> None:
-    if image_size % patch:
-        fitting = _divisors(image_size)
-        nearest = min(fitting, key=lambda p: abs(p - patch))
-        raise VitexpError(
-            f"A patch of {patch} pixels does not divide images of {image_size} pixels.",
-            f"Patches that do: {_list(fitting)}; the nearest is --patch {nearest}.",
-        )
-
-
-def _check_heads(heads: int, width: int) -> None:
-    if width % heads:
-        fitting = [n for n in _divisors(width) if n <= 64]
-        nearest = min(fitting, key=lambda n: abs(n - heads))
-        raise VitexpError(
-            f"{heads} heads do not divide a width of {width}.",
-            f"Numbers of heads that do: {_list(fitting)}; the nearest is --heads {nearest}.",
-        )
-
-
-def _divisors(number: int) -> list[int]:
-    return [n for n in range(1, number + 1) if number % n == 0]
-
-
-def _list(values: list[int]) -> str:
-    return ", ".join(map(str, values))
-
-
-def _model(
-    settings: Settings, wanted: _Wanted, images: ImageSet, std: Mapping[str, float]
-) -> ModelSpec:
-    side = images.image_size
-    size, patch = _size(wanted, side)
-    given = {
-        name: value
-        for name in ("patch", "width", "depth", "heads", "mlp")
-        if (value := getattr(settings, name)) is not None
-    }
-    shape = ViTShape(patch, size.width, size.depth, size.heads, size.mlp)
-    kind = POSITIONS.canonical(settings.position or "learned_1d")
-    spread = std.get(kind, std["*"])
-    position = position_spec(kind, settings.placement or "stem", spread)
-    choices: dict[str, Any] = {"pool": settings.pool or "token", "gelu": settings.gelu or "exact"}
-    return ModelSpec(
-        family=wanted.family,
-        image_size=side,
-        channels=images.channels,
-        classes=len(images.names),
-        vit=dataclasses.replace(shape, **given, **choices, position=position),
-        name=_name(wanted, f"{size.name}/{given.pop('patch', patch)}", given),
-        code=code_hash(wanted.family, "model"),
-    )
-
-
-def _size(wanted: _Wanted, side: int) -> tuple[sizes.Size, int]:
-    if wanted.named:
-        return wanted.named.size, wanted.named.patch or wanted.named.size.patches[0]
-    _, name, along = next(entry for entry in _DEFAULT_MODELS if side <= entry[0])
-    return sizes.SIZES[name], min(_divisors(side), key=lambda p: abs(p - side / along))
-
-
-def _name(wanted: _Wanted, name: str, given: Mapping[str, int]) -> str:
-    base = name if wanted.family == "vit" else wanted.family.rpartition(":")[2]
-    return " ".join([base, *(f"{key}={value}" for key, value in given.items())])
+    if fewer := left_out(images.train.labels, images.names):
+        yield fewer
 
 
 def _preset(settings: Settings, data: DataSpec) -> Preset:
@@ -208,7 +124,7 @@ def _preset(settings: Settings, data: DataSpec) -> Preset:
         return preset(settings.recipe)
     chosen = default_preset(data.name, data.image_size)
     # A default must fit a small folder; a preset asked for by name is taken at its word.
-    return dataclasses.replace(chosen, batch=min(chosen.batch, data.train))
+    return dataclasses.replace(chosen, batch=min(chosen.batch, data.used))
 
 
 def _position_std(text: str | None, chosen: Preset) -> dict[str, float]:
@@ -236,7 +152,14 @@ def _std(value: str, text: str) -> float:
     return std
 
 
-def _recipe(settings: Settings, chosen: Preset, data: DataSpec, lr_key: str, flips: bool) -> Recipe:
+def recipe_of(
+    settings: Settings, chosen: Preset, data: DataSpec, wanted: Wanted, flips: bool
+) -> Recipe:
+    """The preset ``chosen`` with what ``settings`` change in it, for this data and model.
+
+    Raises:
+        VitexpError: values that do not fit one another or the data.
+    """
     given = {
         f.name: value
         for f in dataclasses.fields(chosen)
@@ -245,11 +168,12 @@ def _recipe(settings: Settings, chosen: Preset, data: DataSpec, lr_key: str, fli
     augment = settings.augment
     given["augment"] = chosen.augment if augment is None else _augmentations(augment)
     plain = dataclasses.replace(chosen, **given)
-    _check_batch(plain.batch, data.train)
+    _check_batch(plain.batch, data.used)
     _check_momentum(settings, plain)
-    steps = settings.steps or max(1, round(plain.epochs * (data.train // plain.batch)))
+    steps = plain.steps if settings.epochs is None else None
+    steps = steps or max(1, round(plain.epochs * (data.used // plain.batch)))
     return Recipe(
-        lr=settings.lr or chosen.peak_lr(lr_key),
+        lr=settings.lr or chosen.peak_lr(wanted.key, wanted.family),
         weight_decay=plain.weight_decay,
         steps=steps,
         batch=plain.batch,
@@ -259,13 +183,14 @@ def _recipe(settings: Settings, chosen: Preset, data: DataSpec, lr_key: str, fli
         momentum=plain.momentum,
         clip=plain.clip or None,
         label_smoothing=plain.label_smoothing,
-        dropout=plain.dropout,
+        dropout=_dropout(settings, plain, wanted.family),
         stochastic_depth=plain.stochastic_depth,
         crop="crop" in plain.augment,
         flip=_flip(plain.augment, augment, data.name, flips),
         resized_crop=plain.resized_crop if "resized-crop" in plain.augment else None,
         mixup=plain.mixup if "mixup" in plain.augment else None,
         cutmix=plain.cutmix if "cutmix" in plain.augment else None,
+        early_stopping=max(1, steps // LOOKS) if settings.early_stopping else None,
         evaluate_every=max(1, steps // LOOKS),
         name=chosen.name,
     )
@@ -274,7 +199,7 @@ def _recipe(settings: Settings, chosen: Preset, data: DataSpec, lr_key: str, fli
 def _check_batch(batch: int, train: int) -> None:
     if batch > train:
         raise VitexpError(
-            f"A batch of {batch} is larger than the train split of {train} images.",
+            f"A batch of {batch} is larger than the {train} images to train on.",
             f"Choose --batch {min(64, train)} or another up to {train}.",
         )
 
@@ -285,6 +210,17 @@ def _check_momentum(settings: Settings, plain: Preset) -> None:
             f"--momentum means nothing to {plain.optimizer}.",
             "Leave it out, or choose --optimizer sgd.",
         )
+
+
+def _dropout(settings: Settings, plain: Preset, family: str) -> float:
+    """The preset's, but for a ResNet, which has no place for it."""
+    if family != "resnet":
+        return plain.dropout
+    if settings.dropout:
+        raise VitexpError(
+            "--dropout means nothing to a ResNet.", "Leave it out, or use --stochastic-depth."
+        )
+    return 0.0
 
 
 def _warmup(plain: Preset, steps: int) -> int:

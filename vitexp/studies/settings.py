@@ -19,7 +19,7 @@ from typing import Any
 from vitexp.catalog.recipes import AUGMENTATIONS, PRESETS
 from vitexp.errors import VitexpError, unknown
 from vitexp.positions import POSITIONS
-from vitexp.spec import PLACEMENTS, Optimizer, Pool, Schedule
+from vitexp.spec import PLACEMENTS, Optimizer, Pool, Schedule, Stem
 
 DATA, MODEL, TRAINING, MACHINE = "Data", "Model", "Training", "Machine and output"
 
@@ -81,14 +81,27 @@ class Settings:
     )
     image_size: int | None = setting(DATA, "side of the images in pixels", "the data's", least=1)
     skip_broken: bool | None = setting(DATA, "count unreadable images and go on", "stop")
+    fraction: float | None = setting(
+        DATA, "share of the train split to use, stratified, drawn by the seed", "1", above=0, most=1
+    )
     model: str | None = setting(
-        MODEL, "SIZE/PATCH such as vit-ti/4, or my_net.py:MyNet", "by image size"
+        MODEL,
+        "such as vit-ti/4, r20 or r20+vit-ti (see models), or my_net.py:MyNet",
+        "by image size",
     )
     patch: int | None = setting(MODEL, "side of a patch in pixels", "the model's", least=1)
     width: int | None = setting(MODEL, "D, width of a token", "the model's", least=1)
     depth: int | None = setting(MODEL, "encoder blocks", "the model's", least=1)
     heads: int | None = setting(MODEL, "attention heads a block", "the model's", least=1)
     mlp: int | None = setting(MODEL, "hidden width of the MLPs", "the model's", least=1)
+    blocks: str | None = setting(MODEL, "a ResNet's blocks of each stage: 3,4,6,3", "the model's")
+    trunk_width: int | None = setting(MODEL, "a ResNet's first width", "the model's", least=1)
+    stem: str | None = setting(
+        MODEL,
+        "a ResNet's: imagenet (stride 4) or small",
+        "the model's",
+        choices=typing.get_args(Stem),
+    )
     pool: str | None = setting(
         MODEL, "token (class token) or gap (mean)", "token", choices=typing.get_args(Pool)
     )
@@ -145,6 +158,9 @@ class Settings:
     label_smoothing: float | None = setting(
         TRAINING, "mass spread over all classes", "the recipe's", least=0, below=1
     )
+    early_stopping: bool | None = setting(
+        TRAINING, "keep the weights that do best on validation", "the last ones"
+    )
     augment: str | None = setting(
         TRAINING, f"none, or a list of {','.join(AUGMENTATIONS)}", "the recipe's"
     )
@@ -182,8 +198,8 @@ def _without_none(hint: types.UnionType) -> type:
     return next(arm for arm in arms if arm is not types.NoneType)
 
 
-# What says where and how often, and not what.
-_CIRCUMSTANCES = ("seed", "seeds", "device", "jobs", "keep", "out")
+# What says with what and how often, and not what nor where.
+_CIRCUMSTANCES = ("seed", "seeds", "device", "jobs", "keep")
 
 
 def asked(settings: Settings, source: str) -> str:

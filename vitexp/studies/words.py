@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vitexp.spec import RunSpec
+from vitexp.spec import ResNetShape, RunSpec, ViTShape
 
 
 def decimals(images: int) -> int:
@@ -31,6 +31,11 @@ def sentence(words: str) -> str:
     return f"{words[0].upper()}{words[1:]}."
 
 
+def times(ratio: float) -> str:
+    """A ratio: 4.069 -> ``"4.1"``."""
+    return f"{ratio:.2g}" if ratio < 10 else f"{ratio:,.0f}"
+
+
 def p_value(p: float) -> str:
     return "p < 0.0001" if p < 1e-4 else f"p {p:.2g}" if p < 0.995 else "p 1"
 
@@ -48,14 +53,28 @@ def data_words(spec: RunSpec) -> str:
 
 def model_words(spec: RunSpec, params: float | None = None, of: str = "") -> str:
     """The model of a run without its position, in one line; ``of`` says what has ``params``."""
-    vit = spec.model.vit
-    pool = "class token" if vit.pool == "token" else "mean pooling"
-    name = f"{spec.model.name}: " if spec.model.name else ""
+    model = spec.model
+    name = f"{model.name}: " if model.name else ""
     size = "" if params is None else f"; {params:,.0f} parameters{of}"
+    parts = [words for words in (_trunk_words(model.trunk), _vit_words(model.vit)) if words]
+    return f"{name}{', '.join(parts)}{size}"
+
+
+def _vit_words(vit: ViTShape | None) -> str:
+    if vit is None:
+        return ""
+    pool = "class token" if vit.pool == "token" else "mean pooling"
     return (
-        f"{name}patch {vit.patch}, width {vit.width}, depth {vit.depth}, heads {vit.heads},"
-        f" MLP {vit.mlp}, {pool}{size}"
+        f"patch {vit.patch}, width {vit.width}, depth {vit.depth}, heads {vit.heads},"
+        f" MLP {vit.mlp}, {pool}"
     )
+
+
+def _trunk_words(trunk: ResNetShape | None) -> str:
+    if trunk is None:
+        return ""
+    blocks = "-".join(map(str, trunk.blocks)) or "no"
+    return f"ResNet of {blocks} blocks, first width {trunk.width}, {trunk.stem} stem"
 
 
 def recipe_words(spec: RunSpec) -> str:

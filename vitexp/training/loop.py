@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -17,9 +18,11 @@ from torch.nn import functional as F
 
 from vitexp.datasets.image_set import ImageSet
 from vitexp.evaluation.accuracy import Accuracy, accuracy
+from vitexp.evaluation.few_shot import few_shot
 from vitexp.models import count
 from vitexp.models.build import build
 from vitexp.models.noise import noise
+from vitexp.models.weights.files import load_weights
 from vitexp.runs.record import RunRecord, Status, pack_correct
 from vitexp.spec import RunSpec
 from vitexp.training.batches import Batches
@@ -27,6 +30,7 @@ from vitexp.training.environment import environment
 from vitexp.training.optimisation import learning_rate, optimiser, set_learning_rate
 
 State = dict[str, Any]
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,14 @@ class Progress:
     images_per_s: float
     train_loss: float | None
     val_top1: float | None
+
+
+@dataclass(frozen=True)
+class Start:
+    """The file with the weights to start from, and its SHA-256."""
+
+    weights: Path
+    sha: str
 
 
 class Host(Protocol):
@@ -59,7 +71,12 @@ class Host(Protocol):
 
 
 def train(
-    spec: RunSpec, images: ImageSet, host: Host, device: torch.device, threads: int
+    spec: RunSpec,
+    images: ImageSet,
+    host: Host,
+    device: torch.device,
+    threads: int,
+    start: Start | None = None,
 ) -> tuple[RunRecord, dict[str, Tensor]] | None:
     """Trains ``spec`` to its end, going on from the host's checkpoint if there is one.
 
@@ -69,12 +86,14 @@ def train(
         host: checkpoints, progress and the wish to stop.
         device: where to train.
         threads: CPU threads; a resumed run keeps the number that it started with.
+        start: what ``spec.init`` names; without it the weights are drawn, as a run that only
+            times its steps may do.
 
     Returns:
         The record and the final weights (CPU), or None when the host stopped the run.
     """
     assert images.fingerprint == spec.data.fingerprint
-    run = _Run(spec, images, device, threads)
+    run = _Run(spec, images, device, threads, start)
     if (state := host.restore()) is not None:
         run.load(state)
     torch.set_num_threads(run.execution["threads"])
@@ -92,16 +111,27 @@ def train(
 class _Run:
     """The mutable middle of a run."""
 
-    def __init__(self, spec: RunSpec, images: ImageSet, device: torch.device, threads: int) -> None:
+    def __init__(
+        self,
+        spec: RunSpec,
+        images: ImageSet,
+        device: torch.device,
+        threads: int,
+        start: Start | None,
+    ) -> None:
         recipe = spec.recipe
         self.spec, self.images, self.device = spec, images, device
-        self.dtype = torch.bfloat16 if spec.precision == "bf16" else torch.float32
+        self.dtype = DTYPES[spec.precision]
         self.model = build(spec.model, spec.seed, recipe.dropout, recipe.stochastic_depth)
+        if start is not None:
+            # The head starts from zero; tables are brought to the new grid (section 3.2).
+            load_weights(self.model, spec.model, start.weights, head=False, resize="bilinear")
         self.model.to(device)
         self.optimizer = optimiser(self.model, recipe)
         self.batches = Batches(images.train, recipe, spec.model.classes, spec.seed, device)
         self.step = 0
         self.curve: list[dict[str, float]] = []
+        self.best: dict[str, Tensor] = {}
         self.seconds = {"train": 0.0, "evaluate": 0.0}
         # Sums stay on the device, so that no step waits for the host.
         self.loss_sum = torch.zeros((), device=device)
@@ -113,6 +143,7 @@ class _Run:
             "threads": threads,
             "precision": spec.precision,
             "noise": noise(0, 0, device).source,
+            "init_weights": start and start.sha,
             "started": _now(),
         }
 
@@ -130,7 +161,8 @@ class _Run:
             self.loss_sum += loss
             self.window += 1
             self.step += 1
-        if self.step % recipe.evaluate_every == 0 or self.step == recipe.steps:
+        every = recipe.early_stopping or recipe.evaluate_every
+        if self.step % every == 0 or self.step == recipe.steps:
             with self._timed("evaluate"):
                 self._evaluate()
 
@@ -154,9 +186,15 @@ class _Run:
         point = {"step": float(self.step)}
         if math.isfinite(loss) and self._sound():
             point |= {"train_loss": loss, "val_top1": self._accuracy("val").top1}
+            self._keep_best(point["val_top1"])
         self.curve.append(point)
         self.loss_sum.zero_()
         self.window = 0
+
+    def _keep_best(self, val_top1: float) -> None:
+        earlier = [point["val_top1"] for point in self.curve]
+        if self.spec.recipe.early_stopping and val_top1 > max(earlier, default=-1.0):
+            self.best = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
 
     def _accuracy(self, split: str, limit: int | None = None) -> Accuracy:
         part = getattr(self.images, split)
@@ -174,16 +212,22 @@ class _Run:
             self.execution["diverged_at_step"] = first if first >= 0 else self.step - 1
             self.execution["last_good_step"] = self.saved
             return self._record({}, "")
+        if self.best:
+            self.model.load_state_dict(self.best)
+        reported = max(self.curve, key=lambda p: p["val_top1"]) if self.best else self.curve[-1]
         with self._timed("evaluate"):
             test = self._accuracy("test")
             train = self._accuracy("train", limit=len(self.images.val))
+            probes = few_shot(self.model, self.images, test, self.device, self.dtype)
         accuracies = {
             "test_top1": test.top1,
             "test_top5": test.top5,
-            "val_top1": self.curve[-1]["val_top1"],
+            "val_top1": reported["val_top1"],
             "train_top1": train.top1,
-            "train_loss": self.curve[-1]["train_loss"],
+            "train_loss": reported["train_loss"],
         }
+        accuracies |= {f"{p.name}_top1": p.mean for p in probes}
+        self.execution["few_shot"] = [p.details() for p in probes]
         return self._record(accuracies, pack_correct(test.correct))
 
     def _record(self, accuracies: dict[str, float], correct: str) -> RunRecord:
@@ -196,7 +240,7 @@ class _Run:
         macs = count.macs(self.spec.model)
         if macs is not None:
             metrics["macs"] = macs
-            metrics["flops"] = 6 * macs * images_seen
+            metrics["flops"] = count.TRAINING_FLOPS * macs * images_seen
         self.execution["ended"] = _now()
         self.execution["test_reads"] = int(bool(accuracies))
         status: Status = "done" if accuracies else "diverged"
@@ -212,6 +256,7 @@ class _Run:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "curve": self.curve,
+            "best": self.best,
             "loss_sum": self.loss_sum,
             "first_bad": self.first_bad,
             "window": self.window,
@@ -239,7 +284,7 @@ class _Run:
         self.optimizer.load_state_dict(state["optimizer"])
         self.loss_sum = state["loss_sum"].to(self.device)
         self.first_bad = state["first_bad"].to(self.device)
-        for name in ("step", "curve", "window", "seconds", "execution"):
+        for name in ("step", "curve", "best", "window", "seconds", "execution"):
             setattr(self, name, state[name])
         self.saved = self.step
 

@@ -1,0 +1,167 @@
+"""The difference of two models at several amounts of training data, and where it changes sign.
+
+d[f, s, i] is what seed s gives on test image i at amount f: correct_A - correct_B.
+
+F amounts, n seeds, N test images.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from vitexp.analysis.decide import LOOK_ALPHA
+from vitexp.analysis.findings import Finding, finding
+from vitexp.analysis.seeds import LEVEL
+from vitexp.analysis.two_way import Estimate, estimate
+
+_STEPS = 64
+"""Points at which the line between two amounts is looked at."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A difference over the amount of data, its variance over seeds pooled over the amounts.
+
+    Attributes:
+        sizes: number of training images, rising, shape (F,).
+        values: the mean difference at each, shape (F,).
+        n, images: seeds and test images behind it.
+        seed_variance, seed_df: of one seed's value, pooled.
+        image_terms: shape (F, F); u' image_terms u is the image variance of the contrast u.
+    """
+
+    sizes: np.ndarray
+    values: np.ndarray
+    n: int
+    images: int
+    seed_variance: float
+    seed_df: int
+    image_terms: np.ndarray
+
+    @classmethod
+    def of(cls, d: np.ndarray, sizes: np.ndarray) -> Curve:
+        """From d, shape (F, n, N), n >= 2, at ``sizes``, rising, shape (F,)."""
+        amounts, n, images = d.shape
+        assert len(sizes) == amounts and np.all(np.diff(sizes) > 0)
+        variances = [estimate(one).seed_variance for one in d]
+        by_image = d.mean(axis=1) - d.mean(axis=(1, 2))[:, None]
+        residual = d - d.mean(axis=2, keepdims=True) - by_image[:, None]
+        flat = residual.reshape(amounts, -1)
+        squares = n * by_image @ by_image.T - flat @ flat.T / (n - 1)
+        return cls(
+            sizes=np.asarray(sizes, float),
+            values=d.mean(axis=(1, 2)),
+            n=n,
+            images=images,
+            seed_variance=float(np.mean(variances)),
+            seed_df=amounts * (n - 1),
+            image_terms=squares / (images - 1) / (n * images),
+        )
+
+    def at(self, weights: np.ndarray, spread: float) -> Estimate:
+        """The contrast ``weights``, shape (F,), whose seed variance is ``spread`` pooled ones."""
+        return Estimate(
+            value=float(weights @ self.values),
+            n=self.n,
+            images=self.images,
+            seed_variance=spread * self.seed_variance,
+            image_variance=max(float(weights @ self.image_terms @ weights), 0.0),
+            seed_df=self.seed_df,
+        )
+
+    def between(self, place: float) -> Estimate:
+        """The difference at ``place`` in [0, F - 1], linear in log size between two amounts.
+
+        A seed's luck counts as if it were the same at both ends: subsets are nested.
+        """
+        left = min(int(place), len(self.sizes) - 2)
+        weights = np.zeros(len(self.sizes))
+        weights[left], weights[left + 1] = left + 1 - place, place - left
+        return self.at(weights, spread=1.0)
+
+    def size(self, place: float) -> float:
+        """Number of images at ``place``."""
+        log = np.log(self.sizes)
+        return float(np.exp(np.interp(place, np.arange(len(log)), log)))
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """Where a difference passes 0 upwards, in training images.
+
+    Attributes:
+        at: where the means do; None where they do not within the range.
+        low, high: ends of the confidence interval; None where it is open, beyond the range.
+    """
+
+    at: float | None
+    low: float | None
+    high: float | None
+
+
+def crossing(curve: Curve, level: float = LEVEL) -> Crossing | None:
+    """Every size at which 0 lies within the interval of the difference, from first to last.
+
+    Returns:
+        None where 0 lies outside it everywhere: no crossing within the range.
+    """
+    places = np.linspace(0, len(curve.sizes) - 1, _STEPS * (len(curve.sizes) - 1) + 1)
+    tail = (1 - level) / 2
+    estimates = [curve.between(place) for place in places]
+    inside = [e.lower(tail) <= 0 <= e.upper(tail) for e in estimates]
+    at = _passing(curve)
+    if not any(inside) and at is None:
+        return None
+    # An interval narrower than the looked-at points is where the means pass.
+    kept = [curve.size(p) for p, hit in zip(places, inside, strict=True) if hit]
+    around = [at] if at is not None else []
+    return Crossing(
+        at,
+        None if inside[0] else min(kept + around),
+        None if inside[-1] else max(kept + around),
+    )
+
+
+def _passing(curve: Curve) -> float | None:
+    """Where the means pass 0 upwards for the last time; None where they do not."""
+    found = None
+    for left, (low, high) in enumerate(zip(curve.values, curve.values[1:], strict=False)):
+        if low < 0 <= high:
+            found = curve.size(left + low / (low - high))
+    return found
+
+
+def families_cross(d: np.ndarray, names: list[str], alpha: float = LOOK_ALPHA) -> Finding:
+    """Whether A is worse than B with less data and better with more.
+
+    SUPPORTED if, Bonferroni over the amounts, the difference is below 0 at one and above 0 at
+    a larger one; REFUTED if it is above 0 at one and below 0 at a larger one.
+
+    Args:
+        d: shape (F, n, N), by rising amount.
+        names: what to call each amount.
+    """
+    estimates = {name: estimate(one) for name, one in zip(names, d, strict=True)}
+    tail = alpha / len(names)
+    below = [e.upper(tail) < 0 for e in estimates.values()]
+    above = [e.lower(tail) > 0 for e in estimates.values()]
+    last = names[-1]
+    if _then(below, above):
+        return finding("SUPPORTED", last, estimates, alpha)
+    if _then(above, below):
+        return finding("REFUTED", last, estimates, alpha)
+    return finding("INCONCLUSIVE", last, estimates, alpha)
+
+
+def _then(first: list[bool], second: list[bool]) -> bool:
+    return any(first[i] and any(second[i + 1 :]) for i in range(len(first)))
+
+
+def gains_differ(d: np.ndarray) -> Estimate:
+    """How much more the difference grows from the first to the last amount: d[-1] - d[0].
+
+    Positive where A gains more from more data than B does.
+    """
+    return estimate(np.subtract(d[-1], d[0], dtype=np.int8))

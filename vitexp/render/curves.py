@@ -1,0 +1,218 @@
+"""Curve figures: series over a logarithmic axis, with bands, fits, a front and places on it."""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import NullLocator
+from matplotlib.transforms import Bbox
+
+from vitexp.render.style import COLOURS, DASHES, MARKERS
+from vitexp.studies.report import CurveFigure, Series, Span
+
+_WIDTH = 7.4  # inches
+_CHARACTERS = 110  # a remark's line
+_LABEL = 6.5  # points
+_SPAN = 0.055  # height of a place's row, as a share of the axis
+
+
+# Where a label's corner lies from its point, in points, and what share of the label lies left
+# of and below that corner: right below, right above, left above, left below, above, below.
+_CORNERS = (
+    ((4, -3), (0, 1)),
+    ((4, 3), (0, 0)),
+    ((-4, 3), (1, 0)),
+    ((-4, -3), (1, 1)),
+    ((0, 5), (0.5, 0)),
+    ((0, -5), (0.5, 1)),
+)
+
+
+@dataclass(frozen=True)
+class _Look:
+    colour: str
+    marker: str
+    dash: str | tuple[int, tuple[float, ...]]
+
+
+def draw(figure: CurveFigure) -> Figure:
+    """The series, their places below them, a legend and the remarks below all."""
+    remarks = [line for text in figure.remarks for line in textwrap.wrap(text, _CHARACTERS)]
+    height = 4.3 + 0.17 * len(remarks) + 0.2 * len(figure.spans)
+    picture = Figure(
+        figsize=(_WIDTH, height), layout=ConstrainedLayoutEngine(h_pad=0.08, w_pad=0.09)
+    )
+    picture.suptitle(figure.title, fontsize=11, fontweight="bold")
+    axis = picture.subplots()
+    axis.set_xscale("log")
+    _front(axis, figure)
+    looks = [_look(index) for index in range(len(figure.series))]
+    for series, look in zip(figure.series, looks, strict=True):
+        _series(axis, series, look, figure.joined)
+    _axes(axis, figure)
+    for row, span in enumerate(figure.spans):
+        _span(axis, span, _SPAN * (row + 0.6))
+    axis.legend(handles=_legend(figure, looks), fontsize=7.5, framealpha=0.8)
+    if remarks:
+        picture.supxlabel("\n".join(remarks), fontsize=8, x=0.02, ha="left")
+    # Only a laid-out axis knows where its points are.
+    picture.draw_without_rendering()
+    _labels(axis, figure, looks)
+    return picture
+
+
+def _look(index: int) -> _Look:
+    return _Look(
+        COLOURS[(index + 1) % len(COLOURS)],
+        MARKERS[index % len(MARKERS)],
+        DASHES[index % len(DASHES)],
+    )
+
+
+def _axes(axis: Axes, figure: CurveFigure) -> None:
+    axis.set_xlabel(figure.x_axis)
+    axis.set_ylabel(figure.y_axis)
+    axis.spines["left"].set_visible(True)
+    axis.grid(color="0.92", linewidth=0.8, zorder=0)
+    axis.set_axisbelow(True)
+    if figure.ticks:
+        places, texts = zip(*figure.ticks, strict=True)
+        axis.set_xticks(places, texts)
+        axis.xaxis.set_minor_locator(NullLocator())
+    if figure.spans:
+        low, high = axis.get_ylim()
+        share = _SPAN * (len(figure.spans) + 1)
+        axis.set_ylim(low - (high - low) * share / (1 - share), high)
+
+
+def _series(axis: Axes, series: Series, look: _Look, joined: bool) -> None:
+    if not series.points:
+        return
+    xs, ys = zip(*series.points, strict=True)
+    ends = [(x, *band) for x, band in zip(xs, series.band, strict=False) if band is not None]
+    if len(ends) > 1 and joined:
+        axis.fill_between(*zip(*ends, strict=True), color=look.colour, alpha=0.15, linewidth=0)
+    else:
+        for x, low, high in ends:
+            axis.plot([x, x], [low, high], color=look.colour, linewidth=1.1, zorder=2)
+    if series.fit:
+        axis.plot(
+            *zip(*series.fit, strict=True), color=look.colour, linewidth=1.1, linestyle=look.dash
+        )
+    if series.dots:
+        axis.plot(
+            *zip(*series.dots, strict=True),
+            linestyle="none",
+            marker=look.marker,
+            markersize=2.8,
+            markerfacecolor="none",
+            markeredgecolor=look.colour,
+            markeredgewidth=0.7,
+            zorder=3,
+        )
+    axis.plot(
+        xs,
+        ys,
+        color=look.colour,
+        linestyle=look.dash if joined else "none",
+        linewidth=1.4,
+        marker=look.marker,
+        markersize=6,
+        markeredgecolor="white",
+        markeredgewidth=0.8,
+        zorder=4,
+    )
+
+
+def _labels(axis: Axes, figure: CurveFigure, looks: list[_Look]) -> None:
+    """What stands beside each point, where it meets the fewest points and other labels."""
+    inch = axis.figure.dpi
+    taken = [
+        Bbox.from_bounds(*(axis.transData.transform(point) - inch / 36), inch / 18, inch / 18)
+        for series in figure.series
+        for point in series.points
+    ]
+    inside = axis.get_window_extent()
+
+    def crowded(box: Bbox) -> int:
+        out = not (inside.contains(*box.p0) and inside.contains(*box.p1))
+        return sum(box.overlaps(other) for other in taken) + 9 * out
+
+    for series, look in zip(figure.series, looks, strict=True):
+        for point, text in zip(series.points, series.labels, strict=False):
+            at = axis.transData.transform(point)
+            size = np.array([0.55 * len(text), 1.0]) * _LABEL * inch / 72
+            places = [at + np.array(corner) * inch / 72 - size * own for corner, own in _CORNERS]
+            boxes = [Bbox.from_bounds(*place, *size) for place in places]
+            best = min(boxes, key=crowded)
+            taken.append(best)
+            axis.annotate(
+                text,
+                point,
+                xytext=tuple((best.p0 - at) * 72 / inch),
+                textcoords="offset points",
+                fontsize=_LABEL,
+                color=look.colour,
+                zorder=5,
+            ).set_in_layout(False)
+
+
+def _front(axis: Axes, figure: CurveFigure) -> None:
+    if figure.front:
+        axis.plot(*zip(*figure.front, strict=True), color="0.75", linewidth=4, zorder=1)
+
+
+def _span(axis: Axes, span: Span, height: float) -> None:
+    """A place at ``height`` (a share of the axis); an arrow where its interval is open."""
+    left, right = axis.get_xlim()
+    low, high = span.low or left, span.high or right
+    across = axis.get_xaxis_transform()
+    axis.plot([low, high], [height] * 2, color="black", linewidth=1.1, transform=across)
+    for end, edge, arrow in ((span.low, left, "<"), (span.high, right, ">")):
+        mark = "|" if end is not None else arrow
+        axis.plot(
+            [end or edge], [height], color="black", marker=mark, transform=across, clip_on=False
+        )
+    if span.at is not None:
+        axis.plot([span.at], [height], color="black", marker="X", transform=across, zorder=5)
+        axis.axvline(span.at, color="0.5", linewidth=0.8, linestyle=":", zorder=1)
+    axis.annotate(
+        span.label,
+        (0, height),
+        xycoords="axes fraction",
+        xytext=(4, 3),
+        textcoords="offset points",
+        fontsize=7.5,
+    )
+
+
+def _legend(figure: CurveFigure, looks: list[_Look]) -> list[Line2D | Patch]:
+    handles: list[Line2D | Patch] = [
+        Line2D(
+            [],
+            [],
+            color=look.colour,
+            marker=look.marker,
+            linestyle=look.dash if figure.joined or series.fit else "none",
+            label=series.name,
+        )
+        for series, look in zip(figure.series, looks, strict=True)
+    ]
+    if figure.band:
+        handles.append(Patch(color="0.25", alpha=0.2, linewidth=0, label=figure.band))
+    if figure.dot:
+        dot = Line2D([], [], color="0.25", linestyle="none", marker="o", label=figure.dot)
+        dot.set(markersize=2.8, markerfacecolor="none")
+        handles.append(dot)
+    if figure.fit:
+        handles.append(Line2D([], [], color="0.25", linewidth=1.1, label=figure.fit))
+    if figure.front:
+        handles.append(Line2D([], [], color="0.75", linewidth=4, label="not beaten by any other"))
+    return handles

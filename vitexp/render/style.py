@@ -1,0 +1,23 @@
+"""What all figures share. Colours are Okabe and Ito's (distinct for colour-blind eyes); markers
+and dashes repeat what a colour says, so that a figure can be read in grey."""
+
+from __future__ import annotations
+
+from typing import Any
+
+COLOURS = ("#444444", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+MARKERS = ("o", "s", "^", "D", "v", "P")
+DASHES = ("-", (0, (6, 2)), (0, (2, 1.5)), (0, (6, 1.5, 1.5, 1.5)), (0, (1, 1)))
+
+STYLE: dict[Any, Any] = {
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.spines.left": False,
+    "xtick.direction": "out",
+    "legend.frameon": False,
+    # Without it the SVG's ids would differ from one drawing to the next.
+    "svg.hashsalt": "vitexp",
+}
