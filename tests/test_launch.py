@@ -226,7 +226,8 @@ def test_what_a_dead_or_starving_worker_says_is_kept_and_has_advice(tmp_path, re
 def test_a_worker_that_hangs_does_not_survive_ctrl_c(tmp_path, real_spec, monkeypatch, signals):
     """After the time of grace, or, where a second signal comes, without it."""
     monkeypatch.setattr(pool, "GRACE_SECONDS", 0.5 if signals == 1 else 1e9)
-    spec, hung = real_spec(steps=100_000), []
+    spec = real_spec(steps=100_000)
+    hung: list[int] = []
 
     def hang(event: Event) -> None:
         if event.kind == "progress" and not hung:
@@ -248,7 +249,8 @@ def test_a_worker_that_hangs_does_not_survive_ctrl_c(tmp_path, real_spec, monkey
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="finds the worker through /proc")
 def test_a_run_whose_worker_was_told_to_stop_goes_on_in_another(tmp_path, real_spec):
-    spec, told = real_spec(steps=300), []
+    spec = real_spec(steps=300)
+    told: list[int] = []
 
     def stop(event: Event) -> None:
         if event.kind == "progress" and not told:
@@ -265,7 +267,8 @@ def test_a_run_whose_worker_was_told_to_stop_goes_on_in_another(tmp_path, real_s
 
 def test_a_run_that_was_taken_over_unseen_is_waited_for_and_then_taken_back(tmp_path, real_spec):
     """Another machine, whose locks are not seen from here, has raised the attempt."""
-    spec, raised = real_spec(steps=300), []
+    spec = real_spec(steps=300)
+    raised: list[int] = []
 
     def take_over(event: Event) -> None:
         if event.kind == "progress" and not raised:
@@ -282,7 +285,7 @@ def test_a_run_that_was_taken_over_unseen_is_waited_for_and_then_taken_back(tmp_
 def test_a_run_that_another_machine_works_on_is_left_alone(tmp_path, run_spec, monkeypatch):
     """Its lock is not seen, but its files change; our own clock alone says for how long not."""
     clock = [0.0]
-    monkeypatch.setattr(local.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     store, spec = Store(tmp_path), run_spec()
     lease = store.lease(spec)
     assert lease is not None

@@ -87,6 +87,7 @@ def _of_run(start: str, out: Path) -> tuple[ModelSpec, dict[str, Tensor]]:
 
     store = Store(out)
     entry = store.find(start)
+    model = entry.readable().model
     path = store.folder(entry.id) / "weights.safetensors"
     if not path.exists():
         raise VitexpError(
@@ -94,7 +95,7 @@ def _of_run(start: str, out: Path) -> tuple[ModelSpec, dict[str, Tensor]]:
             "Run it again with --keep, after `vitexp runs rm`.",
         )
     source = open_source(path)
-    return entry.spec.model, {name: source.read(name) for name in source.shapes}
+    return model, {name: source.read(name) for name in source.shapes}
 
 
 def _spec(model: str) -> ModelSpec:
