@@ -361,16 +361,20 @@ def _hints(kind: type) -> dict[str, Any]:
 
 
 def _convert(hint: Any, value: Any) -> Any:
-    if isinstance(hint, types.UnionType):
-        if value is None:
-            return None
-        arms = [arm for arm in typing.get_args(hint) if arm is not type(None)]
-        # Of several specs it is the one that has the value's fields.
-        fitting = [
-            arm for arm in arms if isinstance(value, dict) and set(value) == set(_hints(arm))
-        ]
-        hint = (fitting or arms)[0]
-    if typing.get_origin(hint) is tuple and isinstance(value, list):
+    kinds, optional, is_tuple = _nested(hint)
+    if is_tuple and isinstance(value, list):
         return tuple(value)
-    is_spec = isinstance(hint, type) and dataclasses.is_dataclass(hint)
-    return from_json(hint, value) if is_spec else value
+    if not kinds or (optional and value is None):
+        return value
+    # Of several specs it is the one that has the value's fields.
+    fits = [kind for kind in kinds if isinstance(value, dict) and set(value) == set(_hints(kind))]
+    return from_json((fits or kinds)[0], value)
+
+
+@functools.cache
+def _nested(hint: Any) -> tuple[list[type], bool, bool]:
+    """The specs that a field may hold, whether it may be None, and whether it holds a tuple."""
+    arms = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    kinds = [arm for arm in arms if isinstance(arm, type) and dataclasses.is_dataclass(arm)]
+    is_tuple = any(typing.get_origin(arm) is tuple for arm in arms)
+    return kinds, types.NoneType in arms, is_tuple

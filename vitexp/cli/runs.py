@@ -90,15 +90,12 @@ def show(
 
     store = Store(out)
     entry = store.find(run)
-    if entry.problem is not None:
-        raise entry.problem
-    assert entry.spec is not None
     value: dict[str, Any] = {
         "id": entry.id,
         "state": entry.state,
         "folder": str(store.folder(entry.id)),
         "bytes": entry.bytes,
-        "spec": to_json(entry.spec),
+        "spec": to_json(entry.readable()),
     }
     if record := entry.record:
         value |= {"metrics": record.metrics, "curve": record.curve, "execution": record.execution}
