@@ -110,7 +110,7 @@ def test_families_that_cross_are_found(rng):
 
 @pytest.mark.parametrize("truth", [0.0, 0.01])
 def test_one_difference_is_seldom_misjudged_over_all_looks(rng, truth):
-    """"Is worse" at its boundary, and "are equivalent" within a margin that is just not met."""
+    """ "Is worse" at its boundary, and "are equivalent" within a margin that is just not met."""
     worse = same = 0
     for _ in range(GRIDS):
         a, b = draw(rng, [0.9, 0.9 - truth], LOOKS[-1], 400, seed_luck=0.05).astype(np.int8)

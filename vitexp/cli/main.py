@@ -16,6 +16,7 @@ from vitexp.cli.ablate import ablate
 from vitexp.cli.models import models
 from vitexp.cli.report import plot, table
 from vitexp.cli.runs import runs
+from vitexp.cli.scale import scale
 from vitexp.cli.train import train
 from vitexp.errors import VitexpError
 
@@ -28,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (ablate, train, table, plot, models):
+for command in (ablate, scale, train, table, plot, models):
     app.command()(command)
 app.add_typer(runs, name="runs")
 

@@ -4,4 +4,12 @@ from __future__ import annotations
 
 from vitexp.registry import Registry
 
-STUDIES = Registry("study", {"pos_emb": "vitexp.studies.pos_emb:PosEmb"})
+STUDIES = Registry(
+    "study",
+    {
+        "pos_emb": "vitexp.studies.pos_emb:PosEmb",
+        "data_size": "vitexp.studies.data_size:DataSize",
+        "compute": "vitexp.studies.compute:Compute",
+    },
+    aliases={"scale": "data_size"},
+)

@@ -37,7 +37,7 @@ def setting(spec: RunSpec, *tuned: str) -> str:
     """What runs of one table share: data but for the fraction, precision and recipe but for its
     fields ``tuned`` and what follows from the number of steps."""
     data = dataclasses.replace(spec.data, fraction=None, subset_seed=None)
-    free = {name: None for name in ("warmup", "early_stopping", *tuned)}
+    free = dict.fromkeys(("warmup", "early_stopping", *tuned))
     recipe = dataclasses.replace(spec.recipe, **free)  # type: ignore[arg-type]
     return digest([identity(data), identity(recipe), spec.precision])
 

@@ -40,7 +40,7 @@ def to_type(cells: Cells, outlook: Outlook) -> str:
     if not outlook.possible or outlook.first is None:
         return ""
     group = next(iter(cells.values()))
-    return f": {more_seeds('pos-emb', group.spec, min(group.seeds), outlook.first)}"
+    return f": {more_seeds('ablate pos-emb', group.spec, min(group.seeds), outlook.first)}"
 
 
 def kinds_of(keys: Iterable[Key]) -> tuple[str, ...]:

@@ -99,7 +99,7 @@ def recipe_words(spec: RunSpec) -> str:
     return f"{name}{', '.join(parts)}; {spec.precision}"
 
 
-def more_seeds(study: str, spec: RunSpec, first_seed: int, seeds: int) -> str:
-    """The command that extends a grid to so many seeds."""
+def more_seeds(command: str, spec: RunSpec, first_seed: int, seeds: int) -> str:
+    """``command`` (``"ablate pos-emb"``) as it extends a grid to so many seeds."""
     first = f" --seed {first_seed}" if first_seed else ""
-    return f"`vitexp ablate {study} {spec.asked}{first} --seeds {seeds}`"
+    return f"`vitexp {command} {spec.asked}{first} --seeds {seeds}`"
