@@ -261,12 +261,18 @@ def digest(value: Any) -> str:
 def identity(spec: Any) -> dict[str, Any]:
     """``spec`` as JSON without labels and without fields that are None."""
     pairs = {}
-    for item in dataclasses.fields(spec):
-        value = getattr(spec, item.name)
-        if value is None or not item.metadata.get("identity", True):
-            continue
-        pairs[item.name] = identity(value) if dataclasses.is_dataclass(value) else value
+    for name in identifying(type(spec)):
+        value = getattr(spec, name)
+        if value is not None:
+            pairs[name] = identity(value) if dataclasses.is_dataclass(value) else value
     return pairs
+
+
+# A report reads thousands of specs: what follows from a class is found out once.
+@functools.cache
+def identifying(kind: type) -> tuple[str, ...]:
+    """The fields of a spec that are no labels."""
+    return tuple(f.name for f in dataclasses.fields(kind) if f.metadata.get("identity", True))
 
 
 def to_json(spec: Any) -> dict[str, Any]:
@@ -290,8 +296,7 @@ def from_json(kind: type[S], value: Any) -> S:
             "The file was not written by this version of vitexp; remove or convert it.",
         )
     hints = _hints(kind)
-    required = {f.name for f in dataclasses.fields(kind) if f.default is dataclasses.MISSING}
-    wrong = sorted((set(value) - set(hints)) | (required - set(value)))
+    wrong = sorted((value.keys() - hints.keys()) | (_required(kind) - value.keys()))
     if wrong:
         raise VitexpError(
             f"A {kind.__name__} with fields of another version: {', '.join(wrong)}.",
@@ -306,12 +311,27 @@ def _hints(kind: type) -> dict[str, Any]:
     return typing.get_type_hints(kind)
 
 
+@functools.cache
+def _required(kind: type) -> frozenset[str]:
+    fields = dataclasses.fields(kind)
+    return frozenset(f.name for f in fields if f.default is dataclasses.MISSING)
+
+
 def _convert(hint: Any, value: Any) -> Any:
-    if isinstance(hint, types.UnionType):
-        hint = next(arm for arm in typing.get_args(hint) if arm is not type(None))
-        if value is None:
-            return None
-    if typing.get_origin(hint) is tuple and isinstance(value, list):
+    arm, optional, is_tuple, is_spec = _form(hint)
+    if value is None and optional:
+        return None
+    if is_tuple and isinstance(value, list):
         return tuple(value)
-    is_spec = isinstance(hint, type) and dataclasses.is_dataclass(hint)
-    return from_json(hint, value) if is_spec else value
+    return from_json(arm, value) if is_spec else value
+
+
+@functools.cache
+def _form(hint: Any) -> tuple[Any, bool, bool, bool]:
+    """The hint without None, and whether it had it, is a tuple's, is a spec's."""
+    optional = isinstance(hint, types.UnionType)
+    arm = (
+        next((a for a in typing.get_args(hint) if a is not type(None)), hint) if optional else hint
+    )
+    is_spec = isinstance(arm, type) and dataclasses.is_dataclass(arm)
+    return arm, optional, typing.get_origin(arm) is tuple, is_spec

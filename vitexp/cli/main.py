@@ -13,6 +13,7 @@ from typing import TextIO
 import typer
 
 from vitexp.cli.ablate import ablate
+from vitexp.cli.claims import claims
 from vitexp.cli.models import models
 from vitexp.cli.report import plot, table
 from vitexp.cli.runs import runs
@@ -29,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (ablate, scale, train, table, plot, models):
+for command in (ablate, scale, train, table, plot, claims, models):
     app.command()(command)
 app.add_typer(runs, name="runs")
 

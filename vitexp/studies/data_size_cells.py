@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -108,7 +109,7 @@ class Cells:
         vits = [model for model in self.models if self.family(model) == "vit"]
         others = [model for model in self.models if model not in vits]
         across = [self._pair(min(vits, key=lambda v: self._apart(v, o)), o) for o in others if vits]
-        return (*across, *(self._pair(b, a) for a, b in zip(vits, vits[1:], strict=False)))
+        return (*across, *(self._pair(b, a) for a, b in itertools.pairwise(vits)))
 
     def _pair(self, a: str, b: str) -> Pair:
         return Pair(a, b, self._apart(a, b) <= _SAME_COMPUTE)

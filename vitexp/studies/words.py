@@ -31,6 +31,14 @@ def sentence(words: str) -> str:
     return f"{words[0].upper()}{words[1:]}."
 
 
+def effect(value: float | None, low: float | None, high: float | None) -> str:
+    """A claim's effect with its interval, in its own unit; ``""`` where there is none."""
+    if value is None:
+        return ""
+    ends = ", ".join("open" if end is None else f"{end:.3g}" for end in (low, high))
+    return f"{value:.3g} [{ends}]".replace("-", "−")
+
+
 def times(ratio: float) -> str:
     """A ratio: 4.069 -> ``"4.1"``."""
     return f"{ratio:.2g}" if ratio < 10 else f"{ratio:,.0f}"
