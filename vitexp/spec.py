@@ -261,7 +261,8 @@ def digest(value: Any) -> str:
 def identity(spec: Any) -> dict[str, Any]:
     """``spec`` as JSON without labels and without fields that are None."""
     pairs = {}
-    for name in identifying(type(spec)):
+    kind: Any = type(spec)
+    for name in identifying(kind):
         value = getattr(spec, name)
         if value is not None:
             pairs[name] = identity(value) if dataclasses.is_dataclass(value) else value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from vitexp.cli.flags import Json, Out
@@ -26,5 +27,6 @@ def claims(out: Out = Path("."), json: Json = False) -> None:
         return screen.emit(ledger.as_rows(judged))
     from vitexp.render.console import console
 
-    screen.stdout().print(console(report))
+    # A line a claim reads better on a screen than a table of sentences.
+    screen.stdout().print(console(replace(report, tables=(), claims=judged)))
     screen.say(f"Wrote {', '.join(map(str, files))}.")

@@ -14,6 +14,7 @@ import typer
 
 from vitexp.cli.ablate import ablate
 from vitexp.cli.claims import claims
+from vitexp.cli.compare import compare
 from vitexp.cli.models import models
 from vitexp.cli.report import plot, table
 from vitexp.cli.runs import runs
@@ -30,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (ablate, scale, train, table, plot, claims, models):
+for command in (ablate, scale, train, table, plot, claims, compare, models):
     app.command()(command)
 app.add_typer(runs, name="runs")
 

@@ -80,7 +80,7 @@ def parts(spec: RunSpec, **instead: Any) -> Hashable:
     fields = identifying(RunSpec)
     values = {name: getattr(spec, name) for name in fields if name != "seed"} | instead
     values["data"] = _any_subset(values["data"])
-    return tuple(same(v) if dataclasses.is_dataclass(v) else v for v in values.values())
+    return tuple(v if isinstance(v, str | int | float | None) else same(v) for v in values.values())
 
 
 @functools.cache
