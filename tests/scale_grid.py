@@ -31,11 +31,11 @@ def cell(
     position = plain.model.transformer.position
     shape = model(name, 8, channels=1, classes=10)
     vit = shape.vit and replace(shape.vit, position=position)
-    part = {} if fraction == 1 else {"fraction": fraction, "subset_seed": 0}
+    data = plain.data if fraction == 1 else replace(plain.data, fraction=fraction, subset_seed=0)
     run = replace(
         plain,
         model=replace(shape, vit=vit),
-        data=replace(plain.data, **part),
+        data=data,
         recipe=replace(plain.recipe, batch=32, steps=steps, early_stopping=20),
     )
     return run.seeded(seed)

@@ -162,11 +162,22 @@ def grids_of(done: Iterable[RunRecord]) -> list[Results]:
         grid
         for shared in split(reported(done), _setting)
         for part in by_position(shared)
-        for budget in (_steps, _epochs)
-        for grid in split(part, budget)
-        if len({fraction_of(record.spec) for record in grid}) > 1
+        for grid in _budgets(part)
     ]
     return [Results(grid) for grid in sorted(grids, key=last_ended)]
+
+
+def _budgets(records: list[RunRecord]) -> list[list[RunRecord]]:
+    """By steps; and by epochs, where that is not just what grids by steps have in common."""
+    by_steps, by_epochs = (
+        [grid for grid in split(records, budget) if _several(grid)] for budget in (_steps, _epochs)
+    )
+    known = {record.id for grid in by_steps for record in grid}
+    return by_steps + [grid for grid in by_epochs if any(r.id not in known for r in grid)]
+
+
+def _several(grid: list[RunRecord]) -> bool:
+    return len({fraction_of(record.spec) for record in grid}) > 1
 
 
 def _setting(record: RunRecord) -> tuple[str, bool]:
