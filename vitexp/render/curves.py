@@ -90,6 +90,7 @@ def _axes(axis: Axes, figure: CurveFigure) -> None:
         low, high = axis.get_ylim()
         share = _SPAN * (len(figure.spans) + 1)
         axis.set_ylim(low - (high - low) * share / (1 - share), high)
+        axis.set_xlim(axis.get_xlim())
 
 
 def _series(axis: Axes, series: Series, look: _Look, joined: bool) -> None:

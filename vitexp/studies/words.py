@@ -27,8 +27,9 @@ def span(low: float, high: float, places: int = 1) -> str:
 
 
 def sentence(words: str) -> str:
-    """``words`` with a capital and a full stop."""
-    return f"{words[0].upper()}{words[1:]}."
+    """``words`` with a full stop, and with a capital unless it begins with a name."""
+    named = not words.split()[0].strip(",:").isalpha()
+    return f"{words}." if named else f"{words[0].upper()}{words[1:]}."
 
 
 def effect(value: float | None, low: float | None, high: float | None) -> str:
