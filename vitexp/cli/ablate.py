@@ -10,15 +10,23 @@ from vitexp.cli.flags import Json, with_settings
 from vitexp.studies.settings import Settings
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="print the plan and its cost; run nothing")]
+Budget = Annotated[
+    str | None,
+    typer.Option(help="90s, 30min or 2h: drop whole seeds, the last first, to fit"),
+]
 Probe = Annotated[bool, typer.Option(help="time a few steps for the plan's estimate")]
 
 
 @with_settings
 def ablate(
     settings: Settings,
-    study: Annotated[str, typer.Argument(help="pos-emb, data-size, compute, or my_study.py:Study")],
+    study: Annotated[
+        str,
+        typer.Argument(help="pos-emb, shape, patch, pool, optimizer, compute or my_study.py:Study"),
+    ],
     dry_run: DryRun = False,
     probe: Probe = True,
+    budget: Budget = None,
     json: Json = False,
 ) -> None:
     """Run a study's missing runs; then print its table and write tables/ and plots/.
@@ -28,4 +36,4 @@ def ablate(
     from vitexp.cli.report import study_of
     from vitexp.cli.study import run
 
-    run(study_of(study), settings, "", dry_run, probe, json)
+    run(study_of(study), settings, "", dry_run, probe, json, budget)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vitexp.cli.ablate import DryRun, Probe
+from vitexp.cli.ablate import Budget, DryRun, Probe
 from vitexp.cli.flags import Json, with_settings
 from vitexp.errors import VitexpError
 from vitexp.studies.settings import Settings
@@ -28,6 +28,7 @@ def scale(
     ] = False,
     dry_run: DryRun = False,
     probe: Probe = True,
+    budget: Budget = None,
     json: Json = False,
 ) -> None:
     """How much data each family needs: models by nested fractions of the train split.
@@ -42,6 +43,11 @@ def scale(
         raise VitexpError(
             f"{flag} names one, but scale compares several.", f"Write {flag}s, with commas."
         )
+    if tune and budget:
+        raise VitexpError(
+            "--budget cannot tell beforehand how many trials --tune will need.",
+            "Leave one of them out; --tune --dry-run shows its first trials.",
+        )
     study = DataSize(
         models=tuple(name.strip() for name in models.split(",") if name.strip()),
         fractions=tuple(parsed(part) for part in fractions.split(",")),
@@ -50,7 +56,7 @@ def scale(
     )
     own = {"--models": models, "--fractions": fractions}
     words = [word for flag, value in own.items() if value for word in (flag, value)]
-    run(study, settings, shlex.join(words + ["--tune"] * tune), dry_run, probe, json)
+    run(study, settings, shlex.join(words + ["--tune"] * tune), dry_run, probe, json, budget)
 
 
 def parsed(text: str) -> float:

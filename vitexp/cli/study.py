@@ -6,18 +6,27 @@ import dataclasses
 
 import typer
 
-from vitexp.cli import execute, plan, report, screen
+from vitexp.cli import budget, execute, plan, report, screen
 from vitexp.runs.record import Results
 from vitexp.spec import RunSpec
 from vitexp.studies.base import Study
 from vitexp.studies.settings import Settings
 
 
-def run(study: Study, settings: Settings, own: str, dry_run: bool, probe: bool, json: bool) -> None:
+def run(
+    study: Study,
+    settings: Settings,
+    own: str,
+    dry_run: bool,
+    probe: bool,
+    json: bool,
+    limit: str | None,
+) -> None:
     """Run what the study lacks, then report; or, dry, say what that would cost.
 
     Args:
         own: the command's own flags, beside the settings', for a command that extends the grid.
+        limit: the time that the runs may take, such as ``"2h"``; None for any.
 
     Raises:
         typer.Exit: with 1 where a run failed.
@@ -25,6 +34,9 @@ def run(study: Study, settings: Settings, own: str, dry_run: bool, probe: bool, 
     machine, base = execute.prepare(settings, seeds=3)
     asked = f"{base.run.asked} {own}".strip()
     base = dataclasses.replace(base, run=dataclasses.replace(base.run, asked=asked))
+
+    if limit is not None:
+        base = budget.fitted(study, base, machine, budget.seconds(limit))
 
     def planner(done: Results) -> list[RunSpec]:
         return list(study.plan(base, done))

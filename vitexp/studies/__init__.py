@@ -10,6 +10,10 @@ STUDIES = Registry(
         "pos_emb": "vitexp.studies.pos_emb:PosEmb",
         "data_size": "vitexp.studies.data_size:DataSize",
         "compute": "vitexp.studies.compute:Compute",
+        "shape": "vitexp.studies.shape:Shape",
+        "patch": "vitexp.studies.patch:Patch",
+        "pool": "vitexp.studies.pool:Pool",
+        "optimizer": "vitexp.studies.optimizer:Optimizer",
     },
     aliases={"scale": "data_size"},
 )
