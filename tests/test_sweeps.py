@@ -80,7 +80,7 @@ def test_pools_are_compared_each_at_its_best_rate_on_validation(rng):
     study = Pool()
     at = {"token lr 0.001": 0.95, "gap lr 0.00033": 0.95, "gap lr 0.003": 0.5}
     claim = judged(study, results(study, rng, at, 10))["CT1"]
-    assert "gap lr 0.00033 over token lr 0.001" in claim.evidence
+    assert claim.evidence.startswith("Gap lr 0.00033 over token lr 0.001: ")
     assert "the rates differ" in claim.evidence
     worse = {"token lr 0.001": 0.99, "gap lr 0.001": 0.92}
     assert judged(study, results(study, rng, worse, 10))["CT1"].standing == "REFUTED"
