@@ -315,12 +315,19 @@ def digest(value: Any) -> str:
 def identity(spec: Any) -> dict[str, Any]:
     """``spec`` as JSON without labels and without fields that are None."""
     pairs = {}
-    for item in dataclasses.fields(spec):
-        value = getattr(spec, item.name)
-        if value is None or not item.metadata.get("identity", True):
-            continue
-        pairs[item.name] = identity(value) if dataclasses.is_dataclass(value) else value
+    kind: Any = type(spec)
+    for name in identifying(kind):
+        value = getattr(spec, name)
+        if value is not None:
+            pairs[name] = identity(value) if dataclasses.is_dataclass(value) else value
     return pairs
+
+
+# A report reads thousands of specs: what follows from a class is found out once.
+@functools.cache
+def identifying(kind: type) -> tuple[str, ...]:
+    """The fields of a spec that are no labels."""
+    return tuple(f.name for f in dataclasses.fields(kind) if f.metadata.get("identity", True))
 
 
 def to_json(spec: Any) -> dict[str, Any]:
@@ -344,8 +351,7 @@ def from_json(kind: type[S], value: Any) -> S:
             "The file was not written by this version of vitexp; remove or convert it.",
         )
     hints = _hints(kind)
-    required = {f.name for f in dataclasses.fields(kind) if f.default is dataclasses.MISSING}
-    wrong = sorted((set(value) - set(hints)) | (required - set(value)))
+    wrong = sorted((value.keys() - hints.keys()) | (_required(kind) - value.keys()))
     if wrong:
         raise VitexpError(
             f"A {kind.__name__} with fields of another version: {', '.join(wrong)}.",
@@ -358,6 +364,12 @@ def from_json(kind: type[S], value: Any) -> S:
 @functools.cache
 def _hints(kind: type) -> dict[str, Any]:
     return typing.get_type_hints(kind)
+
+
+@functools.cache
+def _required(kind: type) -> frozenset[str]:
+    fields = dataclasses.fields(kind)
+    return frozenset(f.name for f in fields if f.default is dataclasses.MISSING)
 
 
 def _convert(hint: Any, value: Any) -> Any:
