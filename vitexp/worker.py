@@ -141,7 +141,7 @@ class Worker:
         """
         if isinstance(init, FromRun):
             path = self.store.weights(init.run)
-            return Start(path, file_hash(path))
+            return Start(path, file_hash(path), init.tables == "fresh")
         path = Path(init.path)
         if not path.is_file() or file_hash(path) != init.sha256:
             raise VitexpError(

@@ -88,9 +88,7 @@ def _of_run(start: str, out: Path) -> tuple[ModelSpec, dict[str, Tensor]]:
 
     store = Store(out)
     entry = store.find(start)
-    if entry.problem is not None:
-        raise entry.problem
-    assert entry.spec is not None
+    model = entry.readable().model
     path = store.folder(entry.id) / "weights.safetensors"
     if not path.exists():
         raise VitexpError(
@@ -98,7 +96,7 @@ def _of_run(start: str, out: Path) -> tuple[ModelSpec, dict[str, Tensor]]:
             "Run it again with --keep, after `vitexp runs rm`.",
         )
     source = open_source(path)
-    return entry.spec.model, {name: source.read(name) for name in source.shapes}
+    return model, {name: source.read(name) for name in source.shapes}
 
 
 def _spec(model: str) -> ModelSpec:

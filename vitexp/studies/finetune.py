@@ -108,7 +108,7 @@ def _setting(spec: RunSpec, done: Results) -> str:
     """What the fine-tuned runs of one table share: all but the seed, also of their parents."""
     init = spec.init
     if isinstance(init, FromRun) and init.run in done:
-        init = FromRun(done[init.run].spec.seeded(0).id)
+        init = FromRun(done[init.run].spec.seeded(0).id, init.tables)
     return digest(identity(dataclasses.replace(spec, init=init).seeded(0)))
 
 

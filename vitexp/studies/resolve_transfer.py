@@ -14,7 +14,7 @@ from vitexp.models import count
 from vitexp.runs.files import file_hash
 from vitexp.runs.record import Results
 from vitexp.runs.store import Store
-from vitexp.spec import DataSpec, FromFile, FromRun, Init, ModelSpec, Precision, RunSpec
+from vitexp.spec import DataSpec, FromFile, FromRun, ModelSpec, Precision, RunSpec
 from vitexp.studies.base import Base
 from vitexp.studies.grids import TUNING_SEEDS
 from vitexp.studies.probing import check_channels
@@ -46,13 +46,16 @@ def resolve_finetune(
         VitexpError: no such run or file, or a value that does not fit it or the data.
     """
     check_length(settings)
-    file = Path(source) if source.endswith(FILES) else None
+    file = _file(Path(source)) if source.endswith(FILES) else None
     parent = None if file else _parent(settings, source, store)
     old = parent.model if parent else None
+    seeds = _seeds(settings, parent, store.results())
     data, images = describe(
         settings.dataset or (parent.data.source if parent else "digits"),
         image_size=settings.image_size or (old.image_size if old else None),
         skip_broken=bool(settings.skip_broken),
+        fraction=settings.fraction,
+        subset_seed=seeds[0],
         progress=progress,
     )
     for text in remarks(images):
@@ -61,7 +64,6 @@ def resolve_finetune(
     check_model(model)
     chosen = _preset(settings, data)
     recipe = recipe_of(settings, chosen, data, Wanted(None, model.family, None), images.flips)
-    seeds = _seeds(settings, parent, store.results())
     run = RunSpec(
         model=model,
         data=data,
@@ -69,7 +71,7 @@ def resolve_finetune(
         seed=seeds[0],
         precision=precision,
         asked=f"--from {source} {asked(settings, data.source)}",
-        init=_file(file) if file else FromRun(parent.seeded(seeds[0]).id) if parent else None,
+        init=FromRun(parent.seeded(seeds[0]).id) if parent else file,
     )
     sweep = rates or ((settings.lr,) if settings.lr else chosen.rates) or (recipe.lr,)
     return Base(run, seeds, {"*": 0.0}, parent=parent, rates=tuple(sorted(set(sweep))))
@@ -89,7 +91,7 @@ def _parent(settings: Settings, start: str, store: Store) -> RunSpec:
     return entry.spec
 
 
-def _file(path: Path) -> Init:
+def _file(path: Path) -> FromFile:
     if not path.is_file():
         raise VitexpError(f"There is no file {str(path)!r}.", "Give --from a run or a file.")
     return FromFile(file_hash(path), str(path.absolute()))
@@ -116,7 +118,7 @@ def _preset(settings: Settings, data: DataSpec) -> Preset:
     chosen = preset(settings.recipe or FINETUNE)
     small = chosen.name == FINETUNE
     # A default must fit a small folder; a preset asked for by name is taken at its word.
-    return dataclasses.replace(chosen, batch=min(chosen.batch, data.train)) if small else chosen
+    return dataclasses.replace(chosen, batch=min(chosen.batch, data.used)) if small else chosen
 
 
 def _seeds(settings: Settings, parent: RunSpec | None, done: Results) -> tuple[int, ...]:

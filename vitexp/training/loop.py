@@ -24,7 +24,7 @@ from vitexp.models.build import build
 from vitexp.models.noise import noise
 from vitexp.models.weights.files import load_weights
 from vitexp.runs.record import RunRecord, Status, pack_correct
-from vitexp.spec import RunSpec
+from vitexp.spec import ModelSpec, RunSpec
 from vitexp.training.batches import Batches
 from vitexp.training.environment import environment
 from vitexp.training.optimisation import learning_rate, optimiser, set_learning_rate
@@ -45,10 +45,24 @@ class Progress:
 
 @dataclass(frozen=True)
 class Start:
-    """The file with the weights to start from, and its SHA-256."""
+    """Where a run's first weights are.
+
+    Attributes:
+        weights: the file; its head is left behind.
+        sha: its SHA-256.
+        fresh_tables: whether positional tables are left behind, too.
+    """
 
     weights: Path
     sha: str
+    fresh_tables: bool = False
+
+    def give(self, model: nn.Module, spec: ModelSpec) -> None:
+        """Copies the weights into ``model``; the new head stays zero (paper, section 3.2)."""
+        drawn = {n: v.clone() for n, v in model.state_dict().items() if n.startswith("position.")}
+        load_weights(model, spec, self.weights, head=False, resize="bilinear")
+        if self.fresh_tables:
+            model.load_state_dict(drawn, strict=False)
 
 
 class Host(Protocol):
@@ -124,8 +138,7 @@ class _Run:
         self.dtype = DTYPES[spec.precision]
         self.model = build(spec.model, spec.seed, recipe.dropout, recipe.stochastic_depth)
         if start is not None:
-            # The head starts from zero; tables are brought to the new grid (section 3.2).
-            load_weights(self.model, spec.model, start.weights, head=False, resize="bilinear")
+            start.give(self.model, spec.model)
         self.model.to(device)
         self.optimizer = optimiser(self.model, recipe)
         self.batches = Batches(images.train, recipe, spec.model.classes, spec.seed, device)
