@@ -67,7 +67,7 @@ def check_finished(out: Path, spec: RunSpec) -> None:
 
 
 @pytest.fixture
-def count(tmp_path, run_spec, monkeypatch) -> int:
+def count(tmp_path: Path, run_spec: Callable[..., RunSpec], monkeypatch: pytest.MonkeyPatch) -> int:
     """How many operations a whole run takes."""
     with watched(monkeypatch) as watch:
         whole_run(tmp_path / "count", run_spec())

@@ -18,7 +18,7 @@ from vitexp.spec import PositionSpec, RunSpec
 from vitexp.studies import STUDIES
 from vitexp.studies.base import Base
 from vitexp.studies.pos_emb import PosEmb
-from vitexp.studies.report import Report
+from vitexp.studies.report import IntervalFigure, Report
 
 STUDY = PosEmb()
 EMPTY = Results(())
@@ -309,6 +309,7 @@ def test_an_added_position_is_a_row_of_its_own_and_no_part_of_the_claims(rng):
 
 def test_the_figure_shows_every_seed_and_the_papers_gaps(rng):
     (figure,) = report(paper_grid(rng)).figures
+    assert isinstance(figure, IntervalFigure)
     accuracy, difference = figure.panels
     assert len(figure.rows) == len(accuracy.intervals) == 10
     assert [len(interval.points) for interval in accuracy.intervals] == [3] * 10

@@ -79,6 +79,7 @@ RECIPES = {
         "label_smoothing": 0.1,
     },
     "sgd": {"optimizer": "sgd", "lr": 0.05, "resized_crop": 0.5},
+    "best": {"early_stopping": 3, "lr": 0.03, "schedule": "constant"},
 }
 
 
@@ -95,6 +96,25 @@ def test_a_stopped_run_goes_on_to_the_same_bits(few_digits, run_spec, recipe, pr
     assert comparable(resumed) == comparable(record)
     assert weights.keys() == resumed_weights.keys()
     assert all(torch.equal(weights[name], resumed_weights[name]) for name in weights)
+
+
+def test_early_stopping_reports_the_weights_that_did_best_on_validation(few_digits, run_spec):
+    """At this rate accuracy goes up and down, so the last weights are not the best ones."""
+    rough = {"lr": 0.1, "schedule": "constant", "steps": 30}
+    spec = run_spec(early_stopping=2, **rough)
+    record, weights = finished(spec, few_digits)
+    looks = {point["step"]: point["val_top1"] for point in record.curve}
+    best = max(looks, key=lambda step: looks[step])
+    assert list(looks) == list(range(2, 31, 2))
+    assert best < 30, "else the test shows nothing"
+    assert record.metrics["val_top1"] == looks[best]
+    model = build(spec.model, spec.seed, 0.0, 0.0)
+    model.load_state_dict(weights)
+    val = accuracy(model, few_digits.val, CPU, torch.float32)
+    test = accuracy(model, few_digits.test, CPU, torch.float32)
+    assert (val.top1, test.top1) == (looks[best], record.metrics["test_top1"])
+    last, _ = finished(run_spec(**rough), few_digits)
+    assert last.metrics["val_top1"] == looks[30]
 
 
 def test_a_resumed_run_keeps_its_threads(few_digits, run_spec):

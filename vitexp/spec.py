@@ -48,6 +48,8 @@ class PositionSpec:
         scaled: relative only: logits divided by sqrt(head width), like the content logits.
         per_head: relative only: each head has its own table.
         code: SHA-256 of the user's file, when ``kind`` is one.
+        grid: sine/cosine only: side of the grid on which the waves are laid out before they are
+            stretched to the model's; None: the model's own.
     """
 
     kind: str = "learned_1d"
@@ -56,6 +58,7 @@ class PositionSpec:
     scaled: bool = True
     per_head: bool = True
     code: str | None = None
+    grid: int | None = None
 
 
 @dataclass(frozen=True)
@@ -312,12 +315,19 @@ def digest(value: Any) -> str:
 def identity(spec: Any) -> dict[str, Any]:
     """``spec`` as JSON without labels and without fields that are None."""
     pairs = {}
-    for item in dataclasses.fields(spec):
-        value = getattr(spec, item.name)
-        if value is None or not item.metadata.get("identity", True):
-            continue
-        pairs[item.name] = identity(value) if dataclasses.is_dataclass(value) else value
+    kind: Any = type(spec)
+    for name in identifying(kind):
+        value = getattr(spec, name)
+        if value is not None:
+            pairs[name] = identity(value) if dataclasses.is_dataclass(value) else value
     return pairs
+
+
+# A report reads thousands of specs: what follows from a class is found out once.
+@functools.cache
+def identifying(kind: type) -> tuple[str, ...]:
+    """The fields of a spec that are no labels."""
+    return tuple(f.name for f in dataclasses.fields(kind) if f.metadata.get("identity", True))
 
 
 def to_json(spec: Any) -> dict[str, Any]:
@@ -341,8 +351,7 @@ def from_json(kind: type[S], value: Any) -> S:
             "The file was not written by this version of vitexp; remove or convert it.",
         )
     hints = _hints(kind)
-    required = {f.name for f in dataclasses.fields(kind) if f.default is dataclasses.MISSING}
-    wrong = sorted((set(value) - set(hints)) | (required - set(value)))
+    wrong = sorted((value.keys() - hints.keys()) | (_required(kind) - value.keys()))
     if wrong:
         raise VitexpError(
             f"A {kind.__name__} with fields of another version: {', '.join(wrong)}.",
@@ -357,17 +366,27 @@ def _hints(kind: type) -> dict[str, Any]:
     return typing.get_type_hints(kind)
 
 
+@functools.cache
+def _required(kind: type) -> frozenset[str]:
+    fields = dataclasses.fields(kind)
+    return frozenset(f.name for f in fields if f.default is dataclasses.MISSING)
+
+
 def _convert(hint: Any, value: Any) -> Any:
-    if isinstance(hint, types.UnionType):
-        if value is None:
-            return None
-        arms = [arm for arm in typing.get_args(hint) if arm is not type(None)]
-        # Of several specs it is the one that has the value's fields.
-        fitting = [
-            arm for arm in arms if isinstance(value, dict) and set(value) == set(_hints(arm))
-        ]
-        hint = (fitting or arms)[0]
-    if typing.get_origin(hint) is tuple and isinstance(value, list):
+    kinds, optional, is_tuple = _nested(hint)
+    if is_tuple and isinstance(value, list):
         return tuple(value)
-    is_spec = isinstance(hint, type) and dataclasses.is_dataclass(hint)
-    return from_json(hint, value) if is_spec else value
+    if not kinds or (optional and value is None):
+        return value
+    # Of several specs it is the one that has the value's fields.
+    fits = [kind for kind in kinds if isinstance(value, dict) and set(value) == set(_hints(kind))]
+    return from_json((fits or kinds)[0], value)
+
+
+@functools.cache
+def _nested(hint: Any) -> tuple[list[type], bool, bool]:
+    """The specs that a field may hold, whether it may be None, and whether it holds a tuple."""
+    arms = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    kinds = [arm for arm in arms if isinstance(arm, type) and dataclasses.is_dataclass(arm)]
+    is_tuple = any(typing.get_origin(arm) is tuple for arm in arms)
+    return kinds, types.NoneType in arms, is_tuple

@@ -14,6 +14,7 @@ import typer
 from vitexp.cli import live, screen
 from vitexp.errors import VitexpError
 from vitexp.launch import devices, local
+from vitexp.models.memory import check_fits
 from vitexp.runs.record import Results
 from vitexp.runs.store import Store, ready
 from vitexp.spec import Precision, RunSpec
@@ -114,17 +115,22 @@ def check_writable(out: Path) -> None:
         )
 
 
-def planned(plan: Planner, done: Results) -> list[RunSpec]:
+def planned(plan: Planner, done: Results, machine: Machine) -> list[RunSpec]:
     """The runs of a plan, each checked.
 
     Raises:
-        VitexpError: no runs, or a planned model whose sizes do not fit one another.
+        VitexpError: no runs, a planned model whose sizes do not fit one another, or one that is
+            too big for the machine.
     """
     specs = plan(done)
     if not specs:
         raise VitexpError("The study plans no runs.", "Its plan() has to return at least one.")
+    device = machine.devices[0]
+    # Each CUDA device has its own memory; runs on the CPU share the host's.
+    jobs = -(-machine.jobs(len(specs)) // len(machine.devices))
     for model in {spec.model for spec in specs}:
         check_model(model)
+        check_fits(model, jobs, devices.memory(device), device)
     return specs
 
 
@@ -141,7 +147,7 @@ def execute(machine: Machine, plan: Planner, label: live.Label) -> tuple[set[str
     store = Store(machine.out)
     well, ran = True, 0
     done = store.results()
-    specs = planned(plan, done)
+    specs = planned(plan, done, machine)
     store.tidy(done[spec.id] for spec in specs if spec.id in done)
     screen.say(setting(specs[0]))
     while todo := store.missing(specs):
@@ -154,7 +160,7 @@ def execute(machine: Machine, plan: Planner, label: live.Label) -> tuple[set[str
             _failed(outcome.failed, {spec.id: spec for spec in specs}, label, store)
             break
         assert outcome.done or outcome.diverged
-        specs = planned(plan, store.results())
+        specs = planned(plan, store.results(), machine)
     if well and not ran:
         screen.say(f"Nothing to run: all {len(specs)} runs are done already.")
     return {spec.id for spec in specs}, well and not _diverged(specs, store.results(), label)

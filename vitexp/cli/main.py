@@ -15,11 +15,14 @@ import typer
 
 from vitexp.cli import NARROW
 from vitexp.cli.ablate import ablate
+from vitexp.cli.claims import claims
+from vitexp.cli.compare import compare
 from vitexp.cli.finetune import finetune
 from vitexp.cli.models import models
 from vitexp.cli.probe import probe
 from vitexp.cli.report import plot, table
 from vitexp.cli.runs import runs
+from vitexp.cli.scale import scale
 from vitexp.cli.train import train
 from vitexp.cli.weights import weights
 from vitexp.errors import VitexpError
@@ -35,7 +38,18 @@ app = typer.Typer(
     rich_markup_mode="rich" if shutil.get_terminal_size().columns >= NARROW else None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (ablate, train, finetune, probe, table, plot, models):
+for command in (
+    ablate,
+    scale,
+    train,
+    finetune,
+    probe,
+    table,
+    plot,
+    claims,
+    compare,
+    models,
+):
     app.command()(command)
 app.add_typer(runs, name="runs")
 app.add_typer(weights, name="weights")

@@ -74,7 +74,7 @@ def _weights(model: ModelSpec) -> int | None:
 def forecast(machine: Machine, plan: Planner, probe: bool) -> Forecast:
     """Ask the store what is missing and, where wanted, a short probe how fast it goes."""
     store = Store(machine.out)
-    specs = planned(plan, store.results())
+    specs = planned(plan, store.results(), machine)
     todo = store.missing(specs)
     one_each = list({spec.model: spec for spec in reversed(todo)}.values())
     jobs = machine.jobs(len(todo))

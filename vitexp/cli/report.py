@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from vitexp.studies.report import Report
 
 StudyName = Annotated[
-    str | None, typer.Argument(metavar="[STUDY]", help="pos-emb or my_study.py:Study [all]")
+    str | None,
+    typer.Argument(
+        metavar="[STUDY]", help="pos-emb, data-size, compute or my_study.py:Study [all]"
+    ),
 ]
 Grid = Annotated[
     str | None, typer.Option(help="first digits of a run's id: the grid it is in [the latest]")
@@ -36,16 +39,37 @@ def table(
 
 
 def plot(
-    study: StudyName = None, out: Out = Path("."), grid: Grid = None, json: Json = False
+    study: StudyName = None,
+    out: Out = Path("."),
+    grid: Grid = None,
+    paper: Annotated[bool, typer.Option("--paper", help="compute: the paper's Table 6")] = False,
+    json: Json = False,
 ) -> None:
     """Draw a study's figures into plots/, without running anything."""
     from vitexp.cli import screen
     from vitexp.render import write_figures
 
-    files = [path for report in _reports(study, out, grid) for path in write_figures(report, out)]
+    reports = [_paper(study)] if paper else _reports(study, out, grid)
+    files = [path for report in reports for path in write_figures(report, out)]
+    for report in reports:
+        for figure in report.figures:
+            for remark in getattr(figure, "remarks", ()):
+                screen.say(remark)
     if json:
         return screen.emit({"files": list(map(str, files))})
     screen.say(_wrote(files))
+
+
+def _paper(study: str | None) -> Report:
+    from vitexp.errors import VitexpError
+    from vitexp.studies.compute_paper import paper_report
+
+    if study != "compute":
+        raise VitexpError(
+            "--paper draws the paper's Table 6, which is about compute.",
+            "Write `vitexp plot compute --paper`.",
+        )
+    return paper_report()
 
 
 def _show(report: Report, files: Sequence[Path], json: bool) -> None:
@@ -99,7 +123,7 @@ def _reports(name: str | None, out: Path, run: str | None) -> list[Report]:
     done = Store(out).results()
     wanted = Store(out).find(run).id if run else None
     reports = []
-    for study in map(study_of, [name] if name else STUDIES):
+    for study in (studies := [study_of(each) for each in ([name] if name else STUDIES)]):
         if grid := _pick(study.grids(done), wanted):
             reports.append(study.report(grid))
     if not reports:
@@ -107,9 +131,13 @@ def _reports(name: str | None, out: Path, run: str | None) -> list[Report]:
         raise VitexpError(
             f"No finished runs of {asked} in {out / 'runs'}"
             + (f" with run {run}." if run else "."),
-            f"Run it first, with `vitexp ablate {name or 'pos-emb'}`, or choose another --out.",
+            f"Run it first, with `vitexp {_command(studies[0], name)}`, or choose another --out.",
         )
     return reports
+
+
+def _command(study: Study, name: str | None) -> str:
+    return getattr(study, "command", f"ablate {name}")
 
 
 def study_of(name: str) -> Study:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -90,15 +91,12 @@ def show(
 
     store = Store(out)
     entry = store.find(run)
-    if entry.problem is not None:
-        raise entry.problem
-    assert entry.spec is not None
     value: dict[str, Any] = {
         "id": entry.id,
         "state": entry.state,
         "folder": str(store.folder(entry.id)),
         "bytes": entry.bytes,
-        "spec": to_json(entry.spec),
+        "spec": to_json(entry.readable()),
     }
     if record := entry.record:
         value |= {"metrics": record.metrics, "curve": record.curve, "execution": record.execution}
@@ -159,3 +157,63 @@ def gc(
         screen.say(f"{path}  {screen.size(count)}")
     verb = "would be freed" if dry_run else "freed"
     screen.say(f"{len(gone)} files: {screen.size(freed)} {verb}.")
+
+
+@runs.command("export")
+def export_runs(
+    file: Annotated[Path, typer.Argument(help="to write: FILE.tar.gz, FILE.csv or FILE.parquet")],
+    ids: Annotated[list[str] | None, typer.Argument(metavar="[ID...]", help="[all]")] = None,
+    out: Out = Path("."),
+    json: Json = False,
+) -> None:
+    """Write finished runs to one archive, or their specs and metrics to one table.
+
+    FILE.tar.gz can be imported elsewhere; FILE.csv and FILE.parquet have a row a run.
+    """
+    from vitexp.cli import screen
+    from vitexp.errors import VitexpError
+    from vitexp.runs import archive, frame
+    from vitexp.runs.files import write_atomic
+    from vitexp.runs.store import Store
+
+    store = Store(out)
+    found = [store.find(start).id for start in ids] if ids else None
+    records = [r for r in store.results() if found is None or r.id in found]
+    makers: dict[str, Callable[[], bytes]] = {
+        ".tar.gz": lambda: archive.packed(store, [record.id for record in records]),
+        ".csv": lambda: frame.csv_bytes(frame.rows(records)),
+        ".parquet": lambda: frame.parquet_bytes(frame.rows(records)),
+    }
+    maker = next((make for end, make in makers.items() if file.name.endswith(end)), None)
+    if maker is None:
+        raise VitexpError(
+            f"{file} is no kind of file that runs are exported to.",
+            f"Let its name end in {', '.join(makers)}.",
+        )
+    if not records:
+        raise VitexpError(
+            f"There are no finished runs to export in {out / 'runs'}.", "Choose another --out."
+        )
+    write_atomic(file, maker())
+    if json:
+        return screen.emit({"file": str(file), "runs": [record.id for record in records]})
+    screen.say(f"Wrote {len(records)} runs to {file} ({screen.size(file.stat().st_size)}).")
+
+
+@runs.command("import")
+def import_runs(
+    file: Annotated[Path, typer.Argument(help="an archive that `vitexp runs export` wrote")],
+    out: Out = Path("."),
+    json: Json = False,
+) -> None:
+    """Add the runs of an archive; those that are here already stay as they are."""
+    from vitexp.cli import screen
+    from vitexp.cli.execute import check_writable
+    from vitexp.runs import archive
+    from vitexp.runs.store import Store
+
+    check_writable(out)
+    added, known = archive.unpacked(Store(out), file)
+    if json:
+        return screen.emit({"added": added, "known": known})
+    screen.say(f"Added {len(added)} runs; {len(known)} were here already.")

@@ -50,14 +50,15 @@ def show(
 @weights.command()
 def export(
     source: Annotated[str, typer.Argument(help="a run's id, or a checkpoint file (--model)")],
-    to: Annotated[str, typer.Option(help="timm, hf, npz or vitexp")],
+    to: Annotated[str, typer.Option(help="timm, hf, hf5, npz or vitexp")],
     file: Annotated[Path, typer.Argument(help="the file to write")],
     model: Model = None,
     out: Out = Path("."),
 ) -> None:
     """Write a run's or a file's weights under the names of another program.
 
-    timm, hf and vitexp are safetensors files; npz is the official code's form.
+    npz is the official code's form, the others are safetensors files; hf5 has the names that
+    Hugging Face's models have in memory since transformers 5.
     """
     from vitexp.cli import screen
     from vitexp.models.weights import LAYOUTS
@@ -87,9 +88,7 @@ def _of_run(start: str, out: Path) -> tuple[ModelSpec, dict[str, Tensor]]:
 
     store = Store(out)
     entry = store.find(start)
-    if entry.problem is not None:
-        raise entry.problem
-    assert entry.spec is not None
+    model = entry.readable().model
     path = store.folder(entry.id) / "weights.safetensors"
     if not path.exists():
         raise VitexpError(
@@ -97,7 +96,7 @@ def _of_run(start: str, out: Path) -> tuple[ModelSpec, dict[str, Tensor]]:
             "Run it again with --keep, after `vitexp runs rm`.",
         )
     source = open_source(path)
-    return entry.spec.model, {name: source.read(name) for name in source.shapes}
+    return model, {name: source.read(name) for name in source.shapes}
 
 
 def _spec(model: str) -> ModelSpec:

@@ -1,4 +1,4 @@
-"""What a positional signal is to the Vision Transformer: three hooks, and how it is resized.
+"""What a positional signal is to the Vision Transformer: three hooks; and how it is resized.
 
 B images, T tokens (class token first where there is one), D width, H heads, d = D / H,
 R rows (the queries that are kept).
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vitexp.errors import VitexpError
+from vitexp.initialisation import normal, parameter
 from vitexp.spec import PositionSpec
 
 Rows = slice
@@ -80,6 +81,10 @@ class Position(nn.Module, ABC):
             Tensor that broadcasts to (B, H, R, T).
         """
 
+
+class Resizable(ABC):
+    """A positional signal whose tables can be brought to another grid of patches."""
+
     @abstractmethod
     def resized(self, learned: Mapping[str, Tensor], how: Interpolation) -> dict[str, Tensor]:
         """The parameters of this signal, made from those that it learned on another square grid.
@@ -109,6 +114,17 @@ class Additive(Position):
 
     def logits(self, q: Tensor, block: int, rows: Rows) -> Tensor | None:
         return None
+
+
+class Table(nn.Module):
+    """A learned table of vectors, at first normal with standard deviation ``std``."""
+
+    def __init__(self, shape: tuple[int, int], std: float) -> None:
+        super().__init__()
+        self.embedding = parameter(shape, normal(std))
+
+    def forward(self) -> Tensor:
+        return self.embedding
 
 
 class Placed(nn.Module):
@@ -148,6 +164,11 @@ def side_of(patches: int) -> int:
             "Only tables of square images can be resized.",
         )
     return side
+
+
+def fixed_grid(spec: PositionSpec, geometry: Geometry) -> tuple[int, int]:
+    """The grid on which a fixed signal is laid out before it is stretched to the geometry's."""
+    return geometry.grid if spec.grid is None else (spec.grid, spec.grid)
 
 
 def interpolated(cells: Tensor, size: tuple[int, int], how: Interpolation = "bilinear") -> Tensor:

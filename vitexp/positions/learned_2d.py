@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from vitexp.initialisation import normal, parameter
-from vitexp.positions.base import Additive, Geometry, Interpolation, Placed, interpolated
+from vitexp.positions.base import Additive, Geometry, Interpolation, Placed, Resizable, interpolated
 from vitexp.spec import PositionSpec
 
 
-class Learned2D(Additive):
+class Learned2D(Additive, Resizable):
     """A patch gets [row vector; column vector], D/2 each; the class token its own D vector."""
 
     def __init__(self, spec: PositionSpec, geometry: Geometry) -> None:

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from vitexp.positions.base import Additive, Interpolation
+from vitexp.positions.base import Additive, Interpolation, Resizable
 
 
-class NoPosition(Additive):
+class NoPosition(Additive, Resizable):
     """Adds nothing; the features do not change when patches are permuted."""
 
     def table(self, block: int) -> None:

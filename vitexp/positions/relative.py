@@ -19,6 +19,7 @@ from vitexp.positions.base import (
     Interpolation,
     Placed,
     Position,
+    Resizable,
     Rows,
     interpolated,
     side_of,
@@ -26,7 +27,7 @@ from vitexp.positions.base import (
 from vitexp.spec import PositionSpec
 
 
-class Relative(Position):
+class Relative(Position, Resizable):
     """Logits from the query and the offset; tokens, queries and keys stay as they are."""
 
     def __init__(self, spec: PositionSpec, geometry: Geometry) -> None:

@@ -14,7 +14,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import NullLocator
 from matplotlib.transforms import Bbox
 
-from vitexp.render.style import COLOURS, DASHES, MARKERS
+from vitexp.render.style import COLOURS, DASHES, MARKERS, Dash
 from vitexp.studies.report import CurveFigure, Series, Span
 
 _WIDTH = 7.4  # inches
@@ -39,7 +39,7 @@ _CORNERS = (
 class _Look:
     colour: str
     marker: str
-    dash: str | tuple[int, tuple[float, ...]]
+    dash: Dash
 
 
 def draw(figure: CurveFigure) -> Figure:
@@ -90,6 +90,7 @@ def _axes(axis: Axes, figure: CurveFigure) -> None:
         low, high = axis.get_ylim()
         share = _SPAN * (len(figure.spans) + 1)
         axis.set_ylim(low - (high - low) * share / (1 - share), high)
+        axis.set_xlim(axis.get_xlim())
 
 
 def _series(axis: Axes, series: Series, look: _Look, joined: bool) -> None:
@@ -98,7 +99,8 @@ def _series(axis: Axes, series: Series, look: _Look, joined: bool) -> None:
     xs, ys = zip(*series.points, strict=True)
     ends = [(x, *band) for x, band in zip(xs, series.band, strict=False) if band is not None]
     if len(ends) > 1 and joined:
-        axis.fill_between(*zip(*ends, strict=True), color=look.colour, alpha=0.15, linewidth=0)
+        places, lows, highs = zip(*ends, strict=True)
+        axis.fill_between(places, lows, highs, color=look.colour, alpha=0.15, linewidth=0)
     else:
         for x, low, high in ends:
             axis.plot([x, x], [low, high], color=look.colour, linewidth=1.1, zorder=2)
@@ -133,12 +135,11 @@ def _series(axis: Axes, series: Series, look: _Look, joined: bool) -> None:
 
 def _labels(axis: Axes, figure: CurveFigure, looks: list[_Look]) -> None:
     """What stands beside each point, where it meets the fewest points and other labels."""
+    if not any(series.labels for series in figure.series):
+        return
     inch = axis.figure.dpi
-    taken = [
-        Bbox.from_bounds(*(axis.transData.transform(point) - inch / 36), inch / 18, inch / 18)
-        for series in figure.series
-        for point in series.points
-    ]
+    points = [point for series in figure.series for point in series.points]
+    taken = [Bbox([at - inch / 36, at + inch / 36]) for at in axis.transData.transform(points)]
     inside = axis.get_window_extent()
 
     def crowded(box: Bbox) -> int:
@@ -150,7 +151,7 @@ def _labels(axis: Axes, figure: CurveFigure, looks: list[_Look]) -> None:
             at = axis.transData.transform(point)
             size = np.array([0.55 * len(text), 1.0]) * _LABEL * inch / 72
             places = [at + np.array(corner) * inch / 72 - size * own for corner, own in _CORNERS]
-            boxes = [Bbox.from_bounds(*place, *size) for place in places]
+            boxes = [Bbox([place, place + size]) for place in places]
             best = min(boxes, key=crowded)
             taken.append(best)
             axis.annotate(

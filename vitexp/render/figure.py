@@ -154,7 +154,7 @@ def _row_labels(axis: Axes, rows: Sequence[tuple[str, str]], heights: list[float
 
 def _legend(figure: IntervalFigure) -> list[Line2D]:
     grey = "0.25"
-    return [
+    handles = [
         Line2D([], [], color=grey, linewidth=3.2, label=figure.inner),
         Line2D([], [], color=grey, linewidth=1.1, label=figure.outer),
         Line2D(
@@ -178,3 +178,4 @@ def _legend(figure: IntervalFigure) -> list[Line2D]:
             label=figure.reference,
         ),
     ]
+    return handles if figure.reference else handles[:-1]

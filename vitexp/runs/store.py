@@ -52,6 +52,17 @@ class Entry:
     record: RunRecord | None
     problem: VitexpError | None = None
 
+    def readable(self) -> RunSpec:
+        """The spec.
+
+        Raises:
+            VitexpError: the folder is unreadable.
+        """
+        if self.problem is not None:
+            raise self.problem
+        assert self.spec is not None
+        return self.spec
+
 
 class Store:
     """The runs below ``out``. Opening it creates nothing."""

@@ -10,5 +10,12 @@ STUDIES = Registry(
         "pos_emb": "vitexp.studies.pos_emb:PosEmb",
         "finetune": "vitexp.studies.finetune:FineTune",
         "resolution": "vitexp.studies.resolution:Resolution",
+        "data_size": "vitexp.studies.data_size:DataSize",
+        "compute": "vitexp.studies.compute:Compute",
+        "shape": "vitexp.studies.shape:Shape",
+        "patch": "vitexp.studies.patch:Patch",
+        "pool": "vitexp.studies.pool:Pool",
+        "optimizer": "vitexp.studies.optimizer:Optimizer",
     },
+    aliases={"scale": "data_size"},
 )

@@ -64,9 +64,13 @@ class Study(ABC):
 
     Attributes:
         stem: file name, without ending, of its tables and figures.
+        command: what to type for it, after ``vitexp``.
+        claim_ids: the paper's claims that it tests.
     """
 
     stem: ClassVar[str]
+    command: ClassVar[str]
+    claim_ids: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def plan(self, base: Base, done: Results) -> list[RunSpec]:

@@ -15,6 +15,7 @@ from vitexp.analysis.compute_ratio import (
     ratio_within,
 )
 from vitexp.analysis.decide import ALPHA
+from vitexp.analysis.findings import Standing
 from vitexp.catalog import paper
 from vitexp.studies.report import Claim, CurveFigure, Series
 from vitexp.studies.words import percent, sentence, times
@@ -177,7 +178,7 @@ def _claim(
     said, fit = paper.claims()[name], scaling.fit
     runs = tuple(run for size in scaling.sizes for run in size.runs if size.family != "hybrid")
     if not isinstance(fit, ComputeRatio):
-        standing = "NOT RUN" if fit == "few sizes" else "INCONCLUSIVE"
+        standing: Standing = "NOT RUN" if fit == "few sizes" else "INCONCLUSIVE"
         words = sentence(ratio_words(scaling))
         return Claim(
             name, said.sentence, said.source, standing, words, settle, runs, dataset=dataset

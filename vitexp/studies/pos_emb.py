@@ -31,6 +31,8 @@ class PosEmb(Study):
     """The positional ablation: signals by placements by seeds."""
 
     stem: ClassVar[str] = "pos_emb"
+    command: ClassVar[str] = "ablate pos-emb"
+    claim_ids: ClassVar[tuple[str, ...]] = ("PE1", "PE2", "PE3")
 
     def plan(self, base: Base, done: Results) -> list[RunSpec]:
         """All cells of the first seed, then of the next: an early stop leaves whole tables.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
@@ -10,8 +11,8 @@ from vitexp.analysis.decide import Outlook
 from vitexp.analysis.groups import Group
 from vitexp.positions import PAPER_POSITIONS, placements
 from vitexp.runs.record import Results, RunRecord
-from vitexp.spec import PositionSpec, RunSpec, digest, identity
-from vitexp.studies.grids import last_ended, split
+from vitexp.spec import ModelSpec, PositionSpec
+from vitexp.studies.grids import last_ended, parts, reported, same, split
 from vitexp.studies.words import more_seeds
 
 Key = tuple[str, str]
@@ -40,7 +41,7 @@ def to_type(cells: Cells, outlook: Outlook) -> str:
     if not outlook.possible or outlook.first is None:
         return ""
     group = next(iter(cells.values()))
-    return f": {more_seeds('pos-emb', group.spec, min(group.seeds), outlook.first)}"
+    return f": {more_seeds('ablate pos-emb', group.spec, min(group.seeds), outlook.first)}"
 
 
 def kinds_of(keys: Iterable[Key]) -> tuple[str, ...]:
@@ -64,21 +65,23 @@ def grids_of(done: Results) -> list[Results]:
     Where the store has several, the last grid takes each kind's latest, the grid before it
     the one before, where there is one.
     """
+    with_position = [record for record in reported(done) if record.spec.model.vit]
     settings = split(
-        (record for record in done if record.spec.model.vit), lambda record: _setting(record.spec)
+        with_position,
+        lambda record: parts(record.spec, model=_without_position(record.spec.model)),
     )
     grids = [grid for records in settings for grid in _one_variant_each(records)]
     return [Results(grid) for grid in sorted(grids, key=last_ended)]
 
 
-def _setting(spec: RunSpec) -> str:
-    vit = dataclasses.replace(spec.model.transformer, position=PositionSpec())
-    model = dataclasses.replace(spec.model, vit=vit)
-    return digest(identity(dataclasses.replace(spec, model=model, seed=0)))
+@functools.cache
+def _without_position(model: ModelSpec) -> ModelSpec:
+    vit = dataclasses.replace(model.transformer, position=PositionSpec())
+    return dataclasses.replace(model, vit=vit)
 
 
 def _variant(record: RunRecord) -> str:
-    return digest(identity(dataclasses.replace(record.spec.position, placement="stem")))
+    return same(dataclasses.replace(record.spec.position, placement="stem"))
 
 
 def _one_variant_each(records: list[RunRecord]) -> list[list[RunRecord]]:

@@ -5,15 +5,13 @@ Each uses the seeds that all its cells share, up to the look.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
-from vitexp.analysis.decide import LOOK_ALPHA, LOOKS, look
-from vitexp.analysis.findings import Finding, Standing, all_equivalent, all_exceed
-from vitexp.analysis.groups import common_seeds
+from vitexp.analysis.findings import Finding, all_equivalent, all_exceed
 from vitexp.analysis.two_way import Estimate, estimate, pooled_contrast
-from vitexp.catalog import paper
+from vitexp.studies.judge import Test, judge
 from vitexp.studies.pos_emb_cells import (
     NONE,
     PAPER_CELLS,
@@ -21,10 +19,9 @@ from vitexp.studies.pos_emb_cells import (
     Key,
     cell_label,
     kind_label,
-    to_type,
 )
 from vitexp.studies.report import Claim
-from vitexp.studies.words import points, sentence, span
+from vitexp.studies.words import more_seeds, points
 
 NONE_MARGIN = 0.01
 """By how much each position must beat none (a share)."""
@@ -37,9 +34,6 @@ POSITIONAL = tuple(key for key in PAPER_CELLS if key != NONE)
 Correct = Mapping[Key, np.ndarray]
 """Correctness of each cell at the look: (seeds, test images)."""
 
-Test = Callable[[Correct], tuple[Finding, str]]
-"""Gives the finding and what else is worth saying."""
-
 
 def claims(cells: Cells) -> tuple[Claim, ...]:
     """PE1 (none is worse), PE2 (kinds are equivalent), PE3 (placements are equivalent)."""
@@ -50,49 +44,11 @@ def claims(cells: Cells) -> tuple[Claim, ...]:
     )
 
 
-def _claim(name: str, cells: Cells, needed: tuple[Key, ...], test: Test) -> Claim:
-    said = paper.claims()[name]
-    obstacle = _obstacle(cells, needed)
-    if obstacle is not None:
-        return Claim(name, said.sentence, said.source, obstacle[0], sentence(obstacle[1]))
-    seeds = _seeds(cells, needed)
-    finding, more = test({key: cells[key].correct(seeds) for key in needed})
-    settle = ""
-    if finding.outlook is not None:
-        settle = sentence(f"{finding.outlook}{to_type(cells, finding.outlook)}")
-    runs = (record for key in needed for record in cells[key].records)
-    return Claim(
-        name,
-        said.sentence,
-        said.source,
-        finding.standing,
-        sentence(f"{_effect(finding)}, n {len(seeds)}; {more}"),
-        settle,
-        tuple(record.id for record in runs if record.spec.seed in seeds),
-    )
+def _claim(name: str, cells: Cells, needed: tuple[Key, ...], test: Test[Key]) -> Claim:
+    def command(first_seed: int, seeds: int) -> str:
+        return more_seeds("ablate pos-emb", next(iter(cells.values())).spec, first_seed, seeds)
 
-
-def _obstacle(cells: Cells, needed: tuple[Key, ...]) -> tuple[Standing, str] | None:
-    missing = [cell_label(key) for key in needed if key not in cells]
-    if missing:
-        return "NOT RUN", f"without runs: {', '.join(missing)}"
-    seeds = _seeds(cells, needed)
-    if not seeds:
-        return "NOT RUN", f"needs {LOOKS[0]} seeds that all its cells share"
-    lost = [cell_label(key) for key in needed if not cells[key].finite(seeds)]
-    if lost:
-        return "INCONCLUSIVE", f"a run of the look diverged: {', '.join(lost)}"
-    return None
-
-
-def _seeds(cells: Cells, needed: tuple[Key, ...]) -> list[int]:
-    shared = common_seeds(cells[key] for key in needed)
-    return shared[: look(len(shared)) or 0]
-
-
-def _effect(finding: Finding) -> str:
-    interval = f"{100 * (1 - 2 * LOOK_ALPHA):g} % interval {span(finding.low, finding.high)}"
-    return f"{finding.key}: {points(finding.estimate.value)}, {interval}"
+    return judge(name, cells, needed, test, cell_label, command)
 
 
 def _none_is_worse(correct: Correct) -> tuple[Finding, str]:

@@ -199,7 +199,7 @@ def recipe_of(
 def _check_batch(batch: int, train: int) -> None:
     if batch > train:
         raise VitexpError(
-            f"A batch of {batch} is larger than the {train} images to train on.",
+            f"A batch of {batch} is larger than the train split of {train} images.",
             f"Choose --batch {min(64, train)} or another up to {train}.",
         )
 

@@ -10,6 +10,7 @@ from vitexp.catalog.recipes import FINETUNE, Preset, preset
 from vitexp.datasets.image_set import ImageSet
 from vitexp.datasets.load import Progress, describe
 from vitexp.errors import VitexpError
+from vitexp.models import count
 from vitexp.runs.files import file_hash
 from vitexp.runs.record import Results
 from vitexp.runs.store import Store
@@ -100,9 +101,8 @@ def _new(old: ModelSpec, images: ImageSet) -> ModelSpec:
     """The parent's model with another image size and a single linear layer as its head."""
     check_channels(old, images)
     vit = old.vit and dataclasses.replace(old.vit, pre_logits=None)
-    return dataclasses.replace(
-        old, image_size=images.image_size, classes=len(images.names), vit=vit
-    )
+    new = dataclasses.replace(old, classes=len(images.names), vit=vit)
+    return count.at_resolution(new, images.image_size)
 
 
 def _of_file(settings: Settings, images: ImageSet) -> ModelSpec:

@@ -27,8 +27,17 @@ def span(low: float, high: float, places: int = 1) -> str:
 
 
 def sentence(words: str) -> str:
-    """``words`` with a capital and a full stop."""
-    return f"{words[0].upper()}{words[1:]}."
+    """``words`` with a full stop, and with a capital unless it begins with a name."""
+    named = not words.split()[0].strip(",:").isalpha()
+    return f"{words}." if named else f"{words[0].upper()}{words[1:]}."
+
+
+def effect(value: float | None, low: float | None, high: float | None) -> str:
+    """A claim's effect with its interval, in its own unit; ``""`` where there is none."""
+    if value is None:
+        return ""
+    ends = ", ".join("open" if end is None else f"{end:.3g}" for end in (low, high))
+    return f"{value:.3g} [{ends}]".replace("-", "−")
 
 
 def times(ratio: float) -> str:
@@ -99,7 +108,7 @@ def recipe_words(spec: RunSpec) -> str:
     return f"{name}{', '.join(parts)}; {spec.precision}"
 
 
-def more_seeds(study: str, spec: RunSpec, first_seed: int, seeds: int) -> str:
-    """The command that extends a grid to so many seeds."""
+def more_seeds(command: str, spec: RunSpec, first_seed: int, seeds: int) -> str:
+    """``command`` (``"ablate pos-emb"``) as it extends a grid to so many seeds."""
     first = f" --seed {first_seed}" if first_seed else ""
-    return f"`vitexp ablate {study} {spec.asked}{first} --seeds {seeds}`"
+    return f"`vitexp {command} {spec.asked}{first} --seeds {seeds}`"

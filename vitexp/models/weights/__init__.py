@@ -11,5 +11,6 @@ LAYOUTS = Registry(
         "npz": "vitexp.models.weights.npz:links",
         "timm": "vitexp.models.weights.timm:links",
         "hf": "vitexp.models.weights.hf:links",
+        "hf5": "vitexp.models.weights.hf:links_5",
     },
 )

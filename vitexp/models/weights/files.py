@@ -19,7 +19,7 @@ from vitexp.models.vit import ViT
 from vitexp.models.weights import LAYOUTS
 from vitexp.models.weights.link import Link
 from vitexp.models.weights.sources import Shape, Source, damaged, open_source
-from vitexp.positions.base import Interpolation
+from vitexp.positions.base import Interpolation, Resizable
 from vitexp.spec import ModelSpec
 
 _HEAD = ("head.", "pre_logits.")
@@ -30,7 +30,8 @@ _HEADS = r"^(head|classifier|pre_logits|vit\.pooler)\b"
 # A name that only one layout has -> that layout.
 _SIGNS = {
     r"^Transformer/|^conv_root/|^embedding/kernel": "npz",
-    r"^vit\.(embeddings|encoder)\.": "hf",
+    r"^vit\.layers\.": "hf5",
+    r"^vit\.encoder\.": "hf",
     r"^patch_embed\.|\.blocks\.\d+\.downsample\.|^stem\.conv\.": "timm",
     r"^embedding\.(kernel|trunk)|^trunk\.": "vitexp",
 }
@@ -66,19 +67,37 @@ def load_weights(
     """
     source = open_source(path)
     links = check(spec, source, head, resize is not None)
-    tables = [link for link in links if link.ours.startswith(_POSITION)] if resize else []
     state = model.state_dict()
+    shapes = {link.ours: _shapes(link, state[link.ours]) for link in links}
+    other = [
+        link
+        for link in links
+        if link.ours.startswith(_POSITION)
+        and list(map(_plain, _found(source, link))) != list(map(_plain, shapes[link.ours]))
+    ]
     for link in links:
-        if link not in tables:
-            state[link.ours].copy_(_packed(source, link, _shapes(link, state[link.ours])))
-    if tables and resize:
-        assert isinstance(model, ViT)
-        learned = {
-            link.ours.removeprefix(_POSITION): _packed(source, link, _found(source, link))
-            for link in tables
-        }
-        for name, table in model.position.resized(learned, resize).items():
-            state[_POSITION + name].copy_(table)
+        if link not in other:
+            state[link.ours].copy_(_packed(source, link, shapes[link.ours]))
+    if other and resize:
+        _resize(model, source, other, resize)
+
+
+def _resize(model: nn.Module, source: Source, links: list[Link], how: Interpolation) -> None:
+    """Copies a file's positional tables into a model of another grid."""
+    assert isinstance(model, ViT)
+    if not isinstance(model.position, Resizable):
+        raise VitexpError(
+            f"The positions of {source.path} are for another grid, and"
+            f" {type(model.position).__name__} does not say how they are resized.",
+            "Give it a method `resized`, as in vitexp/positions/base.py.",
+        )
+    state = model.position.state_dict()
+    learned = {
+        link.ours.removeprefix(_POSITION): _packed(source, link, _found(source, link))
+        for link in links
+    }
+    for name, table in model.position.resized(learned, how).items():
+        state[name].copy_(table)
 
 
 def links_of(spec: ModelSpec, source: Source) -> list[Link]:

@@ -1,0 +1,261 @@
+"""The ledger, comparisons, and runs taken elsewhere."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import subprocess
+import sys
+import tarfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pyarrow import parquet
+
+from tests.scale_grid import CROSSING, cell, done, scale_grid
+from tests.synthetic import draw, grid, paper_grid
+from vitexp.cli.report import study_of
+from vitexp.datasets.load import describe
+from vitexp.errors import VitexpError
+from vitexp.runs import archive, frame
+from vitexp.runs.record import Results, RunRecord
+from vitexp.runs.store import Store
+from vitexp.studies import STUDIES, compare, ledger
+from vitexp.studies.report import Claim
+
+KEYS = ["id", "claim", "verdict", "effect", "low", "high", "n", "dataset", "runs", "next"]
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(2)
+
+
+def judged(results: Results) -> dict[str, list[Claim]]:
+    found: dict[str, list[Claim]] = {}
+    for claim in ledger.ledger(map(study_of, STUDIES), results):
+        found.setdefault(claim.id, []).append(claim)
+    return found
+
+
+def stored(results: Results, out: Path, weights: bytes | None = None) -> Store:
+    store = Store(out)
+    for record in results:
+        lease = store.lease(record.spec)
+        assert lease is not None
+        lease.publish(record, weights)
+        lease.release()
+    return store
+
+
+def vitexp(*arguments, out):
+    code = "from vitexp.cli.main import main; main()"
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments, "--out", str(out)], capture_output=True, text=True
+    )
+
+
+# The ledger
+
+
+def test_every_claim_of_the_paper_has_an_entry_and_a_next_step_where_there_is_a_study():
+    found = judged(Results([]))
+    assert len(found) > 40
+    assert {claim.standing for claims in found.values() for claim in claims} == {"NOT RUN"}
+    assert found["PE1"][0].settle == "Run `vitexp ablate pos-emb`."
+    assert found["DS4"][0].settle == "Run `vitexp scale`."
+    assert found["CA1"][0].settle == "Run `vitexp ablate compute`."
+    assert found["AX2"][0].settle == ""
+
+
+def test_verdicts_of_all_studies_stand_together_with_their_effects(rng):
+    found = judged(Results([*paper_grid(rng, 5), *scale_grid(rng, CROSSING, 5)]))
+    (pe1,), (ds4,) = found["PE1"], found["DS4"]
+    assert (pe1.standing, ds4.standing) == ("SUPPORTED", "SUPPORTED")
+    for claim in (pe1, ds4):
+        assert claim.effect is not None and claim.low is not None and claim.high is not None
+        assert claim.low < claim.effect < claim.high
+        assert (claim.n, claim.dataset) == (5, "digits")
+    assert 15 < (pe1.effect or 0) < 45, "in points"
+    (pe2,) = found["PE2"]
+    assert pe2.standing == "INCONCLUSIVE"
+    assert pe2.settle
+
+
+def test_two_settings_have_an_entry_each_and_are_not_pooled(rng):
+    one = list(paper_grid(rng, 3))
+    other = [replace(r, spec=replace(r.spec, recipe=replace(r.spec.recipe, lr=3e-3))) for r in one]
+    claims = judged(Results([*one, *other]))["PE1"]
+    assert len(claims) == 2
+    assert not set(claims[0].runs) & set(claims[1].runs)
+
+
+def test_the_command_writes_and_prints_the_ledger(rng, tmp_path):
+    stored(paper_grid(rng, 3), tmp_path)
+    ran = vitexp("claims", "--json", out=tmp_path)
+    rows = json.loads(ran.stdout)
+    assert [list(row) for row in rows] == [KEYS] * len(rows)
+    pe1 = next(row for row in rows if row["id"] == "PE1")
+    assert pe1["verdict"] == "SUPPORTED"
+    assert len(pe1["runs"]) == 30
+    table = list(csv.DictReader((tmp_path / "tables" / "claims.csv").open()))
+    assert list(table[0]) == KEYS
+    assert len(table) == len(rows)
+    assert r"\begin{tabular}" in (tmp_path / "tables" / "claims.tex").read_text()
+    assert "PE1 SUPPORTED" in vitexp("claims", out=tmp_path).stdout
+
+
+# Comparing
+
+
+def real(results: Results) -> Results:
+    """The same runs, on the digits that are at hand."""
+    data, _ = describe("digits")
+    return Results(replace(r, spec=replace(r.spec, data=data)) for r in results)
+
+
+def test_positions_compare_like_the_table_does(rng):
+    results = paper_grid(rng, 5)
+    a, b = compare.side("learned_1d/stem", results), compare.side("none", results)
+    found = compare.differences(a, b, {})[compare.ALL]
+    assert found.decision is not None and found.decision.verdict == "better"
+    assert found.delta == pytest.approx(
+        np.mean([r.metrics["test_top1"] for g in a.groups for r in g.records])
+        - np.mean([r.metrics["test_top1"] for g in b.groups for r in g.records])
+    )
+
+
+def test_a_run_stands_for_its_cell_and_a_family_for_the_mean_of_its_models(rng):
+    results = scale_grid(rng, CROSSING, 3, fractions=(1.0,))
+    one = next(iter(results))
+    assert len(compare.side(one.id[:10], results).groups[0].records) == 3
+    vits = compare.side("vit", results)
+    assert len(vits.groups) == 2
+    both = vits.correct([0, 1, 2])
+    assert set(np.unique(both)) <= {0.0, 0.5, 1.0}
+    found = compare.differences(vits, compare.side("resnet", results), {})
+    assert found[compare.ALL].decision is not None
+
+
+def test_per_class_differences_are_of_that_class_alone(rng, tmp_path):
+    cells = draw(rng, [0.95, 0.95], 3, 360)
+    results = real(grid({("none", "stem"): cells[0], ("learned_1d", "stem"): cells[1]}))
+    stored(results, tmp_path)
+    ran = vitexp("compare", "learned_1d", "none", "--json", out=tmp_path)
+    rows = {row["images"]: row for row in json.loads(ran.stdout)["rows"]}
+    assert len(rows) == 11
+    classes = [row for name, row in rows.items() if name != compare.ALL]
+    assert sum(row["number"] for row in classes) == rows[compare.ALL]["number"] == 360
+    mean = sum(row["difference"] * row["number"] for row in classes) / 360
+    assert mean == pytest.approx(rows[compare.ALL]["difference"], abs=0.01)
+
+
+def test_what_cannot_be_compared_is_said(rng):
+    results = Results([*scale_grid(rng, CROSSING, 2)])
+    with pytest.raises(VitexpError, match="not pooled"):
+        compare.side("vit-xxs/2", results)
+    with pytest.raises(VitexpError, match="No finished run"):
+        compare.side("nothing", results)
+    first, second = (Results([done(cell("r11", 1.0, seed), np.ones(360, bool))]) for seed in (0, 1))
+    with pytest.raises(VitexpError, match="no seed in common"):
+        compare.differences(compare.side("r11", first), compare.side("r11", second), {})
+    elsewhere = Results(
+        replace(r, spec=replace(r.spec, data=replace(r.spec.data, fingerprint="e" * 16)))
+        for r in first
+    )
+    with pytest.raises(VitexpError, match="different images"):
+        compare.differences(compare.side("r11", first), compare.side("r11", elsewhere), {})
+
+
+# Runs in one file
+
+
+def two(rng: np.random.Generator) -> Results:
+    return grid({("none", "stem"): draw(rng, [0.7], 2, 90)[0]})
+
+
+def test_an_archive_gives_the_same_runs_elsewhere(rng, tmp_path):
+    weights = b"weights"
+    sha = hashlib.sha256(weights).hexdigest()
+    results = Results(record.with_weights(sha) for record in two(rng))
+    store = stored(results, tmp_path / "a", weights)
+    packed = archive.packed(store, [r.id for r in results])
+    assert packed == archive.packed(store, [r.id for r in results])
+    file = tmp_path / "runs.tar.gz"
+    file.write_bytes(packed)
+    other = Store(tmp_path / "b")
+    added, known = archive.unpacked(other, file)
+    assert (sorted(added), known) == (sorted(r.id for r in results), [])
+    assert {r.id: r for r in other.results()} == {r.id: r for r in results}
+    assert (other.folder(added[0]) / "weights.safetensors").read_bytes() == weights
+    assert archive.unpacked(other, file) == ([], added)
+
+
+def entries(packed: bytes) -> dict[str, bytes]:
+    with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
+        return {e.name: file.read() for e in tar if (file := tar.extractfile(e))}
+
+
+def rewritten(path: Path, files: dict[str, bytes], link: str | None = None) -> Path:
+    with tarfile.open(path, "w:gz") as tar:
+        for name, content in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content))
+        if link:
+            entry = tarfile.TarInfo(link)
+            entry.type, entry.linkname = tarfile.SYMTYPE, "/etc/passwd"
+            tar.addfile(entry)
+    return path
+
+
+@pytest.mark.parametrize(
+    "name", ["../evil", "/tmp/evil", "runs/../../evil", "runs/0123456789abcdef/lock", "runs/x/y"]
+)
+def test_an_archive_with_a_strange_name_is_refused_whole(rng, tmp_path, name):
+    store = stored(two(rng), tmp_path / "a")
+    files = entries(archive.packed(store, [r.id for r in store.results()]))
+    file = rewritten(tmp_path / "x.tar.gz", files | {name: b"x"})
+    with pytest.raises(VitexpError, match="no plain file of a run"):
+        archive.unpacked(Store(tmp_path / "b"), file)
+    assert not (tmp_path / "b").exists()
+
+
+def test_links_edited_records_and_other_files_are_refused(rng, tmp_path):
+    store = stored(two(rng), tmp_path / "a")
+    files = entries(archive.packed(store, [r.id for r in store.results()]))
+    run = next(name for name in files if name.endswith("result.json"))
+    link = run.replace("result.json", "log.jsonl")
+    linked = rewritten(tmp_path / "l.tar.gz", files, link)
+    with pytest.raises(VitexpError, match="no plain file"):
+        archive.unpacked(Store(tmp_path / "b"), linked)
+    edited = json.loads(files[run])
+    edited["spec"]["seed"] = 77
+    changed = rewritten(tmp_path / "e.tar.gz", files | {run: json.dumps(edited).encode()})
+    with pytest.raises(VitexpError, match="does not belong to its spec"):
+        archive.unpacked(Store(tmp_path / "b"), changed)
+    for content in (b"", b"no archive", archive.packed(store, [])[:20]):
+        (tmp_path / "n.tar.gz").write_bytes(content)
+        with pytest.raises(VitexpError, match="cannot be read"):
+            archive.unpacked(Store(tmp_path / "b"), tmp_path / "n.tar.gz")
+    assert not (tmp_path / "b").exists()
+
+
+def test_the_frame_has_a_row_a_run_in_csv_and_parquet(rng, tmp_path):
+    mixed: list[RunRecord] = [*two(rng), *scale_grid(rng, CROSSING, 1)]
+    table = frame.rows(mixed)
+    assert len(table) == len(mixed)
+    assert len({tuple(row) for row in table}) == 1
+    back = list(csv.DictReader(io.StringIO(frame.csv_bytes(table).decode())))
+    assert [float(row["test_top1"]) for row in back] == [r.metrics["test_top1"] for r in mixed]
+    read = parquet.read_table(io.BytesIO(frame.parquet_bytes(table))).to_pylist()
+    assert [row["id"] for row in read] == [r.id for r in mixed]
+    assert read[0]["recipe.lr"] == 1e-3
+    stored(Results(mixed), tmp_path)
+    ran = vitexp("runs", "export", str(tmp_path / "x.doc"), out=tmp_path)
+    assert ran.returncode == 2
+    assert ".parquet" in ran.stderr

@@ -1,0 +1,338 @@
+"""Data-size and compute studies: the plan, what the runs see, and what the report says."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.scale_grid import CROSSING, cell, done, scale_grid
+from tests.synthetic import draw
+from vitexp.datasets.load import load
+from vitexp.errors import VitexpError
+from vitexp.render import write
+from vitexp.runs.record import Results
+from vitexp.runs.store import Store
+from vitexp.studies.compute import Compute
+from vitexp.studies.compute_paper import paper_report
+from vitexp.studies.data_size import DataSize
+from vitexp.studies.grids import TUNING_SEEDS
+from vitexp.studies.report import Claim, CurveFigure, Report
+from vitexp.studies.resolve import resolve
+from vitexp.studies.settings import Settings
+
+EMPTY = Results([])
+THREE = ("vit-xxs/4", "vit-xxs/2", "r11x1.75")
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(11)
+
+
+def base(seeds=2, **settings):
+    return resolve(Settings(dataset="digits", seeds=seeds, **settings), "fp32")
+
+
+def report(grid: Results) -> Report:
+    study = DataSize()
+    return study.report(study.grids(grid)[-1])
+
+
+def claims(said: Report) -> dict[str, Claim]:
+    return {claim.id: claim for claim in said.claims}
+
+
+# The plan
+
+
+def test_every_fraction_gets_the_same_steps_and_batch_and_the_seed_draws_its_subset():
+    runs = DataSize(models=THREE, fractions=(0.03, 0.3, 1.0)).plan(base(), EMPTY)
+    assert len(runs) == len({run.id for run in runs}) == 18
+    assert {run.recipe.steps for run in runs} == {400}
+    assert {run.recipe.batch for run in runs} == {32}, "39 images cannot fill 64"
+    assert {run.data.fraction for run in runs} == {0.03, 0.3, None}
+    assert all(run.data.subset_seed == run.seed for run in runs if run.data.fraction)
+    assert [run.seed for run in runs] == [0] * 9 + [1] * 9
+    assert all(run.recipe.early_stopping for run in runs)
+
+
+def test_with_epochs_the_steps_follow_from_the_images():
+    study = DataSize(models=THREE[:1], fractions=(0.1, 1.0), by_epochs=True)
+    few, all_ = study.plan(base(1, epochs=4), EMPTY)
+    assert few.recipe.steps == 4 * (129 // 64)
+    assert all_.recipe.steps == 4 * (1293 // 64)
+
+
+def test_a_flag_reaches_the_models_that_have_the_part():
+    vit, resnet = DataSize(models=THREE[1:], fractions=(1.0,)).plan(base(1, position="2d"), EMPTY)
+    assert vit.model.transformer.position.kind == "learned_2d"
+    assert resnet.model.vit is None
+
+
+def test_a_fraction_without_a_class_names_the_smallest_that_has_all():
+    with pytest.raises(VitexpError, match="smallest usable fraction"):
+        DataSize(models=THREE[:1], fractions=(0.001, 1.0)).plan(base(), EMPTY)
+
+
+def test_the_defaults_match_three_families_in_compute():
+    from vitexp.models.count import macs
+    from vitexp.studies.ladders import SCALE
+
+    for side, names in SCALE.items():
+        plan = {
+            run.model.name: macs(run.model)
+            for run in DataSize(fractions=(1.0,)).plan(base(1, image_size=side), EMPTY)
+        }
+        assert len(plan) == 5
+        trio = [cost for name in names[:3] if (cost := plan[name])]
+        assert max(trio) / min(trio) < 1.5, side
+        smaller, larger = plan[names[3]], plan[names[4]]
+        assert smaller and larger and smaller < min(trio) < larger
+
+
+# Subsets
+
+
+def test_subsets_are_nested_stratified_and_of_the_asked_size():
+    parts = [load("digits", fraction=f, subset_seed=3).train for f in (0.1, 0.3, 1.0)]
+    rows = [
+        {image.tobytes() + bytes([label]) for image, label in zip(p.images, p.labels, strict=True)}
+        for p in parts
+    ]
+    assert [len(part) for part in parts] == [129, 388, 1293]
+    assert rows[0] < rows[1] < rows[2]
+    counts = np.bincount(parts[0].labels)
+    assert counts.min() >= 12 and counts.max() <= 14
+    other = load("digits", fraction=0.1, subset_seed=4).train
+    assert not np.array_equal(other.labels, parts[0].labels)
+    whole = load("digits")
+    assert len(load("digits", fraction=0.1, subset_seed=3).test) == len(whole.test)
+
+
+# Tuning
+
+
+def finished(runs, score):
+    return Results(
+        replace(done(run, np.ones(360, bool)), metrics={"val_top1": score(run), "test_top1": 0.5})
+        for run in runs
+    )
+
+
+def test_tuning_tries_the_same_number_for_each_model_with_seeds_of_its_own():
+    study = DataSize(models=THREE, fractions=(0.1, 1.0), tune=True)
+    trials = study.plan(base(), EMPTY)
+    assert {run.seed for run in trials} == {TUNING_SEEDS}
+    assert {run.data.fraction for run in trials} == {None}
+    assert [sum(run.model.name == name for run in trials) for name in THREE] == [9, 9, 9]
+
+    def middle(run):
+        return 0.9 - abs(np.log(run.recipe.lr / 1e-3)) - abs(np.log(run.recipe.weight_decay / 0.05))
+
+    wave = study.plan(base(), finished(trials, middle))
+    final = [run for run in wave if run.seed < TUNING_SEEDS]
+    assert len(final) == 12
+    assert {(run.recipe.lr, run.recipe.weight_decay) for run in final} == {(1e-3, 0.05)}
+
+
+def test_a_winner_at_the_edge_widens_every_models_grid():
+    study = DataSize(models=THREE[:2], fractions=(1.0,), tune=True)
+    trials = study.plan(base(), EMPTY)
+
+    def steep(run):
+        return run.recipe.lr if run.model.name == "vit-xxs/4" else 0.5 - run.recipe.weight_decay
+
+    wider = study.plan(base(), finished(trials, steep))
+    counts = [sum(run.model.name == name for run in wider) for name in THREE[:2]]
+    assert counts[0] == counts[1] > 9
+    assert {run.seed for run in wider} == {TUNING_SEEDS}, "no final runs before it is decided"
+
+
+def test_no_report_contains_a_tuning_run(rng):
+    grid = scale_grid(rng, CROSSING, 3)
+    tuning = done(cell("vit-xxs/2", 1.0, TUNING_SEEDS), np.ones(360, bool))
+    said = report(Results([*grid, tuning]))
+    assert not any(tuning.id in str(row["run_ids"]) for row in said.rows)
+
+
+# The report
+
+
+def test_a_crossing_is_found_with_its_interval_and_the_claims_follow(rng):
+    said = report(scale_grid(rng, CROSSING, 10, images=1000))
+    found = claims(said)
+    assert found["DS4"].standing == "SUPPORTED"
+    assert found["DS5"].standing == "SUPPORTED"
+    assert found["DS1"].standing == "SUPPORTED"
+    assert found["DS4"].n == 10 and found["DS4"].dataset == "digits"
+    assert len(found["DS4"].runs) == 80
+    (figure,) = said.figures
+    assert isinstance(figure, CurveFigure)
+    (span,) = [s for s in figure.spans if "r11x1.75" in s.label]
+    assert span.at is not None and span.low is not None and span.high is not None
+    assert 129 < span.low < span.at < span.high < 1293
+    assert 129 < span.at < 388 * 1.3
+
+
+def test_families_that_do_not_meet_say_so(rng):
+    apart = {"r11x1.75": (0.9,) * 4, "vit-xxs/2": (0.5, 0.55, 0.6, 0.65)}
+    said = report(scale_grid(rng, apart, 5))
+    (figure,) = said.figures
+    assert isinstance(figure, CurveFigure)
+    assert "no crossing in this range" in figure.spans[0].label
+    assert "not reached in your range" in [c.text for c in said.tables[1].rows[0][1]]
+    assert claims(said)["DS4"].standing == "INCONCLUSIVE"
+    assert claims(said)["DS1"].standing == "NOT RUN"
+
+
+def test_a_single_seed_has_numbers_and_neither_intervals_nor_verdicts(rng):
+    said = report(scale_grid(rng, CROSSING, 1))
+    assert "±" not in said.tables[0].rows[0][1][0].text
+    assert {claim.standing for claim in said.claims} == {"NOT RUN"}
+    assert "--seeds 3" in claims(said)["DS4"].settle
+    (figure,) = said.figures
+    assert isinstance(figure, CurveFigure)
+    assert any("single seed" in remark for remark in figure.remarks)
+
+
+def test_models_that_have_not_fitted_their_data_are_called_compute_limited(rng):
+    flat = {"vit-xxs/2": (0.45,) * 4}
+    said = report(scale_grid(rng, flat, 3, train=0.43))
+    assert {row["compute_limited"] for row in said.rows} == {"yes"}
+    assert any("Compute-limited" in note for note in said.notes)
+    fitted = report(scale_grid(rng, flat, 3, train=0.999))
+    assert {row["compute_limited"] for row in fitted.rows} == {"no"}
+
+
+def test_other_data_and_other_budgets_are_other_grids(rng):
+    grid = list(scale_grid(rng, CROSSING, 3))
+    other = [
+        done(replace(r.spec, data=replace(r.spec.data, fingerprint="e" * 16)), r.correctness())
+        for r in grid
+    ]
+    longer = [
+        done(replace(r.spec, recipe=replace(r.spec.recipe, steps=1200)), r.correctness())
+        for r in grid
+    ]
+    grids = DataSize().grids(Results([*grid, *other, *longer]))
+    assert sorted(map(len, grids)) == [len(grid)] * 3
+
+
+def test_a_diverged_run_is_shown_and_stops_the_verdict(rng):
+    grid = list(scale_grid(rng, CROSSING, 3))
+    lost = grid[0]
+    said = report(Results([done(lost.spec, None), *grid[1:]]))
+    (row,) = [cells for label, cells in said.tables[0].rows if label.text == "r11x1.75"]
+    assert "1 of 3 diverged" in row[0].details
+    assert claims(said)["DS4"].standing == "INCONCLUSIVE"
+
+
+# Compute
+
+
+def compute_grid(rng, seeds=3):
+    accuracy = {
+        **{"r11": 0.80, "r11x1.75": 0.85, "r20x2": 0.885},
+        **{"vit-xxs/4": 0.84, "vit-xxs/2": 0.89, "vit-xs/2": 0.935},
+    }
+    drawn = draw(rng, accuracy.values(), seeds, 2000, seed_luck=0.01, image_luck=0.1)
+    return Results(
+        done(cell(name, 1.0, seed, 2000), row)
+        for name, rows in zip(accuracy, drawn, strict=True)
+        for seed, row in enumerate(rows)
+    )
+
+
+def test_own_runs_give_a_ratio_or_say_why_not(rng):
+    study = Compute()
+    (grid,) = study.grids(compute_grid(rng))
+    said = study.report(grid)
+    claim = claims(said)["CA2"]
+    assert claim.standing == "SUPPORTED"
+    assert claim.effect and claim.low and claim.high and 1 < claim.low < claim.effect < claim.high
+    few = study.report(grid.where(lambda r: r.spec.model.name != "r11"))
+    assert claims(few)["CA1"].standing == "NOT RUN"
+    (figure,) = few.figures
+    assert isinstance(figure, CurveFigure)
+    assert "3 sizes of each family" in figure.remarks[0]
+    assert not any(series.fit for series in figure.series)
+
+
+def test_the_papers_table_6_is_drawn_with_an_open_claim(tmp_path):
+    said = paper_report()
+    by_id = claims(said)
+    assert by_id["CA1"].standing == "INCONCLUSIVE"
+    assert (by_id["CA1"].effect, by_id["CA1"].low, by_id["CA1"].high) == pytest.approx(
+        (4.07, 2.29, 8.25), abs=0.01
+    )
+    files = {path.name: path for path in write(said, tmp_path)}
+    rows = list(csv.DictReader(files["compute_paper.csv"].read_text().splitlines()))
+    assert len(rows) == 18
+    front = {row["model"] for row in rows if row["on_front"] == "yes"}
+    assert {"ViT-H/14", "R50x1+ViT-B/32", "ResNet50x1"} < front
+    assert "ResNet200x3" not in front
+    assert "4.1" in files["compute_paper.svg"].read_text()
+
+
+# As a user
+
+
+def vitexp(*arguments, out, **kwargs):
+    code = "from vitexp.cli.main import main; main()"
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments, "--out", str(out)],
+        capture_output=True,
+        text=True,
+        **kwargs,
+    )
+
+
+def test_a_small_study_runs_resumes_and_is_exported(tmp_path):
+    words = ("scale", "--models", "vit-xxs/4,r11", "--fractions", "10%,100%", "--steps", "6")
+    ran = vitexp(*words, "--seeds", "1", "--precision", "fp32", "--device", "cpu", out=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    records = list(Store(tmp_path).results())
+    assert {record.spec.data.used for record in records} == {129, 1293}
+    for record in records:
+        looks = [point["val_top1"] for point in record.curve]
+        assert record.metrics["val_top1"] == max(looks)
+    names = {path.name for path in (tmp_path / "plots").iterdir()}
+    assert names == {f"data_size.{ending}" for ending in ("png", "svg", "pdf", "csv")}
+    again = vitexp(*words, "--seeds", "1", "--precision", "fp32", "--device", "cpu", out=tmp_path)
+    assert "all 4 runs are done already" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--fractions", "0%,100%"), "no share"),
+        (("--fractions", "x"), "no share"),
+        (("--model", "r11"), "--models"),
+        (("--models", "r12"), "Unknown model"),
+    ],
+)
+def test_what_scale_refuses(words, said, tmp_path):
+    ran = vitexp("scale", *words, "--dry-run", "--no-probe", out=tmp_path)
+    assert (ran.returncode, "Traceback" in ran.stderr) == (2, False)
+    assert said in ran.stderr
+
+
+def test_a_plot_without_runs_says_the_command_that_makes_them(tmp_path):
+    for study, command in (("data-size", "vitexp scale"), ("compute", "vitexp ablate compute")):
+        ran = vitexp("plot", study, out=tmp_path)
+        assert ran.returncode == 2
+        assert command in ran.stderr
+
+
+def test_plot_paper_needs_no_runs(tmp_path):
+    ran = vitexp("plot", "compute", "--paper", "--json", out=tmp_path)
+    files = json.loads(ran.stdout)["files"]
+    assert {name.rpartition(".")[2] for name in files} == {"png", "svg", "pdf", "csv"}
+    assert "4.1× less compute" in ran.stderr
+    assert vitexp("plot", "pos-emb", "--paper", out=tmp_path).returncode == 2

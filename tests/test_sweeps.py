@@ -1,0 +1,140 @@
+"""Studies of a few settings: their cells, who is compared with whom, the paper's claims."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.synthetic import draw, record
+from vitexp.cli.budget import seconds
+from vitexp.errors import VitexpError
+from vitexp.runs.record import Results
+from vitexp.studies.base import Base
+from vitexp.studies.optimizer import Optimizer
+from vitexp.studies.patch import Patch
+from vitexp.studies.pool import Pool
+from vitexp.studies.report import Claim
+from vitexp.studies.resolve import resolve
+from vitexp.studies.settings import Settings
+from vitexp.studies.shape import Shape
+from vitexp.studies.sweep import Sweep
+
+EMPTY = Results([])
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(5)
+
+
+def base(seeds: int = 3, **settings: Any) -> Base:
+    return resolve(Settings(dataset="digits", seeds=seeds, **settings), "fp32")
+
+
+def results(
+    study: Sweep, rng: np.random.Generator, accuracy: dict[str, float], seeds: int = 5
+) -> Results:
+    """Runs of a study's plan whose cells have these accuracies, 0.9 where none is given."""
+    runs = study.plan(base(seeds), EMPTY)
+    names = list(dict.fromkeys(study.label(run)[0] for run in runs))
+    true = [accuracy.get(name, 0.9) for name in names]
+    drawn = dict(zip(names, draw(rng, true, seeds, 1000, seed_luck=0.02), strict=True))
+    data = replace(runs[0].data, test=1000)
+    return Results(
+        record(replace(run, data=data), drawn[study.label(run)[0]][run.seed]) for run in runs
+    )
+
+
+def judged(study: Sweep, done: Results) -> dict[str, Claim]:
+    (grid,) = study.grids(done)
+    return {claim.id: claim for claim in study.report(grid).claims}
+
+
+@pytest.mark.parametrize("study", [Shape(), Patch(), Pool(), Optimizer()])
+def test_every_cell_of_a_plan_is_a_row_of_one_table(study, rng):
+    done = results(study, rng, {})
+    (grid,) = study.grids(done)
+    said = study.report(grid)
+    labels = {study.label(run)[0] for run in study.plan(base(1), EMPTY)}
+    assert {" ".join(filter(None, (row["group"], row["cell"]))) for row in said.rows} == labels
+    assert {row["n"] for row in said.rows} == {5}
+    assert [row["delta"] for row in said.rows].count(None) == 1, "the reference alone"
+    assert set(study.claim_ids) == {claim.id for claim in said.claims}
+
+
+def test_only_what_is_under_test_differs(rng):
+    plain = base(1).run
+    for run in Pool().plan(base(1), EMPTY):
+        vit = replace(run.model.transformer, pool="token")
+        assert vit == plain.model.transformer
+        assert replace(run.recipe, lr=plain.recipe.lr) == plain.recipe
+    for run in Patch().plan(base(1), EMPTY):
+        assert run.recipe == plain.recipe
+        assert run.data == plain.data
+
+
+def test_pools_are_compared_each_at_its_best_rate_on_validation(rng):
+    study = Pool()
+    at = {"token lr 0.001": 0.95, "gap lr 0.00033": 0.95, "gap lr 0.003": 0.5}
+    claim = judged(study, results(study, rng, at, 10))["CT1"]
+    assert claim.evidence.startswith("Gap lr 0.00033 over token lr 0.001: ")
+    assert "the rates differ" in claim.evidence
+    worse = {"token lr 0.001": 0.99, "gap lr 0.001": 0.92}
+    assert judged(study, results(study, rng, worse, 10))["CT1"].standing == "REFUTED"
+
+
+def test_the_gap_to_none_grows_with_smaller_patches(rng):
+    study = Patch()
+    known = {"patch 4 none": 0.89, "patch 2 none": 0.7, "patch 1 none": 0.4}
+    claim = judged(study, results(study, rng, known))["PE4"]
+    assert claim.standing == "SUPPORTED"
+    assert claim.effect == pytest.approx(49, abs=6)
+    same = {f"patch {size} none": 0.6 for size in (1, 2, 4)}
+    assert judged(study, results(study, rng, same))["PE4"].standing == "INCONCLUSIVE"
+
+
+def test_adam_is_ahead_only_if_it_is_for_every_model(rng):
+    study = Optimizer()
+    ahead = {"r11 adamw lr 0.001": 0.97, "r11x1.75 adamw lr 0.001": 0.97}
+    assert judged(study, results(study, rng, ahead))["OP1"].standing == "SUPPORTED"
+    mixed = {"r11 adamw lr 0.001": 0.97, "r11x1.75 sgd lr 0.03": 0.97}
+    assert judged(study, results(study, rng, mixed))["OP1"].standing == "REFUTED"
+
+
+def test_shapes_are_compared_with_the_one_they_depart_from(rng):
+    study = Shape()
+    grown = {
+        "depth 8, width 64, MLP 256, patch 2": 0.97,
+        "depth 4, width 64, MLP 256, patch 1": 0.96,
+    }
+    done = results(study, rng, grown)
+    (grid,) = study.grids(done)
+    assert study.reference(study.cells(grid)) == ("", "depth 4, width 64, MLP 256, patch 2")
+    found = judged(study, done)
+    assert {name: claim.standing for name, claim in found.items()} == {
+        "SH1": "SUPPORTED",
+        "SH2": "SUPPORTED",
+        "SH3": "SUPPORTED",
+    }
+
+
+def test_cells_of_other_studies_make_no_table_of_these(rng):
+    done = results(Patch(), rng, {})
+    assert Pool().grids(done) == []
+    assert Optimizer().grids(done) == []
+    one = done.where(lambda r: r.spec.model.transformer.patch == 2)
+    assert Patch().grids(one) == []
+
+
+@pytest.mark.parametrize(("text", "value"), [("90s", 90), ("30min", 1800), ("1.5h", 5400)])
+def test_a_budget_is_a_time(text, value):
+    assert seconds(text) == value
+
+
+@pytest.mark.parametrize("text", ["2", "h", "-1h", "0s", "2 weeks"])
+def test_a_budget_that_is_no_time_is_refused(text):
+    with pytest.raises(VitexpError, match="is no time"):
+        seconds(text)

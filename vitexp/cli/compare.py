@@ -1,0 +1,85 @@
+"""``vitexp compare``: two runs, cells or families side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vitexp.cli.flags import Json, Out
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from vitexp.studies.compare import Difference, Side
+
+_WHAT = "run id or its first digits (its cell, all seeds), model, family or position"
+
+
+def compare(
+    a: Annotated[str, typer.Argument(help=_WHAT)],
+    b: Annotated[str, typer.Argument(help="the same")],
+    out: Out = Path("."),
+    json: Json = False,
+) -> None:
+    """Compare A with B on the seeds and test images that they share, over all and per class."""
+    from vitexp.cli import screen
+    from vitexp.runs.store import Store
+    from vitexp.studies import compare as study
+
+    done = Store(out).results()
+    first, second = study.side(a, done), study.side(b, done)
+    found = study.differences(first, second, _classes(first))
+    seeds = len(study.shared_seeds(first, second))
+    rows = [_row(name, difference) for name, difference in found.items()]
+    if json:
+        return screen.emit({"a": first.label, "b": second.label, "n": seeds, "rows": rows})
+    columns = ("images of", "number", "A - B", "95 %", "p (Holm)", "verdict on A")
+    print(f"A  {first.label}\nB  {second.label}\nn  {seeds} seeds in common; points of test top-1")
+    screen.table(columns, map(_cells, rows), right=columns[1:5])
+
+
+def _classes(side: Side) -> dict[str, np.ndarray]:
+    """Class -> which test images; empty where the data set is not at hand any more."""
+    from vitexp.cli import screen
+    from vitexp.datasets.load import load
+    from vitexp.errors import VitexpError
+
+    data = side.groups[0].spec.data
+    try:
+        images = load(
+            data.source,
+            image_size=data.image_size,
+            split_seed=data.split_seed,
+            skip_broken=data.skip_broken,
+        )
+    except VitexpError as error:
+        screen.say(f"Not per class: {error.problem}")
+        return {}
+    if images.fingerprint != data.fingerprint:
+        screen.say(f"Not per class: {data.source} has changed since.")
+        return {}
+    return {name: images.test.labels == label for label, name in enumerate(images.names)}
+
+
+def _row(name: str, difference: Difference) -> dict[str, Any]:
+    from vitexp.studies.compare import verdict_words
+
+    low, high = difference.estimate.interval() if difference.estimate else (None, None)
+    return {
+        "images": name,
+        "number": difference.images,
+        "difference": round(100 * difference.delta, 3),
+        "low": None if low is None else round(100 * low, 3),
+        "high": None if high is None else round(100 * high, 3),
+        "p_holm": difference.decision.p_holm if difference.decision else None,
+        "verdict": verdict_words(difference),
+    }
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    interval = "-" if row["low"] is None else f"[{row['low']:.1f}, {row['high']:.1f}]"
+    p = "-" if row["p_holm"] is None else f"{row['p_holm']:.2g}"
+    delta = f"{row['difference']:+.1f}"
+    return row["images"], str(row["number"]), delta, interval, p, row["verdict"]

@@ -1,0 +1,78 @@
+"""``vitexp scale``: models against the amount of training data."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Annotated
+
+import typer
+
+from vitexp.cli.ablate import Budget, DryRun, Probe
+from vitexp.cli.flags import Json, with_settings
+from vitexp.errors import VitexpError
+from vitexp.studies.settings import Settings
+
+
+@with_settings
+def scale(
+    settings: Settings,
+    models: Annotated[
+        str,
+        typer.Option(help="names, with commas [a ResNet, a hybrid and three ViTs]"),
+    ] = "",
+    fractions: Annotated[
+        str, typer.Option(help="shares of the train split, with commas")
+    ] = "3%,10%,30%,100%",
+    tune: Annotated[
+        bool, typer.Option("--tune", help="choose each model's rate and decay on validation first")
+    ] = False,
+    dry_run: DryRun = False,
+    probe: Probe = True,
+    budget: Budget = None,
+    json: Json = False,
+) -> None:
+    """How much data each family needs: models by nested fractions of the train split.
+
+    The same number of steps for every fraction; with --epochs, the same number of epochs.
+    """
+    from vitexp.cli.study import run
+    from vitexp.studies.data_size import DataSize
+
+    if settings.model or settings.fraction:
+        flag = "--model" if settings.model else "--fraction"
+        raise VitexpError(
+            f"{flag} names one, but scale compares several.", f"Write {flag}s, with commas."
+        )
+    if tune and budget:
+        raise VitexpError(
+            "--budget cannot tell beforehand how many trials --tune will need.",
+            "Leave one of them out; --tune --dry-run shows its first trials.",
+        )
+    study = DataSize(
+        models=tuple(name.strip() for name in models.split(",") if name.strip()),
+        fractions=tuple(parsed(part) for part in fractions.split(",")),
+        by_epochs=settings.epochs is not None,
+        tune=tune,
+    )
+    own = {"--models": models, "--fractions": fractions}
+    words = [word for flag, value in own.items() if value for word in (flag, value)]
+    run(study, settings, shlex.join(words + ["--tune"] * tune), dry_run, probe, json, budget)
+
+
+def parsed(text: str) -> float:
+    """``"3%"`` or ``"0.03"`` as a share.
+
+    Raises:
+        VitexpError: no number, or not above 0 and at most 100 %.
+    """
+    plain = text.strip()
+    try:
+        share = float(plain.removesuffix("%")) / (100 if plain.endswith("%") else 1)
+    except ValueError:
+        share = -1.0
+    if not 0 < share <= 1:
+        raise VitexpError(
+            f"--fractions: {plain!r} is no share of the training images.",
+            "Write shares such as 3%,10%,100% or 0.03,0.1,1.",
+        )
+    return float(f"{share:.6g}")

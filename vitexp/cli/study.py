@@ -1,0 +1,50 @@
+"""One study from its flags to its report: the way of every command that runs one."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import typer
+
+from vitexp.cli import budget, execute, plan, report, screen
+from vitexp.runs.record import Results
+from vitexp.spec import RunSpec
+from vitexp.studies.base import Study
+from vitexp.studies.settings import Settings
+
+
+def run(
+    study: Study,
+    settings: Settings,
+    own: str,
+    dry_run: bool,
+    probe: bool,
+    json: bool,
+    limit: str | None,
+) -> None:
+    """Run what the study lacks, then report; or, dry, say what that would cost.
+
+    Args:
+        own: the command's own flags, beside the settings', for a command that extends the grid.
+        limit: the time that the runs may take, such as ``"2h"``; None for any.
+
+    Raises:
+        typer.Exit: with 1 where a run failed.
+    """
+    machine, base = execute.prepare(settings, seeds=3)
+    asked = f"{base.run.asked} {own}".strip()
+    base = dataclasses.replace(base, run=dataclasses.replace(base.run, asked=asked))
+
+    if limit is not None:
+        base = budget.fitted(study, base, machine, budget.seconds(limit))
+
+    def planner(done: Results) -> list[RunSpec]:
+        return list(study.plan(base, done))
+
+    if dry_run:
+        value = plan.as_json(plan.forecast(machine, planner, probe), machine, study.label)
+        return screen.emit(value) if json else plan.show(value)
+    ids, well = execute.execute(machine, planner, study.label)
+    report.after(study, machine.out, ids, json)
+    if not well:
+        raise typer.Exit(1)

@@ -1,0 +1,122 @@
+"""Runs in one file, to take elsewhere: a gzipped tar of the folders of finished runs.
+
+An archive may come from anybody, so it is read entry by entry: plain files with the names below
+and nothing else, each run's record checked against its spec and its weights against the record.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import gzip
+import hashlib
+import io
+import json
+import re
+import tarfile
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+
+from vitexp.errors import VitexpError
+from vitexp.runs.record import RunRecord
+from vitexp.runs.store import Store
+
+_FILES = ("result.json", "log.jsonl", "weights.safetensors")
+_NAME = re.compile(r"runs/([0-9a-f]{16})/(" + "|".join(map(re.escape, _FILES)) + ")")
+_LARGEST_TEXT = 64 * 2**20
+"""Bytes of a result or a log; a larger one was not written by this program."""
+
+
+def packed(store: Store, ids: Iterable[str]) -> bytes:
+    """The finished runs ``ids`` as an archive, the same bytes for the same runs."""
+    content = io.BytesIO()
+    with (
+        gzip.GzipFile(fileobj=content, mode="wb", mtime=0) as squeezed,
+        tarfile.open(fileobj=squeezed, mode="w") as archive,
+    ):
+        for run in ids:
+            for name in _FILES:
+                path = store.folder(run) / name
+                if path.is_file():
+                    _add(archive, f"runs/{run}/{name}", path.read_bytes())
+    return content.getvalue()
+
+
+def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
+    entry = tarfile.TarInfo(name)
+    entry.size = len(content)
+    archive.addfile(entry, io.BytesIO(content))
+
+
+def unpacked(store: Store, path: Path) -> tuple[list[str], list[str]]:
+    """Add the runs of the archive ``path`` to the store; a run that is there stays as it is.
+
+    Everything is checked before anything is written.
+
+    Returns:
+        ids of the runs that were added, and of those that were there already.
+
+    Raises:
+        VitexpError: no archive, an entry that does not belong in one, or a run that does not
+            agree with itself.
+    """
+    runs = {run: _checked(path, run, files) for run, files in _read(path).items()}
+    added, known = [], []
+    for run, (record, files) in runs.items():
+        lease = store.lease(record.spec)
+        if lease is None:
+            known.append(run)
+            continue
+        try:
+            lease.log(record.curve)
+            lease.publish(record, files.get("weights.safetensors"))
+            added.append(run)
+        finally:
+            lease.release()
+    return added, known
+
+
+def _read(path: Path) -> dict[str, dict[str, bytes]]:
+    """Run id -> name -> content."""
+    found: dict[str, dict[str, bytes]] = {}
+    try:
+        with tarfile.open(path, "r:gz") as archive:
+            for entry in archive:
+                run, name = _named(path, entry)
+                file = archive.extractfile(entry)
+                assert file is not None
+                found.setdefault(run, {})[name] = file.read()
+    except (OSError, tarfile.TarError, EOFError, zlib.error) as error:
+        raise VitexpError(
+            f"{path} cannot be read as an archive of runs: {error}.",
+            "Give a file that `vitexp runs export FILE.tar.gz` wrote.",
+        ) from error
+    return found
+
+
+def _named(path: Path, entry: tarfile.TarInfo) -> tuple[str, str]:
+    form = _NAME.fullmatch(entry.name)
+    too_large = not entry.name.endswith(".safetensors") and entry.size > _LARGEST_TEXT
+    if form is None or not entry.isreg() or too_large:
+        raise VitexpError(
+            f"{path} holds {entry.name!r}, which is no plain file of a run.",
+            "Nothing was imported. Take only archives that `vitexp runs export` wrote.",
+        )
+    return form[1], form[2]
+
+
+def _checked(path: Path, run: str, files: dict[str, bytes]) -> tuple[RunRecord, dict[str, bytes]]:
+    try:
+        record = RunRecord.from_json(json.loads(files["result.json"]))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise VitexpError(
+            f"The run {run} in {path} is damaged: {error}.", "Nothing was imported."
+        ) from error
+    weights = files.get("weights.safetensors")
+    sha = None if weights is None else hashlib.sha256(weights).hexdigest()
+    if record.id != run or sha not in (None, record.weights_sha):
+        raise VitexpError(
+            f"The run {run} in {path} does not agree with its record.", "Nothing was imported."
+        )
+    # The record of a run that comes without its weights must not name them.
+    return dataclasses.replace(record, weights_sha=sha), files

@@ -1,0 +1,144 @@
+"""Which family does more with the same training compute? (Paper, section 4.4, Figure 5, Table 6.)
+
+    vitexp ablate compute
+
+Three sizes of each family on all of the training split, under one recipe. ``vitexp plot compute``
+draws accuracy against training compute (6 x MACs x images seen), which model no other beats, and
+how many times less compute ViT needs than ResNet for the same error; with ``--paper`` it draws
+the paper's own Table 6 the same way.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from vitexp.analysis.decide import LOOK_ALPHA, LOOKS, look
+from vitexp.analysis.groups import Group
+from vitexp.runs.record import Results, RunRecord
+from vitexp.spec import RunSpec
+from vitexp.studies.base import Base, Study
+from vitexp.studies.compute_fit import (
+    COLUMNS,
+    LABELS,
+    Scaling,
+    Sized,
+    accuracy_words,
+    claims,
+    figure,
+    row,
+)
+from vitexp.studies.grids import by_position, last_ended, latest_variant, reported, setting, split
+from vitexp.studies.ladders import COMPUTE, nearest
+from vitexp.studies.report import Cell, Claim, GridTable, Report
+from vitexp.studies.words import data_words, more_seeds, recipe_words
+
+_FREE = ("lr", "weight_decay", "dropout", "stochastic_depth", "steps", "batch")
+"""What a family's recipe may have of its own, and what decides a run's compute."""
+
+_UNITS = ((1e18, "exaFLOPs"), (1e15, "petaFLOPs"), (1e12, "teraFLOPs"), (1e9, "gigaFLOPs"))
+
+
+class Compute(Study):
+    """Sizes of three families on all of the data."""
+
+    stem: ClassVar[str] = "compute"
+    command: ClassVar[str] = "ablate compute"
+    claim_ids: ClassVar[tuple[str, ...]] = ("CA1", "CA2")
+
+    def plan(self, base: Base, done: Results) -> list[RunSpec]:
+        """All models of the first seed, then of the next."""
+        models = nearest(COMPUTE, base.run.model.image_size)
+        cells = [base.departure(model=m, early_stopping=True) for m in models]
+        return [run.seeded(seed) for seed in base.seeds for run in cells]
+
+    def label(self, spec: RunSpec) -> tuple[str, str]:
+        return spec.model.name, LABELS.get(spec.model.family, spec.model.family)
+
+    def grids(self, done: Results) -> list[Results]:
+        """Runs on the same data that differ in model, steps and seed; two sizes at least."""
+        whole = [r for r in reported(done) if r.spec.data.fraction is None and "flops" in r.metrics]
+        grids = [part for same in split(whole, _setting) for part in by_position(same)]
+        return [
+            Results(grid)
+            for grid in sorted(grids, key=last_ended)
+            if len({record.spec.model.name for record in grid}) > 1
+        ]
+
+    def report(self, grid: Results) -> Report:
+        groups = [Group(latest_variant(records)) for records in split(grid, _cell)]
+        first = groups[0]
+        name = first.spec.data.name
+        sizes = tuple(_sized(group) for group in groups if group.done)
+        scaling = Scaling(sizes, LOOK_ALPHA)
+        unit = next((u for u in _UNITS if u[0] <= max(s.compute for s in sizes)), _UNITS[-1])
+        title = f"Models against training compute on {name}"
+        table = GridTable(
+            title,
+            "model",
+            ("family", f"compute ({unit[1]})", "test top-1 in %"),
+            tuple((Cell(s.name), _cells(s, unit[0])) for s in _by_compute(sizes)),
+        )
+        return Report(
+            stem=self.stem,
+            title=title,
+            facts=(("data", data_words(first.spec)), ("recipe", recipe_words(first.spec))),
+            tables=(table,),
+            columns=COLUMNS,
+            rows=tuple(row(size, scaling) for size in _by_compute(sizes)),
+            figures=(figure(scaling, title, "Test top-1 (%)", unit),),
+            claims=_claims(scaling, groups),
+            notes=(
+                "Compute: 6 × MACs × images seen, the paper's convention. The ratio's interval"
+                " takes sizes, not seeds, as replicates: more seeds narrow it only as far as the"
+                " scatter between sizes allows.",
+            ),
+        )
+
+
+def _setting(record: RunRecord) -> tuple[str, bool]:
+    return setting(record.spec, *_FREE), record.spec.recipe.early_stopping is not None
+
+
+def _cell(record: RunRecord) -> tuple[str, float]:
+    return record.spec.model.name, record.metrics["flops"]
+
+
+def _sized(group: Group) -> Sized:
+    spec, top1 = group.spec, group.metric("test_top1")
+    assert top1.mean is not None
+    return Sized(
+        name=spec.model.name,
+        family=spec.model.family,
+        compute=group.done[0].metrics["flops"],
+        accuracy=top1.mean,
+        low=top1.low,
+        high=top1.high,
+        n=top1.n,
+        dots=tuple(record.metrics["test_top1"] for record in group.done),
+        images=group.images,
+        runs=tuple(record.id for record in group.records),
+    )
+
+
+def _by_compute(sizes: tuple[Sized, ...]) -> list[Sized]:
+    return sorted(sizes, key=lambda size: size.compute)
+
+
+def _cells(size: Sized, unit: float) -> tuple[Cell, ...]:
+    family = LABELS.get(size.family, size.family)
+    return Cell(family), Cell(f"{size.compute / unit:.3g}"), Cell(accuracy_words(size))
+
+
+def _claims(scaling: Scaling, groups: list[Group]) -> tuple[Claim, ...]:
+    """The claims from the first seeds that every size has, up to the look."""
+    spec = groups[0].spec
+    command = more_seeds(Compute.command, spec, min(groups[0].seeds), LOOKS[0])
+    shared = look(min(len(group.records) for group in groups))
+    if shared is None:
+        few = Scaling((), scaling.alpha)
+        return claims(few, spec.data.name, f"Run {command}.")
+    if any(group.diverged for group in groups):
+        groups = [group for group in groups if not group.diverged]
+    first = (Group(group.records[:shared]) for group in groups)
+    settled = Scaling(tuple(_sized(group) for group in first), scaling.alpha)
+    return claims(settled, spec.data.name, "More sizes of each family would narrow it.")

@@ -1,0 +1,106 @@
+"""The paper's claims on data size (section 4.3), tested on one grid."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from vitexp.analysis.along_data import families_cross, gains_differ
+from vitexp.analysis.findings import Finding, all_exceed
+from vitexp.analysis.two_way import estimate
+from vitexp.catalog import paper
+from vitexp.studies.data_size_cells import (
+    Cells,
+    Key,
+    Pair,
+    cell_label,
+    compute_limited,
+    fraction_label,
+)
+from vitexp.studies.judge import judge
+from vitexp.studies.report import Claim
+
+Differences = Callable[[np.ndarray, list[str], Pair], tuple[Finding, str]]
+"""From a - b, (F, n, N), and what the fractions are called."""
+
+
+def claims(cells: Cells) -> tuple[Claim, ...]:
+    """DS1 and DS3 (larger models need more data), DS4 and DS5 (ResNet and ViT cross)."""
+    sizes, families = _sizes(cells), _families(cells)
+    return (
+        _claim("DS1", cells, sizes, _larger_is_worse_with_little),
+        _claim("DS3", cells, sizes, _larger_is_better_with_all),
+        _claim("DS4", cells, families, _cross),
+        _claim("DS5", cells, families, _plateaus_sooner),
+    )
+
+
+def _sizes(cells: Cells) -> Pair | None:
+    """The largest ViT and the one before it."""
+    pairs = [pair for pair in cells.pairs if cells.family(pair.b) == "vit"]
+    return pairs[-1] if pairs else None
+
+
+def _families(cells: Cells) -> Pair | None:
+    """A ViT and a ResNet of about equal MACs."""
+    pairs = (pair for pair in cells.pairs if cells.family(pair.b) == "resnet" and pair.matched)
+    return next(pairs, None)
+
+
+def _claim(name: str, cells: Cells, pair: Pair | None, test: Differences) -> Claim:
+    if pair is None:
+        return _without(name, cells)
+    keys, names = cells.keys(pair), [fraction_label(f) for f in cells.fractions]
+
+    def tested(correct: Mapping[Key, np.ndarray]) -> tuple[Finding, str]:
+        a, b = (np.stack([correct[key] for key in keys[part::2]]) for part in (0, 1))
+        finding, more = test(np.subtract(a, b, dtype=np.int8), names, pair)
+        return finding, f"{more}{_limited(cells, keys)}"
+
+    needed = [(model, fraction) for fraction in cells.fractions for model in (pair.a, pair.b)]
+    return judge(name, cells.groups, needed, tested, cell_label, cells.command)
+
+
+def _without(name: str, cells: Cells) -> Claim:
+    said = paper.claims()[name]
+    what = "two ViTs" if name in ("DS1", "DS3") else "a ViT and a ResNet of about equal MACs"
+    spec = next(iter(cells.groups.values())).spec
+    return Claim(
+        name, said.sentence, said.source, "NOT RUN", f"Needs {what}.", dataset=spec.data.name
+    )
+
+
+def _limited(cells: Cells, keys: list[Key]) -> str:
+    limited = [cell_label(key) for key in keys if compute_limited(cells.groups[key])]
+    return (
+        f"; compute-limited, so more steps may change it: {', '.join(limited)}" if limited else ""
+    )
+
+
+def _larger_is_worse_with_little(
+    d: np.ndarray, names: list[str], pair: Pair
+) -> tuple[Finding, str]:
+    behind = {f"{pair.b} over {pair.a} at {names[0]}": estimate(-d[0])}
+    return all_exceed(behind, 0.0), "the smaller must be ahead with the least data"
+
+
+def _larger_is_better_with_all(d: np.ndarray, names: list[str], pair: Pair) -> tuple[Finding, str]:
+    ahead = {
+        f"{pair.a} over {pair.b} at {names[-1]}": estimate(d[-1]),
+        f"growth of that from {names[0]}": gains_differ(d),
+    }
+    return all_exceed(ahead, 0.0), "the larger must be ahead with all data, and by more than before"
+
+
+def _cross(d: np.ndarray, names: list[str], pair: Pair) -> tuple[Finding, str]:
+    finding = families_cross(d, [f"{pair.label} at {name}" for name in names])
+    return finding, "it must be behind with less data and ahead with more"
+
+
+def _plateaus_sooner(d: np.ndarray, names: list[str], pair: Pair) -> tuple[Finding, str]:
+    both = {
+        f"{pair.b} over {pair.a} at {names[0]}": estimate(-d[0]),
+        f"what {pair.a} gains more from {names[0]} to {names[-1]}": gains_differ(d),
+    }
+    return all_exceed(both, 0.0), "the ResNet must be ahead with the least data and gain less"
