@@ -3,12 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
-OUT ?= .
 
 .PHONY: demo test check bench clean
 
 demo: $(VENV)/.runtime
-	$(BIN)/vitexp ablate pos-emb --dataset digits --seeds 3 --out $(OUT)
+	$(BIN)/vitexp ablate pos-emb --dataset digits --seeds 3$(if $(OUT), --out $(OUT))
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest

@@ -384,3 +384,22 @@ def test_numbers_for_people():
         "-", "1 s", "1 min 0 s", "2 min 5 s", "2 h 5 min",
     ]  # fmt: skip
     assert [screen.percent(p) for p in (None, float("nan"), 0.9875)] == ["-", "-", "98.8"]
+
+
+def test_an_unreadable_run_is_shown_with_its_reason(capsys, tmp_path):
+    assert call(capsys, "train", *TINY, "--out", tmp_path)[0] == 0
+    (row,) = read(capsys, "runs", "list", "--out", tmp_path)
+    (tmp_path / "runs" / row["id"] / "result.json").write_text("{}")
+    (bad,) = read(capsys, "runs", "list", "--out", tmp_path)
+    assert list(bad) == list(row)
+    assert (bad["state"], bad["seed"]) == ("unreadable", None)
+    code, printed, err = call(capsys, "runs", "list", "--out", tmp_path)
+    assert (code, "unreadable" in printed) == (0, True)
+    assert f"`vitexp runs show {row['id']}` says why" in err
+    code, _, err = call(capsys, "runs", "show", row["id"], "--out", tmp_path)
+    assert code == 2
+    assert "in format None" in err
+    code, _, err = call(capsys, "train", *TINY, "--out", tmp_path)
+    assert (code, len(err.splitlines())) == (2, 2)
+    assert call(capsys, "runs", "rm", row["id"], "--out", tmp_path)[0] == 0
+    assert call(capsys, "train", *TINY, "--out", tmp_path)[0] == 0

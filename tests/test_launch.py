@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import os
 import signal
@@ -16,15 +17,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from vitexp.datasets.image_set import ImageSet
 from vitexp.errors import VitexpError
-from vitexp.launch import devices
+from vitexp.launch import devices, local, pool
 from vitexp.launch.events import Event
 from vitexp.launch.local import Outcome, launch, probe
+from vitexp.launch.pool import Order
 from vitexp.positions import position_spec
+from vitexp.runs.lease import checkpoints
 from vitexp.runs.store import Store
-from vitexp.spec import DataSpec, RunSpec, to_json
+from vitexp.spec import DataSpec, PositionSpec, RunSpec, to_json
 
 
 @pytest.fixture
@@ -40,7 +44,11 @@ def real_spec(digits: ImageSet, run_spec: Callable[..., RunSpec]) -> Callable[..
 
 
 def launched(
-    specs: list[RunSpec], out: Path, jobs: int = 2, on_event: Callable[[Event], None] | None = None
+    specs: list[RunSpec],
+    out: Path,
+    jobs: int = 2,
+    on_event: Callable[[Event], None] | None = None,
+    checkpoint_seconds: float = 60.0,
 ) -> tuple[Outcome, list[Event]]:
     events: list[Event] = []
 
@@ -49,7 +57,8 @@ def launched(
         if on_event is not None:
             on_event(event)
 
-    return launch(specs, out, ("cpu",), jobs, note), events
+    outcome = launch(specs, out, ("cpu",), jobs, note, checkpoint_seconds=checkpoint_seconds)
+    return outcome, events
 
 
 def weights(out: Path, spec: RunSpec) -> bytes:
@@ -179,6 +188,137 @@ def test_a_run_that_fails_twice_is_listed_with_its_reason_and_the_others_go_on(t
     assert entry.state == "failed"
     log = (Store(tmp_path / "out").folder(bad.id) / "failure.txt").read_text()
     assert "no table today" in log and "broken.py" in log
+
+
+def position_in(file: Path, body: str) -> PositionSpec:
+    """A position of a user's own whose table does what ``body`` says."""
+    file.write_text(
+        "import os, signal, torch\n"
+        "from vitexp.positions.none import NoPosition\n"
+        f"class Own(NoPosition):\n    def table(self, block):\n        {body}\n"
+    )
+    return position_spec(f"{file}:Own", "stem", 0.5)
+
+
+def test_what_a_dead_or_starving_worker_says_is_kept_and_has_advice(tmp_path, real_spec):
+    bodies = {
+        "killed": "os.kill(os.getpid(), signal.SIGKILL)",
+        "memory": "return torch.empty(1 << 60, dtype=torch.uint8)",
+    }
+    specs = {
+        name: real_spec(position_in(tmp_path / f"{name}.py", body)) for name, body in bodies.items()
+    }
+    outcome, _ = launched([*specs.values(), real_spec()], tmp_path / "out", jobs=2)
+    assert outcome.done == [real_spec().id]
+    store = Store(tmp_path / "out")
+    said = {name: outcome.failed[spec.id] for name, spec in specs.items()}
+    assert said["killed"].startswith("The worker process was killed")
+    assert "smaller --batch" in said["killed"]
+    assert said["memory"].startswith("The machine ran out of memory.")
+    assert "smaller --batch" in said["memory"]
+    for spec in specs.values():
+        assert store.find(spec.id).state == "failed"
+        assert store.failure(spec.id).read_text()
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="finds the worker through /proc")
+@pytest.mark.parametrize("signals", [1, 2])
+def test_a_worker_that_hangs_does_not_survive_ctrl_c(tmp_path, real_spec, monkeypatch, signals):
+    """After the time of grace, or, where a second signal comes, without it."""
+    monkeypatch.setattr(pool, "GRACE_SECONDS", 0.5 if signals == 1 else 1e9)
+    spec = real_spec(steps=100_000)
+    hung: list[int] = []
+
+    def hang(event: Event) -> None:
+        if event.kind == "progress" and not hung:
+            hung.extend(workers_of(os.getpid()))
+            os.kill(hung[0], signal.SIGSTOP)
+            os.kill(os.getpid(), signal.SIGINT)
+            if signals == 2:
+                again = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGTERM))
+                again.start()
+
+    outcome, events = launched([spec], tmp_path, on_event=hang)
+    assert outcome.signal == signal.SIGINT
+    assert len(hung) == 1
+    assert not is_worker(hung[0])
+    assert outcome.failed == {}
+    assert events[-1].kind == "stopped"
+    assert Store(tmp_path).find(spec.id).state == "stopped"
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="finds the worker through /proc")
+def test_a_run_whose_worker_was_told_to_stop_goes_on_in_another(tmp_path, real_spec):
+    spec = real_spec(steps=300)
+    told: list[int] = []
+
+    def stop(event: Event) -> None:
+        if event.kind == "progress" and not told:
+            told.extend(workers_of(os.getpid()))
+            os.kill(told[0], signal.SIGTERM)
+
+    outcome, events = launched([spec], tmp_path, on_event=stop)
+    assert told
+    assert outcome.done == [spec.id]
+    kinds = [event.kind for event in events]
+    assert kinds.count("start") == 2
+    assert "failed" not in kinds and "note" not in kinds
+
+
+def test_a_run_that_was_taken_over_unseen_is_waited_for_and_then_taken_back(tmp_path, real_spec):
+    """Another machine, whose locks are not seen from here, has raised the attempt."""
+    spec = real_spec(steps=300)
+    raised: list[int] = []
+
+    def take_over(event: Event) -> None:
+        if event.kind == "progress" and not raised:
+            raised.append(event.step)
+            (Store(tmp_path).folder(spec.id) / "attempt").write_text("7 another")
+
+    outcome, events = launched([spec], tmp_path, on_event=take_over, checkpoint_seconds=0.1)
+    assert outcome.done == [spec.id]
+    kinds = [event.kind for event in events if event.kind != "progress"]
+    assert kinds == ["start", "lost", "note", "start", "done"]
+    assert (Store(tmp_path).folder(spec.id) / "attempt").read_text().split()[0] == "8"
+
+
+def test_a_run_that_another_machine_works_on_is_left_alone(tmp_path, run_spec, monkeypatch):
+    """Its lock is not seen, but its files change; our own clock alone says for how long not."""
+    clock = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    store, spec = Store(tmp_path), run_spec()
+    lease = store.lease(spec)
+    assert lease is not None
+    lease.release()
+    elsewhere = local._Elsewhere(store, 300, lambda event: None)
+    elsewhere.add(Order(spec, {}), Event("lost", spec.id))
+    for step in range(1, 5):
+        clock[0] += 200
+        lease.save(step, b"at work")
+        assert elsewhere.given_up(Outcome()) == []
+    clock[0] += 299
+    assert elsewhere.given_up(Outcome()) == []
+    clock[0] += 2
+    (order,) = elsewhere.given_up(Outcome())
+    assert order.spec == spec
+    assert elsewhere.orders == []
+
+
+def test_numbers_gone_wrong_keep_the_last_good_checkpoint_and_the_grid_goes_on(tmp_path, real_spec):
+    bad = real_spec(lr=30.0, clip=None, optimizer="sgd", warmup=20, steps=60)
+    outcome, _ = launched([bad, real_spec()], tmp_path, checkpoint_seconds=1e-6)
+    assert (outcome.diverged, outcome.done) == ([bad.id], [real_spec().id])
+    store = Store(tmp_path)
+    found = store.results()[bad.id]
+    good, first_bad = (found.execution[name] for name in ("last_good_step", "diverged_at_step"))
+    assert 1 < good <= first_bad
+    store.tidy([found])
+    assert store.garbage() == []
+    (path,) = checkpoints(store.folder(bad.id))
+    assert path.name == f"checkpoint-{good:09d}.ckpt"
+    state = torch.load(io.BytesIO(path.read_bytes()[32:]), weights_only=True)
+    assert state["step"] == good
+    assert all(bool(torch.isfinite(value).all()) for value in state["model"].values())
 
 
 def test_a_data_set_that_changed_since_the_plan_is_refused(tmp_path, real_spec):

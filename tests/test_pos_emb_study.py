@@ -169,6 +169,7 @@ def test_the_rows_are_the_long_form_in_percent(rng):
         *("position", "placement", "n", "top1_mean", "top1_sd", "top1_low", "top1_high"),
         *("val_top1_mean", "delta_none", "delta_low", "delta_high", "p_holm", "verdict"),
         *("paper", "paper_delta", "run_ids"),
+        *("few_shot_5_mean", "few_shot_5_sd", "few_shot_5_low", "few_shot_5_high"),
     )
     assert [(r["position"], r["placement"]) for r in said.rows] == list(PAPER_CELLS)
     got, none = row(said, "learned_1d"), row(said, "none")
@@ -181,11 +182,26 @@ def test_the_rows_are_the_long_form_in_percent(rng):
     assert got["val_top1_mean"] == pytest.approx(got["top1_mean"] + 0.4, abs=2e-3)
     assert got["delta_none"] == pytest.approx(got["top1_mean"] - none["top1_mean"], abs=2e-3)
     assert got["delta_low"] < got["delta_none"] < got["delta_high"]
+    assert got["few_shot_5_mean"] == pytest.approx(got["top1_mean"] - 10, abs=2e-3)
+    assert got["few_shot_5_low"] < got["few_shot_5_mean"] < got["few_shot_5_high"]
     assert (got["paper"], got["paper_delta"]) == (64.206, 2.824)
     assert got["run_ids"].split() == [r.id for r in runs if r.spec.position.placement == "stem"]
     assert (none["delta_none"], none["p_holm"], none["verdict"]) == (None, None, "")
     assert (none["paper"], none["paper_delta"]) == (61.382, None)
     assert (row(said, "relative")["paper"], row(said, "relative")["paper_delta"]) == (None, None)
+
+
+def test_the_5_shot_probe_stands_beside_the_papers_number_where_it_was_measured(rng):
+    runs = list(paper_grid(rng))
+    (table,) = report(Results(runs)).tables
+    shot, published = table.rows[1][1][0].lines[-2:]
+    assert shot.startswith("5-shot 8")
+    assert "±" in shot
+    assert published == "paper 64.2 (+2.8)"
+    bare = [replace(r, metrics={"test_top1": 0.9, "val_top1": 0.9}) for r in runs[:3]]
+    said = report(Results([*bare, *runs[3:]]))
+    assert not any("5-shot" in line for line in said.tables[0].rows[0][1][0].lines)
+    assert (row(said, "none")["few_shot_5_mean"], row(said, "none")["n"]) == (None, 3)
 
 
 def test_digits_decide_against_none_and_do_not_rank_the_others(rng):

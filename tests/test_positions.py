@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from typing import Any
 
 import pytest
 import torch
+from scipy import ndimage
 from torch import Tensor
+from torch.nn import functional as F
 
+from tests.conftest import model_spec
 from vitexp.errors import VitexpError
 from vitexp.initialisation import initialise
+from vitexp.models.build import build
+from vitexp.models.count import at_resolution
 from vitexp.positions import POSITIONS, check_width, placements, position_spec
 from vitexp.positions.base import Geometry, Position
 from vitexp.spec import PLACEMENTS, PositionSpec
@@ -130,6 +137,141 @@ def test_sincos_2d_is_a_wave_of_the_row_and_one_of_the_column():
                 angle = at / 10_000 ** (i / quarter)
                 found = table[1 + patch, part * 2 * quarter + i]
                 assert float(found) == pytest.approx(math.sin(angle), abs=1e-6)
+
+
+LEARNED = {"learned_1d", "learned_2d", "relative"}
+
+
+def on_grid(kind: str, side: int, placement: str = "stem", class_token: bool = True) -> Any:
+    spec = PositionSpec(kind, placement, std=0.5)  # type: ignore[arg-type]
+    position = POSITIONS.load(kind)(spec, Geometry((side, side), class_token, WIDTH, HEADS, DEPTH))
+    assert isinstance(position, Position)
+    initialise(position, 0)
+    return position
+
+
+@pytest.mark.parametrize("how", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("class_token", [True, False])
+@pytest.mark.parametrize(("kind", "placement"), CELLS)
+def test_every_position_is_resized_to_the_shapes_of_the_new_grid(kind, placement, class_token, how):
+    old, new = (on_grid(kind, side, placement, class_token) for side in (3, 5))
+    learned = old.state_dict()
+    assert all(torch.equal(v, learned[n]) for n, v in old.resized(learned, how).items())
+    found = new.resized(learned, how)
+    assert {n: v.shape for n, v in found.items()} == {
+        n: v.shape for n, v in new.state_dict().items()
+    }
+    new.load_state_dict(found)
+    assert (kind in LEARNED) == bool(found)
+
+
+def test_two_by_two_becomes_three_by_three_with_the_corners_in_place():
+    """By hand: edges are means of two corners, the centre of all four; as align-corners does."""
+    position = on_grid("learned_1d", 3)
+    corners = torch.tensor([[0.0], [2.0], [4.0], [10.0]]).expand(4, WIDTH)
+    learned = {"tables.places.0.embedding": torch.cat([torch.full((1, WIDTH), 7.0), corners])}
+    (table,) = position.resized(learned, "bilinear").values()
+    assert table[:, 0].tolist() == [7, 0, 1, 2, 2, 4, 6, 4, 7, 10]
+
+
+@pytest.mark.parametrize(("old", "new"), [(4, 7), (7, 4), (14, 24)])
+def test_bilinear_resizing_is_that_of_the_official_code(old, new):
+    """vit_jax/checkpoint.py calls scipy.ndimage.zoom(grid, order=1)."""
+    position = on_grid("learned_1d", old)
+    (learned,) = position.state_dict().values()
+    (found,) = on_grid("learned_1d", new).resized(position.state_dict(), "bilinear").values()
+    grid = learned[1:].view(old, old, WIDTH).numpy()
+    expected = ndimage.zoom(grid, (new / old, new / old, 1), order=1).reshape(-1, WIDTH)
+    torch.testing.assert_close(found[1:], torch.from_numpy(expected), rtol=1e-4, atol=1e-5)
+    assert torch.equal(found[0], learned[0])
+
+
+@pytest.mark.parametrize("how", ["bilinear", "bicubic"])
+def test_both_2d_tables_are_resized_as_the_grid_that_they_span(how):
+    old, new = on_grid("learned_2d", 4), on_grid("learned_2d", 6)
+    new.load_state_dict(new.resized(old.state_dict(), how))
+    as_1d = on_grid("learned_1d", 6)
+    table = old.tokens(zeros(old), 0)[0].detach()
+    (expected,) = as_1d.resized({"tables.places.0.embedding": table}, how).values()
+    torch.testing.assert_close(new.tokens(zeros(new), 0)[0], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_relative_table_is_the_mean_over_the_pairs_that_share_the_new_offset():
+    """By brute force over all pairs of patches of the new grid."""
+    old, new = on_grid("relative", 3), on_grid("relative", 4)
+    learned = old.state_dict()
+    found = new.resized(learned, "bilinear")
+    offsets = learned["tables.places.0.offsets"]
+    where = torch.tensor([[3 * row + column for column in range(-2, 3)] for row in range(-2, 3)])
+    for head in range(HEADS):
+        spread = offsets[head, where + 8].permute(2, 0, 1)[None]
+        wide = F.interpolate(spread, size=(7, 7), mode="bilinear", align_corners=True)[0]
+        sums: dict[int, list[Tensor]] = {}
+        for q in range(16):
+            for k in range(16):
+                row, column = k // 4 - q // 4, k % 4 - q % 4
+                sums.setdefault(k - q, []).append(wide[:, row + 3, column + 3])
+        for offset, values in sums.items():
+            table = found["tables.places.0.offsets"][head, 15 + offset]
+            torch.testing.assert_close(table, torch.stack(values).mean(0))
+    name = "tables.places.0.class_offsets"
+    assert torch.equal(found[name], learned[name])
+
+
+def test_tables_of_no_square_are_refused():
+    position = on_grid("learned_1d", 3)
+    with pytest.raises(VitexpError, match="12 patches, which are not a square grid"):
+        position.resized({"tables.places.0.embedding": torch.zeros(13, WIDTH)}, "bilinear")
+
+
+def smooth(name: str, table: Tensor, generator: torch.Generator) -> Tensor:
+    """Waves of long wavelength over what the rows of a learned table stand for."""
+
+    def waves(at: Tensor) -> Tensor:
+        return torch.sin(2 * at @ torch.randn(at.shape[1], table.shape[-1], generator=generator))
+
+    length = table.shape[-2]
+    if name.endswith("embedding"):
+        side = math.isqrt(length)
+        at = torch.linspace(-1, 1, side)
+        return torch.cat([table[: length - side * side], waves(torch.cartesian_prod(at, at))])
+    if name.endswith(("rows", "columns")):
+        return waves(torch.linspace(-1, 1, length)[:, None])
+    if name.endswith(".offsets"):
+        return torch.stack([2 * waves(torch.linspace(-2, 2, length)[:, None]) for _ in table])
+    return table
+
+
+def wave_images(side: int) -> Tensor:
+    """The same eight pictures of one wave each, at any size: (8, 1, side, side)."""
+    at = (torch.arange(side) + 0.5) / side
+    row, column = torch.meshgrid(at, at, indexing="ij")
+    draws = torch.rand(8, 3, 1, 1, generator=torch.Generator().manual_seed(0)).unbind(1)
+    phase = draws[0] * row + draws[1] * column + draws[2]
+    return torch.sin(2 * math.pi * phase)[:, None]
+
+
+@pytest.mark.parametrize("how", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("pool", ["token", "gap"])
+@pytest.mark.parametrize(("kind", "placement"), CELLS)
+def test_smooth_images_have_nearly_the_same_features_at_one_and_a_half_times_the_size(
+    kind, placement, pool, how
+):
+    spec = model_spec(pool=pool, position=PositionSpec(kind, placement, std=1.0))
+    spec = dataclasses.replace(spec, image_size=16)
+    small: Any = build(spec, 0).eval()
+    large: Any = build(at_resolution(spec, 24), 1).eval()
+    generator = torch.Generator().manual_seed(3)
+    for name, value in small.position.named_parameters():
+        value.data = smooth(name, value.data, generator)
+    shared = {n: v for n, v in small.state_dict().items() if not n.startswith("position.")}
+    resized = large.position.resized(small.position.state_dict(), how)
+    large.load_state_dict(shared | {f"position.{n}": v for n, v in resized.items()})
+    with torch.no_grad():
+        before, after = small.features(wave_images(16)), large.features(wave_images(24))
+    apart = (before - before.roll(1, 0)).norm()
+    assert (after - before).norm() < 0.15 * before.norm()
+    assert (after - before).norm() < 0.12 * apart
 
 
 def test_names_have_one_spelling():

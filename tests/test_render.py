@@ -24,6 +24,7 @@ from vitexp.render.csv_table import csv_text
 from vitexp.render.figure import draw
 from vitexp.render.latex import latex
 from vitexp.render.markdown import markdown
+from vitexp.runs.record import Results
 from vitexp.studies.pos_emb import PosEmb
 from vitexp.studies.report import Cell, GridTable, Interval, IntervalFigure, Panel, Report
 
@@ -207,3 +208,19 @@ def test_the_figure_shows_each_seed_and_interval() -> None:
     drawn = [tuple(np.asarray(line.get_xdata(), float).tolist()) for line in axis.lines]
     assert {(2.5, 3.5), (2.0, 4.0), (2.75, 3.25), (3.0,)} <= set(drawn)
     assert axis.get_xlabel() == "x (m)"
+
+
+def test_a_hostile_data_set_name_stays_text() -> None:
+    name = '=HYPERLINK("x")\\input{/etc/passwd}<script>|$a_b%`../\n'
+    records = [
+        replace(record, spec=replace(record.spec, data=replace(record.spec.data, name=name)))
+        for record in paper_grid(np.random.default_rng(3))
+    ]
+    study = PosEmb()
+    hostile = study.report(study.grids(Results(records))[-1])
+    assert "/" not in hostile.stem
+    assert "\\input" not in latex(hostile)
+    assert "<script>" not in markdown(hostile).replace("\\<script\\>", "")
+    fields = [field for row in csv.reader(io.StringIO(csv_text(hostile))) for field in row]
+    assert not any(field.startswith(("=", "@")) for field in fields)
+    assert "HYPERLINK" in shown(hostile, 80)

@@ -164,12 +164,97 @@ def test_a_prefix_finds_a_run_if_it_is_the_only_one(tmp_path, run_spec):
 
 
 @pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda folder: (folder / "result.json").write_text("[]"),
+        lambda folder: (folder / "result.json").write_bytes(b"\xff\x00"),
+        lambda folder: (folder / "result.json").write_text('{"format": 0}'),
+        lambda folder: (folder / "spec.json").write_text("{"),
+        lambda folder: (folder / "spec.json").write_text('{"seed": 1}'),
+        lambda folder: change_json(folder / "spec.json", seed=77),
+    ],
+)
+def test_one_unreadable_folder_is_listed_and_removed_and_hides_no_other(tmp_path, run_spec, spoil):
+    store, good, bad = Store(tmp_path), run_spec(seed=0), run_spec(seed=1)
+    for spec in (good, bad):
+        lease = leased(store, spec)
+        lease.publish(record_of(spec), None)
+        lease.release()
+    result = store.folder(bad.id) / "result.json"
+    leaves_result = result.read_bytes()
+    spoil(store.folder(bad.id))
+    if result.read_bytes() == leaves_result:
+        result.unlink()
+    states = {entry.id: entry.state for entry in store.entries()}
+    assert states == {good.id: "done", bad.id: "unreadable"}
+    assert store.garbage() == []
+    problem = store.find(bad.id).problem
+    assert problem is not None
+    assert problem.remedy
+    assert store.remove(bad.id) > 0
+    assert [entry.id for entry in store.entries()] == [good.id]
+
+
+def change_json(path: Path, **fields: Any) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+
+
+def test_a_result_in_another_runs_folder_is_refused(tmp_path, run_spec):
+    store, one, two = Store(tmp_path), run_spec(seed=0), run_spec(seed=1)
+    leased(store, one).publish(record_of(one), None)
+    lease = leased(store, two)
+    (lease.folder / "result.json").write_bytes((store.folder(one.id) / "result.json").read_bytes())
+    with pytest.raises(VitexpError, match="holds the result of another run"):
+        store.results()
+
+
+def test_files_may_go_while_the_store_is_listed(tmp_path, run_spec, monkeypatch):
+    """As they do when somebody works there."""
+    store, spec = Store(tmp_path), run_spec()
+    lease = leased(store, spec)
+    (lease.folder / ".tmp-1").write_bytes(b"")
+    real = os.scandir
+
+    class Listed(list[Any]):
+        def __enter__(self) -> Listed:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+    def scandir(path: Any) -> Listed:
+        found = Listed(real(path))
+        (lease.folder / ".tmp-1").unlink(missing_ok=True)
+        return found
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    (entry,) = store.entries()
+    assert entry.state == "running"
+    assert entry.bytes > 0
+
+
+def test_what_a_kill_left_in_a_finished_run_goes_when_it_is_asked_for(tmp_path, run_spec):
+    store, spec = Store(tmp_path), run_spec()
+    lease = leased(store, spec)
+    lease.publish(record_of(spec), None)
+    lease.release()
+    leftovers = (".tmp-1", "checkpoint-000000001.ckpt", "weights.safetensors")
+    for name in leftovers:
+        (lease.folder / name).write_bytes(b"")
+    assert store.lease(spec) is None
+    assert not any((lease.folder / name).exists() for name in leftovers)
+
+
+@pytest.mark.parametrize(
     ("change", "message"),
     [
         (lambda v: v.update(format=FORMAT + 1), "in format"),
         (lambda v: v["spec"].update(seed=77), "does not belong to its spec"),
         (lambda v: v.pop("metrics"), "is damaged"),
         (lambda v: v["spec"].update(extra=1), "fields of another version: extra"),
+        (lambda v: v["metrics"].update(test_top1="high"), "test_top1: not a number"),
+        (lambda v: v.update(status="fine"), "status 'fine'"),
+        (lambda v: v.update(correct="AAAA"), "not one bit for each of 60 test images"),
     ],
 )
 def test_a_result_that_was_tampered_with_is_refused(tmp_path, run_spec, change, message):

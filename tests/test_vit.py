@@ -50,7 +50,12 @@ def images_for(spec: ModelSpec, batch: int = 3) -> Tensor:
 def plain_vit(model: ViT, spec: ModelSpec, image: Tensor) -> Tensor:
     """Equations 1 to 4 of the paper for one image, in loops and double precision."""
     p = {name: value.detach().double() for name, value in model.named_parameters()}
-    shape, side = spec.transformer, spec.image_size // spec.transformer.patch
+    return plain_encoder(p, spec.transformer, image)
+
+
+def plain_encoder(p: dict[str, Tensor], shape: ViTShape, image: Tensor) -> Tensor:
+    """The same from parameters in double precision, for an image or a map (C, S, S)."""
+    side = image.shape[-1] // shape.patch
 
     def norm(x: Tensor, name: str) -> Tensor:
         mean, var = x.mean(-1, keepdim=True), x.var(-1, unbiased=False, keepdim=True)

@@ -48,6 +48,8 @@ class PositionSpec:
         scaled: relative only: logits divided by sqrt(head width), like the content logits.
         per_head: relative only: each head has its own table.
         code: SHA-256 of the user's file, when ``kind`` is one.
+        grid: sine/cosine only: side of the grid on which the waves are laid out before they are
+            stretched to the model's; None: the model's own.
     """
 
     kind: str = "learned_1d"
@@ -56,6 +58,7 @@ class PositionSpec:
     scaled: bool = True
     per_head: bool = True
     code: str | None = None
+    grid: int | None = None
 
 
 @dataclass(frozen=True)
@@ -221,11 +224,43 @@ class Recipe:
 
 
 @dataclass(frozen=True)
+class FromRun:
+    """First weights that a run of the same store ended with; its head is left behind.
+
+    Attributes:
+        run: its id; the run need not be done before one that starts from it is planned.
+        tables: ``fresh`` draws the positional tables anew; None brings the learned ones to the
+            grid of the images.
+    """
+
+    run: str
+    tables: Literal["fresh"] | None = None
+
+
+@dataclass(frozen=True)
+class FromFile:
+    """First weights from a file; its head is left behind.
+
+    Attributes:
+        sha256: of the file.
+        path: where it was.
+    """
+
+    sha256: str
+    path: str = label("")
+
+
+Init = FromRun | FromFile
+"""Where first weights are from, if they are not drawn from the seed."""
+
+
+@dataclass(frozen=True)
 class RunSpec:
     """One training run; everything in it follows from this value.
 
     Attributes:
         asked: the flags that it was asked for with, for a command that extends its grid.
+        init: where the first weights are from; None draws them from the seed.
     """
 
     model: ModelSpec
@@ -234,6 +269,7 @@ class RunSpec:
     seed: int
     precision: Precision = "fp32"
     asked: str = label("")
+    init: Init | None = None
 
     @functools.cached_property
     def id(self) -> str:
@@ -247,9 +283,27 @@ class RunSpec:
         return dataclasses.replace(self, data=data, seed=seed)
 
     @property
+    def parent(self) -> str | None:
+        """Id of the run that has to be done before this one can start."""
+        return self.init.run if isinstance(self.init, FromRun) else None
+
+    @property
     def position(self) -> PositionSpec:
         """The signal of a run whose model is known to have a transformer."""
         return self.model.transformer.position
+
+
+@dataclass(frozen=True)
+class ProbeSpec:
+    """A measurement to make on a finished run; it is not a run and changes none.
+
+    Attributes:
+        kind: what is measured.
+        data: on which images, at the run's image size.
+    """
+
+    kind: Literal["few_shot"]
+    data: DataSpec
 
 
 def digest(value: Any) -> str:
@@ -319,20 +373,20 @@ def _required(kind: type) -> frozenset[str]:
 
 
 def _convert(hint: Any, value: Any) -> Any:
-    arm, optional, is_tuple, is_spec = _form(hint)
-    if value is None and optional:
-        return None
+    kinds, optional, is_tuple = _nested(hint)
     if is_tuple and isinstance(value, list):
         return tuple(value)
-    return from_json(arm, value) if is_spec else value
+    if not kinds or (optional and value is None):
+        return value
+    # Of several specs it is the one that has the value's fields.
+    fits = [kind for kind in kinds if isinstance(value, dict) and set(value) == set(_hints(kind))]
+    return from_json((fits or kinds)[0], value)
 
 
 @functools.cache
-def _form(hint: Any) -> tuple[Any, bool, bool, bool]:
-    """The hint without None, and whether it had it, is a tuple's, is a spec's."""
-    optional = isinstance(hint, types.UnionType)
-    arm = (
-        next((a for a in typing.get_args(hint) if a is not type(None)), hint) if optional else hint
-    )
-    is_spec = isinstance(arm, type) and dataclasses.is_dataclass(arm)
-    return arm, optional, typing.get_origin(arm) is tuple, is_spec
+def _nested(hint: Any) -> tuple[list[type], bool, bool]:
+    """The specs that a field may hold, whether it may be None, and whether it holds a tuple."""
+    arms = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    kinds = [arm for arm in arms if isinstance(arm, type) and dataclasses.is_dataclass(arm)]
+    is_tuple = any(typing.get_origin(arm) is tuple for arm in arms)
+    return kinds, types.NoneType in arms, is_tuple

@@ -1,7 +1,8 @@
 """A worker process: reads runs from standard input, trains them, tells how it goes.
 
-``python -m vitexp.worker --out DIR --device cpu``; the protocol is in ``launch/events.py``.
-It ends when its standard input does, so it does not outlive whoever started it.
+``python -m vitexp.worker --out DIR --device cpu --checkpoint-seconds 60``; the protocol is in
+``launch/events.py``. It ends when its standard input does, so it does not outlive whoever
+started it.
 """
 
 from __future__ import annotations
@@ -26,22 +27,24 @@ from safetensors.torch import save as save_weights
 from vitexp.datasets.image_set import ImageSet
 from vitexp.datasets.load import load
 from vitexp.errors import VitexpError
-from vitexp.launch.events import Event
+from vitexp.launch.events import LESS_MEMORY, Event
+from vitexp.runs.files import DiskError, file_hash
 from vitexp.runs.lease import Fenced, Lease
 from vitexp.runs.store import Store
-from vitexp.spec import DataSpec, RunSpec, from_json
-from vitexp.training.loop import Progress, State, train
+from vitexp.spec import DataSpec, FromRun, Init, ProbeSpec, RunSpec, from_json
+from vitexp.training.loop import Progress, Start, State, train
+from vitexp.training.measure import measure
 from vitexp.training.probe import seconds_per_step
 
-CHECKPOINT_SECONDS = 60.0
 PROGRESS_SECONDS = 0.25
 
 
 class Worker:
     """One device, one run at a time."""
 
-    def __init__(self, out: Path, device: str, events: TextIO) -> None:
+    def __init__(self, out: Path, device: str, checkpoint: float, events: TextIO) -> None:
         self.store = Store(out)
+        self.checkpoint_seconds = checkpoint
         self.device = torch.device(device)
         self.events = events
         self.stop = threading.Event()
@@ -61,14 +64,20 @@ class Worker:
         todo.put(None)
 
     def _obey(self, order: dict[str, Any]) -> None:
-        spec = from_json(RunSpec, order.get("run") or order["probe"])
+        spec = from_json(RunSpec, order.get("run") or order.get("of") or order["probe"])
         try:
-            if "probe" in order:
+            if "measure" in order:
+                self._measure(spec, from_json(ProbeSpec, order["measure"]), order["threads"])
+            elif "probe" in order:
                 images = self._images(spec.data)
                 pace = seconds_per_step(spec, images, self.device, order["threads"])
                 self.tell(Event("probe", spec.id, seconds_per_step=pace))
             else:
                 self._work(spec, order["threads"], order["keep"])
+        except Fenced as error:
+            self.tell(Event("lost", spec.id, message=str(error)))
+        except DiskError as error:
+            self.tell(Event("refused", spec.id, message=str(error)))
         except Exception as error:
             self.tell(Event("failed", spec.id, message=_reason(error)))
 
@@ -79,9 +88,8 @@ class Worker:
             return
         try:
             self._train(spec, lease, threads, keep)
-        except Fenced as error:
-            self.tell(Event("note", spec.id, message=str(error)))
-            self.tell(Event("busy", spec.id))
+        except (Fenced, DiskError):
+            raise
         except Exception as error:
             lease.fail(traceback.format_exc())
             raise error
@@ -90,9 +98,10 @@ class Worker:
 
     def _train(self, spec: RunSpec, lease: Lease, threads: int, keep: bool) -> None:
         images = self._images(spec.data)
+        start = self._start(spec.init) if spec.init else None
         host = LeaseHost(self, lease)
         self.tell(Event("start", spec.id, steps=spec.recipe.steps))
-        finished = train(spec, images, host, self.device, threads)
+        finished = train(spec, images, host, self.device, threads, start)
         if finished is None:
             self.tell(Event("stopped", spec.id, step=host.step, steps=spec.recipe.steps))
             return
@@ -101,7 +110,7 @@ class Worker:
         if weights is not None:
             sha = hashlib.sha256(weights).hexdigest()
             record = record.with_weights(sha)
-        lease.log(record.curve)
+        host.log(record.curve)
         lease.publish(record, weights)
         self.tell(
             Event(
@@ -116,6 +125,30 @@ class Worker:
                 message=str(record.execution.get("diverged_at_step", "")),
             )
         )
+
+    def _measure(self, spec: RunSpec, probe: ProbeSpec, threads: int) -> None:
+        torch.set_num_threads(threads)
+        images = self._images(probe.data)
+        weights = self.store.weights(spec.id)
+        self.store.keep(measure(spec, weights, probe, images, self.device))
+        self.tell(Event("measured", spec.id))
+
+    def _start(self, init: Init) -> Start:
+        """Where a run's first weights are.
+
+        Raises:
+            VitexpError: the parent has none, or the file is not there or another one by now.
+        """
+        if isinstance(init, FromRun):
+            path = self.store.weights(init.run)
+            return Start(path, file_hash(path), init.tables == "fresh")
+        path = Path(init.path)
+        if not path.is_file() or file_hash(path) != init.sha256:
+            raise VitexpError(
+                f"{path} is no longer the file that this run was planned to start from.",
+                "Put it back, or plan anew with --from and the file's new path.",
+            )
+        return Start(path, init.sha256)
 
     def _images(self, data: DataSpec) -> ImageSet:
         """The data set of ``data``, kept for the next run.
@@ -154,24 +187,27 @@ class LeaseHost:
     def __init__(self, worker: Worker, lease: Lease) -> None:
         self.worker, self.lease, self.step = worker, lease, 0
         self._saved = self._told = time.monotonic()
-        self._logged = 0
 
     def restore(self) -> State | None:
         content, damaged = self.lease.restore()
+        state: State | None = None
+        if content is not None:
+            state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+            self.step = state["step"]
         for path in damaged:
-            self._note(f"{path.name} was damaged and set aside; an earlier checkpoint is used")
-        if content is None:
-            return None
-        state: State = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-        self.step = state["step"]
+            self._note(f"{path.name} was damaged and removed; going on from step {self.step}")
         return state
 
     def save(self, state: State) -> None:
         buffer = io.BytesIO()
         torch.save(state, buffer)
-        self.lease.log(state["curve"])
+        self.log(state["curve"])
         self.lease.save(state["step"], buffer.getvalue())
         self._saved = time.monotonic()
+
+    def log(self, curve: list[dict[str, float]]) -> None:
+        if self.lease.log(curve):
+            self._note("log.jsonl ended in half a line, which was dropped")
 
     def report(self, progress: Progress) -> None:
         self.step = progress.step
@@ -192,7 +228,7 @@ class LeaseHost:
         )
 
     def checkpoint_due(self) -> bool:
-        return time.monotonic() - self._saved > CHECKPOINT_SECONDS
+        return time.monotonic() - self._saved > self.worker.checkpoint_seconds
 
     def stopping(self) -> bool:
         return self.worker.stop.is_set()
@@ -205,7 +241,10 @@ def _reason(error: Exception) -> str:
     if isinstance(error, VitexpError):
         return str(error)
     if isinstance(error, torch.OutOfMemoryError):
-        return "The device ran out of memory.\nUse a smaller --batch, --width or --image-size."
+        return f"The device ran out of memory.\n{LESS_MEMORY}"
+    # PyTorch's allocator for the CPU has no error of its own.
+    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+        return f"The machine ran out of memory.\n{LESS_MEMORY}"
     return f"{type(error).__name__}: {error}"
 
 
@@ -213,11 +252,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="vitexp.worker", description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--device", required=True)
+    parser.add_argument("--checkpoint-seconds", type=float, required=True)
     arguments = parser.parse_args()
     # Whatever a library prints must not end up among the events.
     events = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    worker = Worker(arguments.out, arguments.device, events)
+    worker = Worker(arguments.out, arguments.device, arguments.checkpoint_seconds, events)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: worker.stop.set())
     worker.serve(sys.stdin)

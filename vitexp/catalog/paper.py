@@ -51,18 +51,29 @@ class ScaledModel:
     """A row of Table 6: one model pre-trained on JFT-300M for some epochs.
 
     Attributes:
+        name: as printed.
+        model: what the model is called here.
         family: vit, resnet or hybrid.
         epochs: of pre-training.
-        exaflops: pre-training compute in 10^18 FLOPs.
+        exaflops: pre-training compute in 10^18 FLOPs, as printed.
         average: top-1 after transfer, averaged over ImageNet, CIFAR-10, CIFAR-100, Pets and
             Flowers as in Figure 5, as a share.
+        remark: what is known to be wrong with it, or nothing.
     """
 
     name: str
+    model: str
     family: str
     epochs: int
     exaflops: float
     average: float
+    remark: str
+
+
+JFT_IMAGES = 303_000_000
+"""Images of JFT-300M (section 4.1)."""
+
+_SLIPS = {("R50x1+ViT-L/16", 7): "the paper's slip: not half of its own row of 14 epochs"}
 
 
 @functools.cache
@@ -70,11 +81,13 @@ def table6() -> tuple[ScaledModel, ...]:
     """The paper's scaling study, in the order of its table."""
     return tuple(
         ScaledModel(
-            row["name"],
-            row["family"],
-            int(row["epochs"]),
-            float(row["exaflops"]),
-            float(row["avg5_derived(ImageNet,C10,C100,Pets,Flowers)"]) / 100,
+            name=row["name"],
+            model=row["name"].lower().replace("resnet", "r"),
+            family=row["family"],
+            epochs=int(row["epochs"]),
+            exaflops=float(row["exaflops"]),
+            average=float(row["avg5_derived(ImageNet,C10,C100,Pets,Flowers)"]) / 100,
+            remark=_SLIPS.get((row["name"], int(row["epochs"])), ""),
         )
         for row in _rows("table6_scaling.csv")
     )

@@ -220,6 +220,11 @@ def usual_patch(size: Size, side: int) -> int:
     return int(min(own, key=far)[0].rpartition("/")[2])
 
 
+def usual_side(named: Named) -> int:
+    """Side in pixels of the images that a model is listed with; 224 where it is not listed."""
+    return dict(_ENTRIES).get(named.key, 224)
+
+
 def parse(name: str) -> Named:
     """Read ``vit-b/16@384``, ``r50x2`` or ``r50+vit-b/16``.
 

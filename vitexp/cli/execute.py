@@ -14,12 +14,14 @@ import typer
 from vitexp.cli import live, screen
 from vitexp.errors import VitexpError
 from vitexp.launch import devices, local
+from vitexp.models.memory import check_fits
 from vitexp.runs.record import Results
-from vitexp.runs.store import Store
+from vitexp.runs.store import Store, ready
 from vitexp.spec import Precision, RunSpec
 from vitexp.studies.base import Base
 from vitexp.studies.resolve import resolve
 from vitexp.studies.resolve_model import check_model
+from vitexp.studies.resolve_transfer import resolve_finetune
 from vitexp.studies.settings import Settings
 
 Planner = Callable[[Results], list[RunSpec]]
@@ -35,6 +37,7 @@ class Machine:
         asked: how many runs at the same time were asked for.
         precision: of the arithmetic.
         keep: whether final weights stay.
+        checkpoint_seconds: between two checkpoints of a run.
     """
 
     out: Path
@@ -42,6 +45,7 @@ class Machine:
     asked: int | None
     precision: Precision
     keep: bool
+    checkpoint_seconds: float
 
     @classmethod
     def of(cls, settings: Settings) -> Machine:
@@ -59,6 +63,7 @@ class Machine:
             asked=settings.jobs,
             precision=devices.precision(settings.precision or "auto", found[0]),
             keep=settings.keep is not False,
+            checkpoint_seconds=settings.checkpoint_seconds or local.CHECKPOINT_SECONDS,
         )
 
     def jobs(self, runs: int) -> int:
@@ -77,6 +82,24 @@ def prepare(settings: Settings, seeds: int) -> tuple[Machine, Base]:
         return machine, resolve(settings, machine.precision, seeds, progress, screen.say)
 
 
+def prepare_finetune(
+    settings: Settings, source: str, rates: tuple[float, ...]
+) -> tuple[Machine, Base]:
+    """The machine and the fine-tune of ``source`` that ``settings`` ask for.
+
+    Raises:
+        VitexpError: whatever is wrong with them; nothing is written before.
+    """
+    machine = Machine.of(settings)
+    if not machine.keep:
+        raise VitexpError("--no-keep leaves no weights to start from.", "Leave it out.")
+    with live.counting(screen.stderr()) as progress:
+        base = resolve_finetune(
+            settings, source, rates, Store(machine.out), machine.precision, progress, screen.say
+        )
+    return machine, base
+
+
 def check_writable(out: Path) -> None:
     """Refuse an out folder in which nothing can be made, without making anything.
 
@@ -92,17 +115,22 @@ def check_writable(out: Path) -> None:
         )
 
 
-def planned(plan: Planner, done: Results) -> list[RunSpec]:
+def planned(plan: Planner, done: Results, machine: Machine) -> list[RunSpec]:
     """The runs of a plan, each checked.
 
     Raises:
-        VitexpError: no runs, or a planned model whose sizes do not fit one another.
+        VitexpError: no runs, a planned model whose sizes do not fit one another, or one that is
+            too big for the machine.
     """
     specs = plan(done)
     if not specs:
         raise VitexpError("The study plans no runs.", "Its plan() has to return at least one.")
+    device = machine.devices[0]
+    # Each CUDA device has its own memory; runs on the CPU share the host's.
+    jobs = -(-machine.jobs(len(specs)) // len(machine.devices))
     for model in {spec.model for spec in specs}:
         check_model(model)
+        check_fits(model, jobs, devices.memory(device), device)
     return specs
 
 
@@ -118,19 +146,21 @@ def execute(machine: Machine, plan: Planner, label: live.Label) -> tuple[set[str
     """
     store = Store(machine.out)
     well, ran = True, 0
-    specs = planned(plan, store.results())
+    done = store.results()
+    specs = planned(plan, done, machine)
+    store.tidy(done[spec.id] for spec in specs if spec.id in done)
     screen.say(setting(specs[0]))
     while todo := store.missing(specs):
-        outcome = _wave(machine, specs, todo, store.results(), label)
+        outcome = _wave(machine, specs, ready(todo), store.results(), label)
         ran += len(outcome.done) + len(outcome.diverged)
         well = not outcome.failed
         if outcome.signal is not None:
             _interrupted(len(store.missing(specs)), outcome.signal)
         if outcome.failed:
-            _failed(outcome.failed, {spec.id: spec for spec in specs}, label)
+            _failed(outcome.failed, {spec.id: spec for spec in specs}, label, store)
             break
         assert outcome.done or outcome.diverged
-        specs = planned(plan, store.results())
+        specs = planned(plan, store.results(), machine)
     if well and not ran:
         screen.say(f"Nothing to run: all {len(specs)} runs are done already.")
     return {spec.id for spec in specs}, well and not _diverged(specs, store.results(), label)
@@ -156,10 +186,20 @@ def _wave(
         top1={run: value for run, value in top1.items() if value is not None},
         todo={spec.id for spec in todo},
     )
-    screen.say(f"{len(todo)} runs to do, {len(specs) - len(todo)} done already.")
+    had = sum(spec.id in done for spec in specs)
+    later = f", {len(specs) - had - len(todo)} after them" if len(specs) > had + len(todo) else ""
+    screen.say(f"{len(todo)} runs to do, {had} done already{later}.")
     jobs = machine.jobs(len(specs))
     with live.display(progress, screen.stderr()) as display:
-        return local.launch(todo, machine.out, machine.devices, jobs, display, machine.keep)
+        return local.launch(
+            todo,
+            machine.out,
+            machine.devices,
+            jobs,
+            display,
+            machine.keep,
+            machine.checkpoint_seconds,
+        )
 
 
 def _interrupted(left: int, signal: int) -> None:
@@ -172,13 +212,22 @@ def _interrupted(left: int, signal: int) -> None:
 def _diverged(specs: list[RunSpec], done: Results, label: live.Label) -> bool:
     lost = [s for s in specs if s.id in done and done[s.id].status == "diverged"]
     for spec in lost:
-        screen.say(f"Diverged: {spec.id} ({live.name(spec, label)}) has no accuracy.")
+        how = done[spec.id].execution
+        good = how.get("last_good_step")
+        screen.say(
+            f"Diverged at step {how['diverged_at_step']}: {spec.id} ({live.name(spec, label)}) "
+            f"has no accuracy; {'no checkpoint' if good is None else f'checkpoint of step {good}'}."
+        )
     if lost:
         screen.say("Their loss stopped being finite: try a lower --lr or a longer --warmup.")
     return bool(lost)
 
 
-def _failed(failed: dict[str, str], specs: dict[str, RunSpec], label: live.Label) -> None:
+def _failed(
+    failed: dict[str, str], specs: dict[str, RunSpec], label: live.Label, store: Store
+) -> None:
     for run, message in failed.items():
         screen.say(f"Failed: {run} ({live.name(specs[run], label)}): {message}")
+        if (log := store.failure(run)).exists():
+            screen.say(f"  {log}")
     screen.say("The same command tries the failed runs again.")

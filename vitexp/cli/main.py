@@ -6,20 +6,25 @@
 from __future__ import annotations
 
 import errno
+import shutil
 import sys
 from collections.abc import Sequence
 from typing import TextIO
 
 import typer
 
+from vitexp.cli import NARROW
 from vitexp.cli.ablate import ablate
 from vitexp.cli.claims import claims
 from vitexp.cli.compare import compare
+from vitexp.cli.finetune import finetune
 from vitexp.cli.models import models
+from vitexp.cli.probe import probe
 from vitexp.cli.report import plot, table
 from vitexp.cli.runs import runs
 from vitexp.cli.scale import scale
 from vitexp.cli.train import train
+from vitexp.cli.weights import weights
 from vitexp.errors import VitexpError
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
@@ -29,11 +34,15 @@ app = typer.Typer(
     help="Which Vision Transformer to train, answered with numbers one can trust.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    # Panels cut words off where they have no room.
+    rich_markup_mode="rich" if shutil.get_terminal_size().columns >= NARROW else None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (ablate, scale, train, table, plot, claims, compare, models):
+COMMANDS = (ablate, scale, train, finetune, probe, table, plot, claims, compare, models)
+for command in COMMANDS:
     app.command()(command)
 app.add_typer(runs, name="runs")
+app.add_typer(weights, name="weights")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -11,46 +11,91 @@ from vitexp.cli.flags import Json
 
 def models(
     only: Annotated[str, typer.Argument(metavar="[TEXT]", help="list names that contain it")] = "",
+    paper: Annotated[
+        bool, typer.Option("--paper", help="the rows of the paper's Table 6 and their exaFLOPs")
+    ] = False,
     json: Json = False,
 ) -> None:
     """List the named models: parameters, tokens and MACs.
 
-    Each at its own resolution, with 1000 classes and learned 1-D positions; the cost is of one
-    forward pass of one image, in multiply-accumulates.
+    Each at its own resolution, with 1000 classes and learned 1-D positions. MACs are
+    multiply-accumulates of one forward pass of one image in the paper's convention: the head
+    and a convolution's taps on its padding are left out; "padded" counts those taps, too, and
+    "executed" is what a forward pass computes here.
     """
-    from vitexp.catalog.sizes import NAMES, listed
     from vitexp.cli import screen
     from vitexp.errors import unknown
-    from vitexp.models.count import macs, params, tokens
 
-    rows: list[dict[str, Any]] = [
+    rows = _paper_rows() if paper else _rows()
+    shown = [row for row in rows if only.lower() in row["name"].lower()]
+    if not shown:
+        raise unknown("model", only, {row["name"] for row in rows})
+    if json:
+        return screen.emit(shown)
+    columns = tuple(key for key in shown[0] if key not in _HIDDEN)
+    cells = [[_cell(key, row[key]) for key in columns] for row in shown]
+    heads = [_HEADS.get(key, key) for key in columns]
+    screen.table(heads, cells, right=set(heads) - {"name", "family", "remark"})
+
+
+_HIDDEN = ("sources",)
+_HEADS = {"macs_padded": "padded", "macs_executed": "executed", "paper_exaflops": "paper"}
+
+
+def _rows() -> list[dict[str, Any]]:
+    from vitexp.catalog.sizes import listed
+    from vitexp.models import count
+
+    return [
         {
             "name": spec.name,
             "family": spec.family,
             "image_size": spec.image_size,
-            "params": params(spec),
-            "tokens": tokens(spec),
-            "macs": macs(spec),
+            "params": count.params(spec),
+            "tokens": count.tokens(spec),
+            "macs": count.macs(spec),
+            "macs_padded": count.macs(spec, "all"),
+            "macs_executed": count.executed_macs(spec),
+            "sources": _sources(spec.name),
         }
         for spec in listed()
-        if only.lower() in spec.name
     ]
-    if not rows:
-        raise unknown("model", only, NAMES)
-    if json:
-        return screen.emit(rows)
-    screen.table(
-        ("name", "family", "image", "params", "tokens", "macs"),
-        [
-            (
-                row["name"],
-                row["family"],
-                str(row["image_size"]),
-                screen.amount(row["params"]),
-                str(row["tokens"]),
-                screen.amount(row["macs"]),
-            )
-            for row in rows
-        ],
-        right=("image", "params", "tokens", "macs"),
-    )
+
+
+def _sources(name: str) -> list[str]:
+    from vitexp.catalog.sizes import parse
+
+    named = parse(name)
+    return [part.source for part in (named.trunk, named.size) if part]
+
+
+def _paper_rows() -> list[dict[str, Any]]:
+    from vitexp.catalog import paper, sizes
+    from vitexp.models import count
+
+    rows = []
+    for row in paper.table6():
+        macs = count.macs(sizes.model(row.model, 224))
+        assert macs is not None
+        exaflops = count.TRAINING_FLOPS * macs * paper.JFT_IMAGES * row.epochs / 1e18
+        rows.append(
+            {
+                "name": row.name,
+                "epochs": row.epochs,
+                "paper_exaflops": row.exaflops,
+                "exaflops": round(exaflops, 2),
+                "ratio": round(exaflops / row.exaflops, 4),
+                "remark": row.remark,
+            }
+        )
+    return rows
+
+
+def _cell(key: str, value: Any) -> str:
+    from vitexp.cli import screen
+
+    if key in ("params", "macs", "macs_padded", "macs_executed"):
+        return screen.amount(value)
+    if key == "exaflops":
+        return f"{value:.0f}"
+    return f"{value:g}" if isinstance(value, float) else "-" if value is None else str(value)

@@ -8,12 +8,9 @@ from typing import Any
 from vitexp.cli import live, screen
 from vitexp.cli.execute import Machine, Planner, planned
 from vitexp.launch import local
-from vitexp.models.count import macs, params
+from vitexp.models.count import TRAINING_FLOPS, macs, params
 from vitexp.runs.store import Store
 from vitexp.spec import ModelSpec, RunSpec
-
-TRAINING_MACS = 6
-"""Training FLOPs for each forward MAC: 2 a MAC, and the backward pass costs twice the forward."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +63,7 @@ def _sum(values: Any) -> int | None:
 def _flops(spec: RunSpec) -> int | None:
     each = macs(spec.model)
     images = spec.recipe.steps * spec.recipe.batch
-    return None if each is None else TRAINING_MACS * each * images
+    return None if each is None else TRAINING_FLOPS * each * images
 
 
 def _weights(model: ModelSpec) -> int | None:
@@ -77,7 +74,7 @@ def _weights(model: ModelSpec) -> int | None:
 def forecast(machine: Machine, plan: Planner, probe: bool) -> Forecast:
     """Ask the store what is missing and, where wanted, a short probe how fast it goes."""
     store = Store(machine.out)
-    specs = planned(plan, store.results())
+    specs = planned(plan, store.results(), machine)
     todo = store.missing(specs)
     one_each = list({spec.model: spec for spec in reversed(todo)}.values())
     jobs = machine.jobs(len(todo))

@@ -30,14 +30,23 @@ def list_runs(out: Out = Path("."), json: Json = False) -> None:
     if not rows:
         return screen.say(f"No runs in {out / 'runs'}.")
     screen.table(_COLUMNS, map(_cells, rows), right=("seed", "top-1", "seconds"))
+    if bad := [row["id"] for row in rows if row["state"] == "unreadable"]:
+        screen.say(f"{len(bad)} unreadable; `vitexp runs show {bad[0]}` says why.")
 
 
+_FIELDS = (
+    *("id", "data", "model", "position", "placement", "seed", "state", "step", "steps"),
+    *("recipe", "precision", "val_top1", "test_top1", "seconds", "bytes"),
+)
 _COLUMNS = ("id", "data", "model", "position", "placement", "seed", "state", "top-1", "seconds")
 
 
 def _row(entry: Entry) -> dict[str, Any]:
     spec = entry.spec
     metrics = entry.record.metrics if entry.record else {}
+    if spec is None:
+        known = {"id": entry.id, "state": entry.state, "bytes": entry.bytes}
+        return {name: known.get(name) for name in _FIELDS}
     position = spec.model.vit and spec.model.vit.position
     return {
         "id": entry.id,
@@ -65,7 +74,8 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     state = f"{row['state']} {row['step']}/{row['steps']}" if half else row["state"]
     seconds = "-" if row["seconds"] is None else f"{row['seconds']:.1f}"
     names = (row[key] or "-" for key in ("id", "data", "model", "position", "placement"))
-    return (*names, str(row["seed"]), state, screen.percent(row["test_top1"]), seconds)
+    seed = "-" if row["seed"] is None else str(row["seed"])
+    return (*names, seed, state, screen.percent(row["test_top1"]), seconds)
 
 
 @runs.command()
@@ -86,7 +96,7 @@ def show(
         "state": entry.state,
         "folder": str(store.folder(entry.id)),
         "bytes": entry.bytes,
-        "spec": to_json(entry.spec),
+        "spec": to_json(entry.readable()),
     }
     if record := entry.record:
         value |= {"metrics": record.metrics, "curve": record.curve, "execution": record.execution}
@@ -118,6 +128,7 @@ def remove(ids: Ids, out: Out = Path("."), json: Json = False) -> None:
 
     store = Store(out)
     doomed = list(dict.fromkeys(store.find(start).id for start in ids))
+    store.check_unneeded(doomed)
     freed = sum(store.remove(run) for run in doomed)
     if json:
         return screen.emit({"removed": doomed, "freed_bytes": freed})

@@ -6,11 +6,13 @@ import json
 import math
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from vitexp.cli import NARROW
 
 _FILE_COLUMNS = 1000
 
@@ -52,15 +54,28 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable
         rows: one text a column.
         right: the columns that are aligned to the right.
     """
+    # In a file or a pipe a line is a row, however long.
+    console = stdout(_FILE_COLUMNS)
+    if console.width < NARROW:
+        return _stacked(console, columns, rows)
     shown = Table(box=None, pad_edge=False)
     for column in columns:
         # The first column is what one copies.
         keep = column == columns[0]
-        shown.add_column(column, justify="right" if column in set(right) else "left", no_wrap=keep)
+        justify: Literal["left", "right"] = "right" if column in set(right) else "left"
+        shown.add_column(column, justify=justify, no_wrap=keep, overflow="fold")
     for row in rows:
         shown.add_row(*map(Text, row))
-    # In a file or a pipe a line is a row, however long.
-    stdout(_FILE_COLUMNS).print(shown)
+    console.print(shown)
+
+
+def _stacked(console: Console, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A block of lines for each row, where columns do not fit side by side."""
+    for first, *others in rows:
+        console.print(Text(first), soft_wrap=True)
+        for column, text in zip(columns[1:], others, strict=True):
+            name = f"{column}  " if len(others) > 1 else ""
+            console.print(Text(f"  {name}{text}"), overflow="fold")
 
 
 def percent(share: float | None) -> str:

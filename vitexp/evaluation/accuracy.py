@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from vitexp.datasets.image_set import Split
 from vitexp.models.inputs import normalise, resident
@@ -19,10 +19,13 @@ class Accuracy:
     Attributes:
         correct: whether each image's top-1 is its label: bool, (n,).
         top5: share of images with the label among the five largest logits, in [0, 1].
+        features: what the head saw: float32, (n, F), on the CPU; None for a model without
+            ``features`` and ``head``.
     """
 
     correct: np.ndarray
     top5: float
+    features: Tensor | None
 
     @property
     def top1(self) -> float:
@@ -42,14 +45,30 @@ def accuracy(
     images, labels = resident(split, torch.device("cpu"))
     size = len(labels) if limit is None else min(limit, len(labels))
     model.eval()
-    first, five = [], []
+    first, five, seen = [], [], []
     for start in range(0, size, batch):
         chunk = slice(start, min(start + batch, size))
         with torch.autocast(device.type, precision, enabled=precision != torch.float32):
-            logits = model(normalise(images[chunk].to(device))).float()
+            logits, features = outputs(model, normalise(images[chunk].to(device)))
+        logits = logits.float()
+        if features is not None:
+            seen.append(features.float().cpu())
         target = labels[chunk].to(device)[:, None]
         best = logits.topk(min(5, logits.shape[1]), dim=1).indices == target
         first.append(best[:, 0])
         five.append(best.any(dim=1))
     model.train()
-    return Accuracy(torch.cat(first).cpu().numpy(), float(torch.cat(five).float().mean()))
+    return Accuracy(
+        torch.cat(first).cpu().numpy(),
+        float(torch.cat(five).float().mean()),
+        torch.cat(seen) if seen else None,
+    )
+
+
+def outputs(model: nn.Module, images: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Logits (B, K) of normalised images, and the features (B, F) that the head read."""
+    features, head = getattr(model, "features", None), getattr(model, "head", None)
+    if features is None or head is None:
+        return model(images), None
+    seen: Tensor = features(images)
+    return head(seen), seen

@@ -105,6 +105,29 @@ def torch_has_cuda() -> bool:
     return version.exists() and bool(re.search(r"^cuda\b[^=]*= *['\"]", version.read_text(), re.M))
 
 
+def memory(device: str) -> int | None:
+    """Bytes for training: a CUDA device's whole memory, else what the host has to spare.
+
+    Returns:
+        None where that cannot be found out.
+    """
+    if device.startswith("cuda"):
+        return _cuda_memory(int(device.partition(":")[2] or 0))
+    meminfo = Path("/proc/meminfo")
+    found = (
+        re.search(r"MemAvailable:\s*(\d+) kB", meminfo.read_text()) if meminfo.exists() else None
+    )
+    return 1024 * int(found[1]) if found else None
+
+
+def _cuda_memory(index: int) -> int | None:
+    handle, size = ctypes.c_int(), ctypes.c_size_t()
+    driver = ctypes.CDLL("libcuda.so.1" if os.name == "posix" else "nvcuda.dll")
+    if driver.cuDeviceGet(ctypes.byref(handle), index) != 0:
+        return None
+    return size.value if driver.cuDeviceTotalMem_v2(ctypes.byref(size), handle) == 0 else None
+
+
 def has_mps() -> bool:
     """Whether this is a Mac with Apple's own chip."""
     return platform.system() == "Darwin" and platform.machine() == "arm64"

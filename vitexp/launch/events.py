@@ -1,6 +1,7 @@
 """What workers tell: one JSON object a line, in both directions.
 
 To a worker:   {"run": spec, "threads": n, "keep": bool}  or  {"probe": spec, "threads": n}
+               or  {"measure": probe spec, "of": spec, "threads": n}
 From a worker: an Event
 """
 
@@ -12,8 +13,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 Kind = Literal[
-    "start", "progress", "done", "diverged", "failed", "stopped", "busy", "note", "probe"
-]
+    "start", "progress", "done", "diverged", "failed", "refused", "stopped", "busy", "lost",
+    "note", "probe", "measured",
+]  # fmt: skip
+
+LESS_MEMORY = "Use a smaller --batch, --width or --image-size, or fewer --jobs."
 
 
 @dataclass(frozen=True)
@@ -21,8 +25,10 @@ class Event:
     """Something that happened to a run.
 
     Attributes:
-        kind: ``busy``: another process works on the run or has done it; ``note``: a message for
-            the user; ``probe``: the answer to a probe.
+        kind: ``busy``: another process works on the run or has done it; ``lost``: another one
+            took it over; ``refused``: by the disk, which will refuse the other runs, too;
+            ``note``: a message for the user; ``probe``: a step was timed; ``measured``: a
+            measurement is in the store.
         step, steps: done and in all.
         images_per_s: training images a second.
         seconds_per_step: of a probe.

@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-import json
-import os
-import queue
 import signal
-import subprocess
-import sys
-import tempfile
 import threading
 import time
 from collections import deque
@@ -17,20 +10,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+from vitexp.errors import VitexpError
 from vitexp.launch.devices import cores
 from vitexp.launch.events import Event
+from vitexp.launch.pool import Order, Pool
 from vitexp.runs.store import Store
-from vitexp.spec import RunSpec, to_json
+from vitexp.spec import ProbeSpec, RunSpec, to_json
 
 ATTEMPTS = 2
 """A run that fails is tried once more, then given up."""
 
-GRACE_SECONDS = 30.0
-"""How long a worker may take to checkpoint before it is killed."""
+CHECKPOINT_SECONDS = 60.0
+"""Between two checkpoints of a run."""
 
-_TICK_SECONDS = 0.2
+PATIENCE = 5
+"""Checkpoint intervals without a change after which a run that was taken over counts as left."""
 
 
 @dataclass
@@ -41,12 +36,14 @@ class Outcome:
         done: ids of runs that have a result now, whoever made it.
         diverged: ids of runs whose loss stopped being finite.
         failed: id -> the last attempt's message.
+        refused: whether the disk ended the launch.
         signal: the signal that stopped the launch, or None.
     """
 
     done: list[str] = field(default_factory=list)
     diverged: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
+    refused: bool = False
     signal: int | None = None
 
     @property
@@ -61,61 +58,99 @@ def launch(
     jobs: int,
     on_event: Callable[[Event], None],
     keep: bool = True,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
 ) -> Outcome:
     """Trains ``specs``, ``jobs`` at a time, and returns when all are done, failed or stopped.
 
-    SIGINT and SIGTERM let every worker checkpoint and end; a second one kills them.
+    SIGINT and SIGTERM let every worker checkpoint and end; a second one kills them. A disk that
+    refuses ends the launch, too.
 
     Args:
         devices: worker i works on device i modulo their number.
         keep: whether final weights are kept.
+        checkpoint_seconds: how much work a kill may cost.
     """
     threads = max(1, cores() // jobs)
     orders = deque(
-        _Order(spec, {"run": to_json(spec), "threads": threads, "keep": keep}) for spec in specs
+        Order(spec, {"run": to_json(spec), "threads": threads, "keep": keep}) for spec in specs
     )
     outcome = Outcome()
     store = Store(out)
+    elsewhere = _Elsewhere(store, PATIENCE * checkpoint_seconds, on_event)
 
     def tell(event: Event) -> None:
         _count(outcome, event)
         on_event(event)
 
-    with _signals() as caught, _Pool(out, devices, jobs) as pool:
-        busy: deque[_Order] = deque()
-        while orders or busy or pool.working:
-            if caught:
-                outcome.signal = caught[0]
-                pool.finish(caught, tell)
-                break
-            _requeue(busy, orders, store, outcome)
+    with _signals() as caught, Pool(out, devices, jobs, checkpoint_seconds, caught) as pool:
+        while (orders or elsewhere.orders or pool.working) and not (caught or outcome.refused):
+            orders += elsewhere.given_up(outcome)
             while orders and (worker := pool.idle()):
                 worker.give(orders.popleft())
             for order, event in pool.events():
-                if event.kind == "failed" and order.tries < ATTEMPTS:
-                    first = event.message.splitlines()[0] if event.message else "no reason given"
-                    on_event(Event("note", event.run_id, message=f"failed ({first}); once more"))
+                if event.kind == "failed":
+                    if _again(order):
+                        why = event.message.partition("\n")[0]
+                        on_event(Event("note", event.run_id, message=f"failed ({why}); once more"))
+                        orders.append(order)
+                        continue
+                    _keep_reason(store, order.spec, event.message)
+                if event.kind == "stopped":
                     orders.append(order)
-                    continue
-                if event.kind == "busy":
-                    busy.append(order)
+                if event.kind in ("busy", "lost"):
+                    elsewhere.add(order, event)
                 tell(event)
+        for _, event in pool.finish():
+            tell(event)
+    outcome.signal = next(iter(caught), None)
     return outcome
 
 
 def probe(specs: list[RunSpec], out: Path, devices: tuple[str, ...], jobs: int) -> dict[str, float]:
-    """Run id -> seconds a training step takes, measured with ``jobs`` workers side by side."""
+    """Run id -> seconds a training step takes, measured with ``jobs`` workers side by side.
+
+    Raises:
+        KeyboardInterrupt: a signal came in.
+    """
     threads = max(1, cores() // jobs)
-    orders = deque(_Order(s, {"probe": to_json(s), "threads": threads}) for s in specs)
-    found: dict[str, float] = {}
-    with _signals() as caught, _Pool(out, devices, min(jobs, len(specs))) as pool:
-        while (orders or pool.working) and not caught:
-            while orders and (worker := pool.idle()):
-                worker.give(orders.popleft())
-            for _, event in pool.events():
-                if event.seconds_per_step is not None:
-                    found[event.run_id] = event.seconds_per_step
-    return found
+    orders = [Order(s, {"probe": to_json(s), "threads": threads}) for s in specs]
+    told = _answers(orders, out, devices, jobs)
+    return {e.run_id: e.seconds_per_step for e in told if e.seconds_per_step is not None}
+
+
+def measure(
+    todo: list[tuple[RunSpec, ProbeSpec]], out: Path, devices: tuple[str, ...], jobs: int
+) -> dict[str, str]:
+    """Makes these measurements of finished runs; they are in the store afterwards.
+
+    Returns:
+        Run id -> why it could not be measured, for those that could not.
+
+    Raises:
+        KeyboardInterrupt: a signal came in.
+    """
+    threads = max(1, cores() // jobs)
+    orders = [
+        Order(s, {"measure": to_json(p), "of": to_json(s), "threads": threads}) for s, p in todo
+    ]
+    told = _answers(orders, out, devices, jobs)
+    return {e.run_id: e.message for e in told if e.kind in ("failed", "refused")}
+
+
+def _answers(orders: list[Order], out: Path, devices: tuple[str, ...], jobs: int) -> list[Event]:
+    """What workers say to orders that each have one answer."""
+    todo, told = deque(orders), []
+    with (
+        _signals() as caught,
+        Pool(out, devices, min(jobs, len(todo)), CHECKPOINT_SECONDS, caught) as pool,
+    ):
+        while (todo or pool.working) and not caught:
+            while todo and (worker := pool.idle()):
+                worker.give(todo.popleft())
+            told += [event for _, event in pool.events()]
+    if caught:
+        raise KeyboardInterrupt
+    return told
 
 
 def _count(outcome: Outcome, event: Event) -> None:
@@ -123,152 +158,66 @@ def _count(outcome: Outcome, event: Event) -> None:
         outcome.done.append(event.run_id)
     elif event.kind == "diverged":
         outcome.diverged.append(event.run_id)
-    elif event.kind == "failed":
+    elif event.kind in ("failed", "refused"):
         outcome.failed[event.run_id] = event.message
+        outcome.refused |= event.kind == "refused"
 
 
-def _requeue(busy: deque[_Order], orders: deque[_Order], store: Store, outcome: Outcome) -> None:
+def _again(order: Order) -> bool:
+    order.failures += 1
+    return order.failures < ATTEMPTS
+
+
+def _keep_reason(store: Store, spec: RunSpec, reason: str) -> None:
+    """Writes what a worker that died could not write itself."""
+    with suppress(VitexpError):
+        if not store.failure(spec.id).exists() and (lease := store.lease(spec)):
+            lease.fail(reason)
+            lease.release()
+
+
+class _Elsewhere:
     """Runs that another process has: done once it is, ours again if it gives up."""
-    for _ in range(len(busy)):
-        order = busy.popleft()
-        if not store.missing([order.spec]):
-            outcome.done.append(order.spec.id)
-        elif store.is_leased(order.spec.id):
-            busy.append(order)
-        else:
-            orders.append(order)
 
+    def __init__(self, store: Store, patience: float, on_event: Callable[[Event], None]) -> None:
+        self.orders: list[Order] = []
+        self._store, self._patience, self._on_event = store, patience, on_event
+        self._told: set[str] = set()
+        # Of runs whose holder cannot be seen by its lock: what changes as it works, and since
+        # when, by our own clock, it has not.
+        self._pulses: dict[str, tuple[dict[str, int], float]] = {}
 
-@dataclass
-class _Order:
-    spec: RunSpec
-    body: dict[str, Any]
-    tries: int = 0
+    def add(self, order: Order, event: Event) -> None:
+        self.orders.append(order)
+        if event.kind == "lost":
+            self._pulses[order.spec.id] = {}, time.monotonic()
 
+    def given_up(self, outcome: Outcome) -> list[Order]:
+        """The runs that are free again; those that are done are counted in ``outcome``."""
+        orders, self.orders, free = self.orders, [], []
+        for order in orders:
+            run = order.spec.id
+            if not self._store.missing([order.spec]):
+                outcome.done.append(run)
+            elif self._store.is_leased(run) or self._alive(run):
+                self.orders.append(order)
+                self._tell(run)
+            else:
+                free.append(order)
+        return free
 
-class _Worker:
-    """A worker process and the order that it is working on."""
+    def _alive(self, run: str) -> bool:
+        if run not in self._pulses:
+            return False
+        pulse, now = self._store.pulse(run), time.monotonic()
+        if pulse != self._pulses[run][0]:
+            self._pulses[run] = pulse, now
+        return now - self._pulses[run][1] < self._patience
 
-    def __init__(self, out: Path, device: str, told: queue.Queue[tuple[_Worker, str]]) -> None:
-        command = [sys.executable, "-m", "vitexp.worker", "--out", str(out), "--device", device]
-        self.errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")
-        self.process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self.errors,
-            text=True,
-            encoding="utf-8",
-            start_new_session=True,
-            # Threads that wait by spinning slow everybody down where a core is shared.
-            env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"},
-        )
-        self.order: _Order | None = None
-        threading.Thread(target=self._listen, args=(told,), daemon=True).start()
-
-    def _listen(self, told: queue.Queue[tuple[_Worker, str]]) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            told.put((self, line))
-        told.put((self, ""))
-
-    def give(self, order: _Order) -> None:
-        assert self.order is None and self.process.stdin is not None
-        self.order = order
-        order.tries += 1
-        # A worker that has died cannot be written to; its listener says so.
-        with suppress(BrokenPipeError):
-            self.process.stdin.write(json.dumps(order.body) + "\n")
-            self.process.stdin.flush()
-
-    def close(self) -> None:
-        """Asks it to checkpoint and end."""
-        assert self.process.stdin is not None
-        with suppress(BrokenPipeError):
-            self.process.stdin.close()
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
-
-    def last_words(self) -> str:
-        self.errors.seek(0)
-        return "".join(deque(self.errors, maxlen=20)).strip()
-
-
-class _Pool:
-    """The workers of one launch. On leaving it no process is left."""
-
-    def __init__(self, out: Path, devices: tuple[str, ...], jobs: int) -> None:
-        self.out = out
-        self._devices = itertools.cycle(devices)
-        self._jobs = jobs
-        self._workers: list[_Worker] = []
-        self._told: queue.Queue[tuple[_Worker, str]] = queue.Queue()
-
-    def __enter__(self) -> _Pool:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for worker in self._workers:
-            worker.close()
-        for worker in self._workers:
-            try:
-                worker.process.wait(timeout=GRACE_SECONDS)
-            except subprocess.TimeoutExpired:
-                worker.kill()
-
-    @property
-    def working(self) -> bool:
-        return any(worker.order for worker in self._workers)
-
-    def idle(self) -> _Worker | None:
-        """A worker without an order, started if there are not enough yet."""
-        for worker in self._workers:
-            if worker.order is None:
-                return worker
-        if len(self._workers) == self._jobs:
-            return None
-        self._workers.append(_Worker(self.out, next(self._devices), self._told))
-        return self._workers[-1]
-
-    def events(self) -> Iterator[tuple[_Order, Event]]:
-        """What has been told since the last call; waits a moment if that is nothing."""
-        try:
-            told = [self._told.get(timeout=_TICK_SECONDS)]
-        except queue.Empty:
-            return
-        while not self._told.empty():
-            told.append(self._told.get())
-        for worker, line in told:
-            order = worker.order
-            event = Event.parse(line) if line else self._died(worker)
-            if order is None or event is None:
-                continue
-            if event.kind not in ("start", "progress", "note"):
-                worker.order = None
-            yield order, event
-
-    def _died(self, worker: _Worker) -> Event | None:
-        self._workers.remove(worker)
-        code = worker.process.wait()
-        if worker.order is None:
-            return None
-        words = worker.last_words()
-        message = f"The worker process ended with status {code}.\n{words}"
-        return Event("failed", worker.order.spec.id, message=message)
-
-    def finish(self, caught: list[int], on_event: Callable[[Event], None]) -> None:
-        """Lets the workers checkpoint; kills them at a second signal or after the grace time."""
-        for worker in self._workers:
-            worker.close()
-        deadline = time.monotonic() + GRACE_SECONDS
-        while any(worker.process.poll() is None for worker in self._workers):
-            if len(caught) > 1 or time.monotonic() > deadline:
-                for worker in self._workers:
-                    worker.kill()
-            for _, event in self.events():
-                on_event(event)
+    def _tell(self, run: str) -> None:
+        if run not in self._told:
+            self._told.add(run)
+            self._on_event(Event("note", run, message=f"another process has run {run}; waiting"))
 
 
 @contextmanager

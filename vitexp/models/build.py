@@ -26,3 +26,14 @@ def build(
         )
     initialise(model, seed)
     return model
+
+
+def skeleton(spec: ModelSpec) -> nn.Module:
+    """The model of ``spec`` on the meta device: names and shapes, and no memory.
+
+    Raises:
+        VitexpError: unknown family or position.
+    """
+    with torch.device("meta"):
+        model: nn.Module = MODELS.load(spec.family)(spec)
+    return model

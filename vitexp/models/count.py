@@ -7,11 +7,16 @@ computes: in the last block only the rows that the pool reads, and the head.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 from vitexp.models import count_resnet
 from vitexp.models.count_resnet import Taps
+from vitexp.positions import FIXED
 from vitexp.spec import ModelSpec, PositionSpec, ViTShape
+
+TRAINING_FLOPS = 6
+"""Training FLOPs for each forward MAC: 2 a MAC, and the backward pass costs twice the forward."""
 
 
 def side(spec: ModelSpec) -> int:
@@ -22,6 +27,20 @@ def side(spec: ModelSpec) -> int:
 def source_side(spec: ModelSpec) -> int:
     """Side of what patches are cut from: the image in pixels, or the trunk's map in cells."""
     return _source(spec).side
+
+
+def at_resolution(spec: ModelSpec, image_size: int) -> ModelSpec:
+    """The model on larger or smaller images, with its signal stretched to the new grid.
+
+    Learned tables are resized when weights are loaded (``load_weights(..., resize=...)``); a
+    fixed signal keeps the grid on which it was laid out.
+    """
+    larger = dataclasses.replace(spec, image_size=image_size)
+    if spec.vit is None or spec.vit.position.kind not in FIXED:
+        return larger
+    position = spec.vit.position
+    position = dataclasses.replace(position, grid=position.grid or side(spec))
+    return dataclasses.replace(larger, vit=dataclasses.replace(spec.vit, position=position))
 
 
 def tokens(spec: ModelSpec) -> int | None:

@@ -32,6 +32,9 @@ _PLACEMENTS: dict[str, tuple[Placement, ...]] = {
     "sincos_2d": ("stem", "shared"),
 }
 
+FIXED = ("sincos_1d", "sincos_2d")
+"""Signals whose tables are computed and not learned."""
+
 _WIDTH_MULTIPLES = {"learned_2d": 2, "sincos_1d": 2, "sincos_2d": 4}
 
 

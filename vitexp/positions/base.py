@@ -1,4 +1,4 @@
-"""What a positional signal is to the Vision Transformer: three hooks.
+"""What a positional signal is to the Vision Transformer: three hooks; and how it is resized.
 
 B images, T tokens (class token first where there is one), D width, H heads, d = D / H,
 R rows (the queries that are kept).
@@ -6,17 +6,25 @@ R rows (the queries that are kept).
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from vitexp.errors import VitexpError
 from vitexp.spec import PositionSpec
 
 Rows = slice
 """Which queries of a block are kept: ``slice(None)``, or ``slice(0, 1)`` for the class token."""
+
+Interpolation = Literal["bilinear", "bicubic"]
+"""``bilinear`` keeps the corners in place, as the official code does; ``bicubic`` does not, as
+DINO and Hugging Face do it."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +81,22 @@ class Position(nn.Module, ABC):
         """
 
 
+class Resizable(ABC):
+    """A positional signal whose tables can be brought to another grid of patches."""
+
+    @abstractmethod
+    def resized(self, learned: Mapping[str, Tensor], how: Interpolation) -> dict[str, Tensor]:
+        """The parameters of this signal, made from those that it learned on another square grid.
+
+        Args:
+            learned: what its ``state_dict`` was there.
+            how: which interpolation.
+
+        Raises:
+            VitexpError: the other grid was not a square.
+        """
+
+
 class Additive(Position):
     """A signal that is a table added to the tokens and nothing else."""
 
@@ -113,3 +137,33 @@ def raster(grid: tuple[int, int]) -> Tensor:
     """(row, column) of each patch in raster order: int64, shape (patches, 2)."""
     rows, columns = torch.meshgrid(torch.arange(grid[0]), torch.arange(grid[1]), indexing="ij")
     return torch.stack([rows.flatten(), columns.flatten()], dim=1)
+
+
+def side_of(patches: int) -> int:
+    """Side of a square grid of so many patches.
+
+    Raises:
+        VitexpError: they do not make a square.
+    """
+    side = math.isqrt(patches)
+    if side * side != patches:
+        raise VitexpError(
+            f"Positional tables for {patches} patches, which are not a square grid.",
+            "Only tables of square images can be resized.",
+        )
+    return side
+
+
+def fixed_grid(spec: PositionSpec, geometry: Geometry) -> tuple[int, int]:
+    """The grid on which a fixed signal is laid out before it is stretched to the geometry's."""
+    return geometry.grid if spec.grid is None else (spec.grid, spec.grid)
+
+
+def interpolated(cells: Tensor, size: tuple[int, int], how: Interpolation = "bilinear") -> Tensor:
+    """A grid of vectors at another size: (rows, columns, D) -> (*size, D)."""
+    if cells.shape[:2] == size:
+        return cells
+    image = cells.permute(2, 0, 1)[None].float()
+    corners = True if how == "bilinear" else None
+    larger = F.interpolate(image, size=size, mode=how, align_corners=corners)
+    return larger[0].permute(1, 2, 0).to(cells.dtype)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
 from vitexp.initialisation import normal, parameter
-from vitexp.positions.base import Additive, Geometry, Placed
+from vitexp.positions.base import Additive, Geometry, Interpolation, Placed, Resizable, interpolated
 from vitexp.spec import PositionSpec
 
 
-class Learned2D(Additive):
+class Learned2D(Additive, Resizable):
     """A patch gets [row vector; column vector], D/2 each; the class token its own D vector."""
 
     def __init__(self, spec: PositionSpec, geometry: Geometry) -> None:
@@ -21,6 +23,17 @@ class Learned2D(Additive):
     def table(self, block: int) -> Tensor | None:
         place = self.tables.at(block)
         return None if place is None else place()
+
+    def resized(self, learned: Mapping[str, Tensor], how: Interpolation) -> dict[str, Tensor]:
+        return {name: self._resized(name, table, how) for name, table in learned.items()}
+
+    def _resized(self, name: str, table: Tensor, how: Interpolation) -> Tensor:
+        # Interpolating both tables is the same as interpolating the grid that they span.
+        along = {"rows": self.geometry.grid[0], "columns": self.geometry.grid[1]}
+        length = along.get(name.rpartition(".")[2])
+        if length is None:
+            return table
+        return interpolated(table[:, None], (length, 1), how)[:, 0]
 
 
 class _Tables(nn.Module):

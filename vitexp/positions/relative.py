@@ -7,16 +7,27 @@ softmax. The class token has three offsets of its own: to itself, to any patch, 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vitexp.initialisation import normal, parameter
-from vitexp.positions.base import Geometry, Placed, Position, Rows
+from vitexp.positions.base import (
+    Geometry,
+    Interpolation,
+    Placed,
+    Position,
+    Resizable,
+    Rows,
+    interpolated,
+    side_of,
+)
 from vitexp.spec import PositionSpec
 
 
-class Relative(Position):
+class Relative(Position, Resizable):
     """Logits from the query and the offset; tokens, queries and keys stay as they are."""
 
     def __init__(self, spec: PositionSpec, geometry: Geometry) -> None:
@@ -32,6 +43,18 @@ class Relative(Position):
     def logits(self, q: Tensor, block: int, rows: Rows) -> Tensor | None:
         place = self.tables.at(block)
         return None if place is None else place(q, rows)
+
+    def resized(self, learned: Mapping[str, Tensor], how: Interpolation) -> dict[str, Tensor]:
+        return {
+            name: table if name.endswith("class_offsets") else self._resized(table, how)
+            for name, table in learned.items()
+        }
+
+    def _resized(self, offsets: Tensor, how: Interpolation) -> Tensor:
+        side = side_of((offsets.shape[1] + 1) // 2)
+        if (side, side) == self.geometry.grid:
+            return offsets
+        return torch.stack([_resized(table, side, self.geometry.grid, how) for table in offsets])
 
 
 class _Offsets(nn.Module):
@@ -71,3 +94,30 @@ class _Offsets(nn.Module):
         flat = F.pad(by_offset, (0, 1)).flatten(2)
         folded = F.pad(flat, (0, p - 1)).view(b, h, p + 1, offsets)
         return folded[:, :, :p, p - 1 :]
+
+
+def _resized(table: Tensor, side: int, grid: tuple[int, int], how: Interpolation) -> Tensor:
+    """Raster offsets of a square grid -> raster offsets of ``grid``: (2P - 1, d) both.
+
+    A raster offset stands for up to two (row, column) offsets. The old table is spread over all
+    (row, column) offsets and interpolated there; each new raster offset then is the mean of the
+    (row, column) offsets that share it, weighted by how many pairs of patches have them.
+    """
+    spread = table[_raster_offsets((side, side)) + side * side - 1]
+    wide = interpolated(spread, (2 * grid[0] - 1, 2 * grid[1] - 1), how).flatten(0, 1)
+    shared = (_raster_offsets(grid) + grid[0] * grid[1] - 1).flatten()
+    weight = (_pairs(grid[0])[:, None] * _pairs(grid[1])).flatten().to(wide.dtype)
+    zeros = wide.new_zeros(2 * grid[0] * grid[1] - 1, wide.shape[1])
+    total = zeros.index_add(0, shared, wide * weight[:, None])
+    return total / zeros[:, 0].index_add(0, shared, weight)[:, None]
+
+
+def _raster_offsets(grid: tuple[int, int]) -> Tensor:
+    """The raster offset of each (row, column) offset: int64, (2 rows - 1, 2 columns - 1)."""
+    rows, columns = (torch.arange(1 - length, length) for length in grid)
+    return rows[:, None] * grid[1] + columns
+
+
+def _pairs(length: int) -> Tensor:
+    """How many pairs of places in a row of ``length`` have each offset: int64, (2 length - 1)."""
+    return length - torch.arange(1 - length, length).abs()

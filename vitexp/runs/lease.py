@@ -1,8 +1,11 @@
 """Who works on a run: one process at a time, fenced by an attempt number.
 
-The lock is the kernel's, so it is gone when its holder is, however it ended. The attempt number
-guards the case that a lock was lost while its holder slept (a network file system): whoever
-finds a newer number than its own may write nothing more.
+The lock is the kernel's, so it is gone when its holder is, however it ended; no clock is read.
+The attempt guards the case that a lock was lost while its holder slept, or is not seen by
+another machine (some network file systems). Whoever takes a run over first raises the attempt,
+then removes unfinished files, then reads; whoever writes first writes aside, then compares the
+attempt, then renames. So a writer that was overtaken finds another attempt, or its file gone,
+and what it finished before that is what the new holder reads.
 """
 
 from __future__ import annotations
@@ -11,11 +14,21 @@ import fcntl
 import hashlib
 import json
 import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from vitexp.errors import VitexpError
-from vitexp.runs.files import TEMPORARY, disk, publish_once, write_atomic
+from vitexp.runs.files import (
+    TEMPORARY,
+    DiskError,
+    disk,
+    make_folder,
+    publish_once,
+    write_atomic,
+)
 from vitexp.runs.record import RunRecord
 from vitexp.spec import RunSpec, to_json
 
@@ -24,69 +37,76 @@ _GENERATIONS = 2
 
 
 class Fenced(Exception):
-    """A newer attempt has taken the run over; this one must end without writing."""
+    """A newer attempt has taken the run over, or the run was removed; nothing may be written."""
 
 
 class Lease:
     """The right to work on one run; made by :meth:`take`, ended by :meth:`release`."""
 
-    def __init__(self, folder: Path, spec: RunSpec, lock: int, attempt: int) -> None:
-        self.folder, self.spec, self.attempt = folder, spec, attempt
+    def __init__(self, folder: Path, spec: RunSpec, lock: int) -> None:
+        self.folder, self.spec = folder, spec
         self._lock = lock
+        self.attempt = _attempt(folder) + 1
+        # Two that cannot see each other's locks may count to the same number.
+        self._mark = f"{self.attempt} {secrets.token_hex(6)}\n".encode()
 
     @classmethod
     def take(cls, folder: Path, spec: RunSpec) -> Lease | None:
-        """Leases the run; None if another process holds it or it is done."""
+        """Leases the run; None if another process holds it or it is done.
+
+        Raises:
+            DiskError: the folder cannot be written to, or has no locks.
+        """
         with disk(folder / "lock"):
-            folder.mkdir(parents=True, exist_ok=True)
-            lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            make_folder(folder)
+        lock = hold(folder)
+        if lock is None:
+            return None
+        result = folder / "result.json"
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            if not result.exists():
+                lease = cls(folder, spec, lock)
+                lease._begin()
+                # From here on nobody else publishes; one whose lock we do not see may have.
+                if not result.exists():
+                    return lease
+        except Fenced:
+            pass
+        except BaseException:
             os.close(lock)
-            return None
-        # The folder may have been removed between opening the lock and getting it.
-        gone = os.fstat(lock).st_nlink == 0
-        if gone or (folder / "result.json").exists():
-            os.close(lock)
-            return None
-        lease = cls(folder, spec, lock, _attempt(folder) + 1)
-        lease._begin()
-        return lease
+            raise
+        os.close(lock)
+        return None
 
     def _begin(self) -> None:
-        write_atomic(self.folder / "attempt", str(self.attempt).encode())
-        write_atomic(self.folder / "spec.json", _json(to_json(self.spec)))
+        with _fenced(self.folder):
+            write_atomic(self.folder / "attempt", self._mark)
         for leftover in self.folder.glob(f"{TEMPORARY}*"):
             leftover.unlink(missing_ok=True)
+        self._write("spec.json", _json(to_json(self.spec)))
         (self.folder / "failure.txt").unlink(missing_ok=True)
 
-    def log(self, points: list[dict[str, float]]) -> None:
-        """Replaces the log by ``points`` if it is not a prefix of them, else appends the rest.
+    def log(self, points: list[dict[str, float]]) -> bool:
+        """Makes ``points`` the whole log; a resumed run may go back behind what was logged.
 
-        A resumed run may go back behind evaluations that were already logged.
+        Returns:
+            Whether the log ended in half a line, which is gone now.
         """
         path = self.folder / "log.jsonl"
-        lines = [json.dumps(point).encode() + b"\n" for point in points]
-        self._check()
-        with disk(path):
-            known = path.read_bytes().splitlines(keepends=True) if path.exists() else []
-            if known != lines[: len(known)]:
-                write_atomic(path, b"".join(lines))
-            elif lines[len(known) :]:
-                with open(path, "ab") as file:
-                    file.write(b"".join(lines[len(known) :]))
+        known = path.read_bytes() if path.exists() else b""
+        lines = b"".join(json.dumps(point).encode() + b"\n" for point in points)
+        if known != lines:
+            self._write("log.jsonl", lines)
+        return bool(known) and not known.endswith(b"\n")
 
     def save(self, step: int, content: bytes) -> None:
         """Makes ``content`` the newest checkpoint and keeps the one before it.
 
         Raises:
             Fenced: a newer attempt has the run.
-            VitexpError: the disk is full or not writable; older checkpoints are untouched.
+            DiskError: the disk is full or not writable; older checkpoints are untouched.
         """
-        self._check()
-        path = self.folder / f"checkpoint-{step:09d}.ckpt"
-        write_atomic(path, hashlib.sha256(content).digest() + content)
+        self._write(f"checkpoint-{step:09d}.ckpt", self._digest(content) + content)
         for old in checkpoints(self.folder)[:-_GENERATIONS]:
             old.unlink(missing_ok=True)
 
@@ -94,45 +114,98 @@ class Lease:
         """The newest checkpoint that is whole, or None, and the damaged ones removed."""
         damaged: list[Path] = []
         for path in reversed(checkpoints(self.folder)):
-            stored = path.read_bytes()
-            digest, content = stored[:_DIGEST], stored[_DIGEST:]
-            if hashlib.sha256(content).digest() == digest:
+            content = self._content(path)
+            if content is not None:
                 return content, damaged
             damaged.append(path)
-            path.unlink()
+            path.unlink(missing_ok=True)
         return None, damaged
+
+    def _content(self, path: Path) -> bytes | None:
+        try:
+            stored = path.read_bytes()
+        except OSError:
+            return None
+        digest, content = stored[:_DIGEST], stored[_DIGEST:]
+        return content if self._digest(content) == digest else None
+
+    def _digest(self, content: bytes) -> bytes:
+        # With the id, so that another run's checkpoint is not taken for one of this run.
+        sha = hashlib.sha256(self.spec.id.encode())
+        sha.update(content)
+        return sha.digest()
 
     def publish(self, record: RunRecord, weights: bytes | None) -> bool:
         """Writes the result, whose presence means done; the first one stands.
+
+        A diverged run keeps its last checkpoint, which is its last good one.
 
         Returns:
             Whether this record is the one that stands.
 
         Raises:
             Fenced: a newer attempt has the run.
-            VitexpError: the disk is full or not writable.
+            DiskError: the disk is full or not writable.
         """
-        self._check()
         if weights is not None:
             assert record.weights_sha == hashlib.sha256(weights).hexdigest()
-            write_atomic(self.folder / "weights.safetensors", weights)
-        self._check()
-        first = publish_once(self.folder / "result.json", _json(record.to_json()))
-        for path in checkpoints(self.folder):
-            path.unlink(missing_ok=True)
+            self._write("weights.safetensors", weights)
+        path = self.folder / "result.json"
+        with _fenced(self.folder):
+            first = publish_once(path, _json(record.to_json()), self._check)
+        for old in checkpoints(self.folder)[: -1 if record.status == "diverged" else None]:
+            old.unlink(missing_ok=True)
         return first
 
     def fail(self, reason: str) -> None:
         """Keeps why this attempt failed."""
-        self._check()
-        write_atomic(self.folder / "failure.txt", reason.encode())
+        self._write("failure.txt", reason.encode())
 
     def release(self) -> None:
         os.close(self._lock)
 
+    def _write(self, name: str, content: bytes) -> None:
+        with _fenced(self.folder):
+            write_atomic(self.folder / name, content, self._check)
+
     def _check(self) -> None:
-        if _attempt(self.folder) != self.attempt:
+        try:
+            mark = (self.folder / "attempt").read_bytes()
+        except FileNotFoundError:
+            mark = b""
+        if mark != self._mark:
             raise Fenced(f"{self.folder.name}: attempt {self.attempt} was taken over")
+
+
+def hold(folder: Path) -> int | None:
+    """Locks a run; None if a process has it or it was removed meanwhile.
+
+    Returns:
+        A descriptor; closing it frees the run.
+
+    Raises:
+        DiskError: no permission, or a file system without locks.
+    """
+    with disk(folder / "lock"):
+        try:
+            lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        except FileNotFoundError:
+            return None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(lock)
+        if isinstance(error, BlockingIOError):
+            return None
+        raise DiskError(
+            f"{folder} cannot be locked: {error.strerror}.",
+            "Choose a folder on a file system with locks with --out DIR.",
+        ) from error
+    # The folder may have been removed between opening the lock and getting it.
+    if os.fstat(lock).st_nlink == 0:
+        os.close(lock)
+        return None
+    return lock
 
 
 def is_leased(folder: Path) -> bool:
@@ -153,16 +226,25 @@ def is_leased(folder: Path) -> bool:
 
 def checkpoints(folder: Path) -> list[Path]:
     """A run's checkpoints, oldest first."""
-    return sorted(folder.glob("checkpoint-*.ckpt"))
+    return sorted(folder.glob(f"checkpoint-{'[0-9]' * 9}.ckpt"))
+
+
+@contextmanager
+def _fenced(folder: Path) -> Iterator[None]:
+    """An unfinished file that is gone was removed by whoever took the run over."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise Fenced(f"{folder.name} was taken over or removed") from error
 
 
 def _attempt(folder: Path) -> int:
     path = folder / "attempt"
     try:
-        return int(path.read_text())
+        return int(path.read_text().split()[0])
     except FileNotFoundError:
         return 0
-    except ValueError as error:
+    except (ValueError, IndexError) as error:
         raise VitexpError(
             f"{path} is damaged.", f"Remove the run with `vitexp runs rm {folder.name}`."
         ) from error

@@ -6,7 +6,7 @@ import base64
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -25,9 +25,10 @@ class RunRecord:
         status: ``"diverged"`` when the loss stopped being finite; such a run has no accuracies.
         metrics: name -> value. Accuracies are shares in [0, 1]: ``test_top1``, ``test_top5``,
             ``val_top1``, ``train_top1`` (last evaluation, on as many training images as there
-            are validation images). ``train_loss``; ``params``; ``macs`` (forward, per image,
-            nominal); ``flops`` (training, 6 x MACs x images seen); ``seconds``;
-            ``images_per_s``; ``peak_memory`` (bytes).
+            are validation images), ``few_shot_5_top1`` (mean over draws; also 1, 10, 25, where
+            the data allow). ``train_loss``; ``params``; ``macs`` (forward, per image, nominal);
+            ``flops`` (training, 6 x MACs x images seen); ``seconds``; ``images_per_s``;
+            ``peak_memory`` (bytes).
         correct: one bit per test image in the data set's order, packed (``numpy.packbits``) and
             base64-encoded; empty for a diverged run.
         curve: evaluations in order, each with ``step``, ``train_loss``, ``val_top1``.
@@ -67,7 +68,10 @@ class RunRecord:
 
         Raises:
             VitexpError: written in another format, or its id is not that of its spec.
+            ValueError: not the fields of a record.
         """
+        if not isinstance(value, dict):
+            raise ValueError("not an object")
         if value.get("format") != FORMAT:
             raise VitexpError(
                 f"A result in format {value.get('format')!r}; this version reads {FORMAT}.",
@@ -75,12 +79,23 @@ class RunRecord:
             )
         fields = {f.name: value[f.name] for f in dataclasses.fields(cls) if f.name != "spec"}
         record = cls(spec=from_json(RunSpec, value["spec"]), **fields)
+        record._check()
         if record.id != value.get("id"):
             raise VitexpError(
                 f"The result of run {value.get('id')} does not belong to its spec ({record.id}).",
                 "It was edited or mixed up; remove that run's folder and run it again.",
             )
         return record
+
+    def _check(self) -> None:
+        wrong = [name for name, item in self.metrics.items() if type(item) not in (int, float)]
+        if wrong:
+            raise ValueError(f"{', '.join(wrong)}: not a number")
+        if self.status not in get_args(Status):
+            raise ValueError(f"status {self.status!r}")
+        images = self.spec.data.test
+        if self.correct and len(base64.b64decode(self.correct)) != (images + 7) // 8:
+            raise ValueError(f"not one bit for each of {images} test images")
 
 
 def pack_correct(correct: np.ndarray) -> str:

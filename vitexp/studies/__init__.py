@@ -14,6 +14,8 @@ STUDIES = Registry(
         "patch": "vitexp.studies.patch:Patch",
         "pool": "vitexp.studies.pool:Pool",
         "optimizer": "vitexp.studies.optimizer:Optimizer",
+        "finetune": "vitexp.studies.finetune:FineTune",
+        "resolution": "vitexp.studies.resolution:Resolution",
     },
     aliases={"scale": "data_size"},
 )

@@ -22,6 +22,8 @@ class Base:
         seeds: the seeds of every cell.
         position_std: kind of position -> initial std of its tables under this recipe;
             ``"*"`` stands for every other kind.
+        parent: the run that a fine-tune starts from, in any of its seeds; None for others.
+        rates: the learning rates of which a fine-tune takes the best.
         resolver: gives the run with some settings changed; None where there are no flags.
     """
 
@@ -29,6 +31,8 @@ class Base:
     seeds: tuple[int, ...]
     position_std: Mapping[str, float]
     resolver: Callable[[Mapping[str, Any]], RunSpec] | None = None
+    parent: RunSpec | None = None
+    rates: tuple[float, ...] = ()
 
     def std_of(self, kind: str) -> float:
         return self.position_std.get(kind, self.position_std["*"])

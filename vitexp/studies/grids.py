@@ -31,8 +31,13 @@ def last_ended(records: Iterable[RunRecord]) -> str:
 
 
 def reported(records: Iterable[RunRecord]) -> list[RunRecord]:
-    """The records that are no tuning runs."""
-    return [record for record in records if record.spec.seed < TUNING_SEEDS]
+    """The records of runs from scratch that are no tuning runs."""
+    return [r for r in records if r.spec.seed < TUNING_SEEDS and r.spec.init is None]
+
+
+def from_scratch(records: Iterable[RunRecord]) -> list[RunRecord]:
+    """The reported records that did not start from another run's weights."""
+    return [record for record in reported(records) if record.spec.init is None]
 
 
 def setting(spec: RunSpec, *tuned: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from vitexp.analysis.groups import Comparison, Group
+from vitexp.analysis.seeds import Sample
 from vitexp.catalog.paper import table8
 from vitexp.positions import placements
 from vitexp.spec import PLACEMENTS
@@ -18,7 +19,9 @@ COLUMNS = (
     *("position", "placement", "n", "top1_mean", "top1_sd", "top1_low", "top1_high"),
     *("val_top1_mean", "delta_none", "delta_low", "delta_high", "p_holm", "verdict"),
     *("paper", "paper_delta", "run_ids"),
+    *("few_shot_5_mean", "few_shot_5_sd", "few_shot_5_low", "few_shot_5_high"),
 )
+FEW_SHOT = "few_shot_5_top1"
 _TONES: dict[str, Tone] = {"better": "good", "worse": "bad"}
 
 
@@ -65,17 +68,26 @@ def _cell(cells: Cells, against_none: Comparisons, key: Key) -> Cell:
     if key not in cells:
         return Cell("not run", beside, "muted")
     comparison = against_none.get(key)
-    lines = (*_divergence(cells[key]), *_difference(cells[key], comparison), *beside)
+    lines = (
+        *_divergence(cells[key]),
+        *_difference(cells[key], comparison),
+        *_five_shot(cells[key]),
+        *beside,
+    )
     return Cell(_accuracy(cells[key]), lines, _TONES.get(verdict(comparison), "plain"))
 
 
 def _accuracy(group: Group) -> str:
     if not group.done:
         return "diverged"
-    top1, places = group.metric("test_top1"), decimals(group.images)
-    assert top1.mean is not None
-    half = "" if top1.half_width is None else f" ± {percent(top1.half_width, places)}"
-    return f"{percent(top1.mean, places)}{half}, n {top1.n}"
+    top1 = group.metric("test_top1")
+    return f"{_mean(top1, decimals(group.images))}, n {top1.n}"
+
+
+def _mean(found: Sample, places: int) -> str:
+    assert found.mean is not None
+    half = "" if found.half_width is None else f" ± {percent(found.half_width, places)}"
+    return f"{percent(found.mean, places)}{half}"
 
 
 def _divergence(group: Group) -> tuple[str, ...]:
@@ -96,11 +108,23 @@ def _difference(group: Group, comparison: Comparison | None) -> tuple[str, ...]:
     return (f"{delta} {span(*comparison.estimate.interval(), places)}", said)
 
 
+def _few_shot(group: Group) -> Sample | None:
+    """The 5-shot linear probe over seeds; None where the data do not allow it."""
+    measured = all(FEW_SHOT in record.metrics for record in group.done)
+    return group.metric(FEW_SHOT) if group.done and measured else None
+
+
+def _five_shot(group: Group) -> tuple[str, ...]:
+    found = _few_shot(group)
+    return () if found is None else (f"5-shot {_mean(found, decimals(group.images))}",)
+
+
 def _csv_row(key: Key, group: Group, comparison: Comparison | None) -> dict[str, Value]:
     top1, val = group.metric("test_top1"), group.metric("val_top1")
     paper, none = table8().get(key), table8()[NONE]
     interval = comparison and comparison.estimate and comparison.estimate.interval()
     decision = comparison and comparison.decision
+    few = _few_shot(group)
     values: tuple[Value, ...] = (
         *key,
         top1.n,
@@ -112,6 +136,7 @@ def _csv_row(key: Key, group: Group, comparison: Comparison | None) -> dict[str,
         _percent(paper),
         None if paper is None or key == NONE else _percent(paper - none),
         " ".join(record.id for record in group.records),
+        *map(_percent, (few.mean, few.sd, few.low, few.high) if few else (None,) * 4),
     )
     return dict(zip(COLUMNS, values, strict=True))
 

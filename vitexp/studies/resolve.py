@@ -10,6 +10,7 @@ from typing import Any
 from vitexp.catalog.recipes import AUGMENTATIONS, Preset, default_preset, preset
 from vitexp.datasets.image_set import ImageSet
 from vitexp.datasets.load import Progress, describe
+from vitexp.datasets.shots import left_out
 from vitexp.datasets.split import subset
 from vitexp.errors import VitexpError, unknown
 from vitexp.positions import POSITIONS
@@ -44,7 +45,7 @@ def resolve(
         VitexpError: a value that does not fit another, or data that cannot be read.
     """
     wanted = Wanted.of(settings)
-    _check(settings)
+    check_length(settings)
     data, images = describe(
         settings.dataset or "digits",
         image_size=wanted.resolution,
@@ -52,7 +53,7 @@ def resolve(
         progress=progress,
     )
     if remark is not None:
-        for text in _remarks(images):
+        for text in remarks(images):
             remark(text)
     first = settings.seed or 0
     found = _Found(data, images, precision, range(first, first + (settings.seeds or seeds)))
@@ -80,7 +81,7 @@ class _Found:
         return RunSpec(
             model=model_of(settings, wanted, self.images, std),
             data=data,
-            recipe=_recipe(settings, chosen, data, wanted, self.images.flips),
+            recipe=recipe_of(settings, chosen, data, wanted, self.images.flips),
             seed=self.seeds[0],
             precision=self.precision,
             asked=asked(settings, data.source),
@@ -94,7 +95,12 @@ class _Found:
         return dataclasses.replace(self.data, fraction=fraction, subset_seed=self.seeds[0])
 
 
-def _check(settings: Settings) -> None:
+def check_length(settings: Settings) -> None:
+    """Refuse both ways of saying for how long, and augmentations that there are not.
+
+    Raises:
+        VitexpError: see above.
+    """
     if settings.epochs is not None and settings.steps is not None:
         raise VitexpError(
             "--epochs and --steps are both given.", "Give one; the other follows from it."
@@ -102,12 +108,15 @@ def _check(settings: Settings) -> None:
     _augmentations(settings.augment or "none")
 
 
-def _remarks(images: ImageSet) -> Iterator[str]:
+def remarks(images: ImageSet) -> Iterator[str]:
+    """What whoever reads the numbers should know about the images."""
     if images.broken:
         count = len(images.broken)
         yield f"{count} unreadable images of {images.name} left out, such as {images.broken[0]}."
     if images.duplicates:
         yield f"{images.duplicates} test images of {images.name} also occur in train or validation."
+    if fewer := left_out(images.train.labels, images.names):
+        yield fewer
 
 
 def _preset(settings: Settings, data: DataSpec) -> Preset:
@@ -143,9 +152,14 @@ def _std(value: str, text: str) -> float:
     return std
 
 
-def _recipe(
+def recipe_of(
     settings: Settings, chosen: Preset, data: DataSpec, wanted: Wanted, flips: bool
 ) -> Recipe:
+    """The preset ``chosen`` with what ``settings`` change in it, for this data and model.
+
+    Raises:
+        VitexpError: values that do not fit one another or the data.
+    """
     given = {
         f.name: value
         for f in dataclasses.fields(chosen)
@@ -156,7 +170,8 @@ def _recipe(
     plain = dataclasses.replace(chosen, **given)
     _check_batch(plain.batch, data.used)
     _check_momentum(settings, plain)
-    steps = settings.steps or max(1, round(plain.epochs * (data.used // plain.batch)))
+    steps = plain.steps if settings.epochs is None else None
+    steps = steps or max(1, round(plain.epochs * (data.used // plain.batch)))
     return Recipe(
         lr=settings.lr or chosen.peak_lr(wanted.key, wanted.family),
         weight_decay=plain.weight_decay,

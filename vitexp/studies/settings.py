@@ -170,6 +170,9 @@ class Settings:
     device: str | None = setting(MACHINE, "auto, cpu, mps, cuda (all) or cuda:0", "auto")
     jobs: int | None = setting(MACHINE, "runs at the same time", "one a core or device", least=1)
     keep: bool | None = setting(MACHINE, "keep the final weights", "keep")
+    checkpoint_seconds: float | None = setting(
+        MACHINE, "work that a kill may cost at most, each run", "60", above=0
+    )
     out: str | None = setting(MACHINE, "folder for runs/, tables/ and plots/", ".")
 
     def __post_init__(self) -> None:
@@ -195,8 +198,8 @@ def _without_none(hint: types.UnionType) -> type:
     return next(arm for arm in arms if arm is not types.NoneType)
 
 
-# What says where and how often, and not what.
-_CIRCUMSTANCES = ("seed", "seeds", "device", "jobs", "keep", "out")
+# What says with what and how often, and not what nor where.
+_CIRCUMSTANCES = ("seed", "seeds", "device", "jobs", "keep")
 
 
 def asked(settings: Settings, source: str) -> str:

@@ -14,7 +14,7 @@ from vitexp.analysis.groups import Comparison, Group, compare
 from vitexp.runs.record import Results, RunRecord
 from vitexp.spec import RunSpec
 from vitexp.studies.base import Base, Study
-from vitexp.studies.grids import last_ended, latest_variant, reported, split
+from vitexp.studies.grids import from_scratch, last_ended, latest_variant, split
 from vitexp.studies.report import (
     Cell,
     Claim,
@@ -86,7 +86,7 @@ class Sweep(Study):
         return (name(key) if key else spec.model.name), ""
 
     def grids(self, done: Results) -> list[Results]:
-        able = [record for record in reported(done) if self.key(record.spec)]
+        able = [record for record in from_scratch(done) if self.key(record.spec)]
         grids = split(able, lambda record: self.common(record.spec))
         return [
             Results(grid)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -17,16 +18,19 @@ from torch.nn import functional as F
 
 from vitexp.datasets.image_set import ImageSet
 from vitexp.evaluation.accuracy import Accuracy, accuracy
+from vitexp.evaluation.few_shot import few_shot
 from vitexp.models import count
 from vitexp.models.build import build
 from vitexp.models.noise import noise
+from vitexp.models.weights.files import load_weights
 from vitexp.runs.record import RunRecord, Status, pack_correct
-from vitexp.spec import RunSpec
+from vitexp.spec import ModelSpec, RunSpec
 from vitexp.training.batches import Batches
 from vitexp.training.environment import environment
 from vitexp.training.optimisation import learning_rate, optimiser, set_learning_rate
 
 State = dict[str, Any]
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,28 @@ class Progress:
     images_per_s: float
     train_loss: float | None
     val_top1: float | None
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a run's first weights are.
+
+    Attributes:
+        weights: the file; its head is left behind.
+        sha: its SHA-256.
+        fresh_tables: whether positional tables are left behind, too.
+    """
+
+    weights: Path
+    sha: str
+    fresh_tables: bool = False
+
+    def give(self, model: nn.Module, spec: ModelSpec) -> None:
+        """Copies the weights into ``model``; the new head stays zero (paper, section 3.2)."""
+        drawn = {n: v.clone() for n, v in model.state_dict().items() if n.startswith("position.")}
+        load_weights(model, spec, self.weights, head=False, resize="bilinear")
+        if self.fresh_tables:
+            model.load_state_dict(drawn, strict=False)
 
 
 class Host(Protocol):
@@ -59,7 +85,12 @@ class Host(Protocol):
 
 
 def train(
-    spec: RunSpec, images: ImageSet, host: Host, device: torch.device, threads: int
+    spec: RunSpec,
+    images: ImageSet,
+    host: Host,
+    device: torch.device,
+    threads: int,
+    start: Start | None = None,
 ) -> tuple[RunRecord, dict[str, Tensor]] | None:
     """Trains ``spec`` to its end, going on from the host's checkpoint if there is one.
 
@@ -69,34 +100,45 @@ def train(
         host: checkpoints, progress and the wish to stop.
         device: where to train.
         threads: CPU threads; a resumed run keeps the number that it started with.
+        start: what ``spec.init`` names; without it the weights are drawn, as a run that only
+            times its steps may do.
 
     Returns:
         The record and the final weights (CPU), or None when the host stopped the run.
     """
     assert images.fingerprint == spec.data.fingerprint
-    run = _Run(spec, images, device, threads)
+    run = _Run(spec, images, device, threads, start)
     if (state := host.restore()) is not None:
         run.load(state)
     torch.set_num_threads(run.execution["threads"])
     while run.step < spec.recipe.steps and not run.diverged:
         if host.stopping():
-            host.save(run.state())
+            run.save(host)
             return None
         run.advance()
         host.report(run.progress())
         if host.checkpoint_due():
-            host.save(run.state())
+            run.save(host)
     return run.record(), run.weights()
 
 
 class _Run:
     """The mutable middle of a run."""
 
-    def __init__(self, spec: RunSpec, images: ImageSet, device: torch.device, threads: int) -> None:
+    def __init__(
+        self,
+        spec: RunSpec,
+        images: ImageSet,
+        device: torch.device,
+        threads: int,
+        start: Start | None,
+    ) -> None:
         recipe = spec.recipe
         self.spec, self.images, self.device = spec, images, device
-        self.dtype = torch.bfloat16 if spec.precision == "bf16" else torch.float32
+        self.dtype = DTYPES[spec.precision]
         self.model = build(spec.model, spec.seed, recipe.dropout, recipe.stochastic_depth)
+        if start is not None:
+            start.give(self.model, spec.model)
         self.model.to(device)
         self.optimizer = optimiser(self.model, recipe)
         self.batches = Batches(images.train, recipe, spec.model.classes, spec.seed, device)
@@ -108,11 +150,13 @@ class _Run:
         self.loss_sum = torch.zeros((), device=device)
         self.first_bad = torch.full((), -1, dtype=torch.int64, device=device)
         self.window = 0
+        self.saved: int | None = None
         self.execution = {
             **environment(device),
             "threads": threads,
             "precision": spec.precision,
             "noise": noise(0, 0, device).source,
+            "init_weights": start and start.sha,
             "started": _now(),
         }
 
@@ -153,7 +197,7 @@ class _Run:
     def _evaluate(self) -> None:
         loss = float(self.loss_sum) / self.window
         point = {"step": float(self.step)}
-        if math.isfinite(loss):
+        if math.isfinite(loss) and self._sound():
             point |= {"train_loss": loss, "val_top1": self._accuracy("val").top1}
             self._keep_best(point["val_top1"])
         self.curve.append(point)
@@ -177,7 +221,9 @@ class _Run:
     def record(self) -> RunRecord:
         """Measures the final weights; the only place where the test split is read."""
         if self.diverged:
-            self.execution["diverged_at_step"] = int(self.first_bad)
+            first = int(self.first_bad)
+            self.execution["diverged_at_step"] = first if first >= 0 else self.step - 1
+            self.execution["last_good_step"] = self.saved
             return self._record({}, "")
         if self.best:
             self.model.load_state_dict(self.best)
@@ -185,6 +231,7 @@ class _Run:
         with self._timed("evaluate"):
             test = self._accuracy("test")
             train = self._accuracy("train", limit=len(self.images.val))
+            probes = few_shot(self.model, self.images, test, self.device, self.dtype)
         accuracies = {
             "test_top1": test.top1,
             "test_top5": test.top5,
@@ -192,6 +239,8 @@ class _Run:
             "train_top1": train.top1,
             "train_loss": reported["train_loss"],
         }
+        accuracies |= {f"{p.name}_top1": p.mean for p in probes}
+        self.execution["few_shot"] = [p.details() for p in probes]
         return self._record(accuracies, pack_correct(test.correct))
 
     def _record(self, accuracies: dict[str, float], correct: str) -> RunRecord:
@@ -204,7 +253,7 @@ class _Run:
         macs = count.macs(self.spec.model)
         if macs is not None:
             metrics["macs"] = macs
-            metrics["flops"] = 6 * macs * images_seen
+            metrics["flops"] = count.TRAINING_FLOPS * macs * images_seen
         self.execution["ended"] = _now()
         self.execution["test_reads"] = int(bool(accuracies))
         status: Status = "done" if accuracies else "diverged"
@@ -228,6 +277,21 @@ class _Run:
             "execution": self.execution,
         }
 
+    def save(self, host: Host) -> None:
+        """Checkpoint, unless the run is beyond help: the last checkpoint is always a good one."""
+        if self._sound():
+            host.save(self.state())
+            self.saved = self.step
+
+    def _sound(self) -> bool:
+        """Whether all losses so far, the weights and the optimiser's moments are finite."""
+        moments = (value for state in self.optimizer.state.values() for value in state.values())
+        tensors = [value for value in moments if torch.is_tensor(value)]
+        tensors += [
+            value for value in self.model.state_dict().values() if value.is_floating_point()
+        ]
+        return int(self.first_bad) < 0 and all(bool(torch.isfinite(t).all()) for t in tensors)
+
     def load(self, state: State) -> None:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -235,6 +299,7 @@ class _Run:
         self.first_bad = state["first_bad"].to(self.device)
         for name in ("step", "curve", "best", "window", "seconds", "execution"):
             setattr(self, name, state[name])
+        self.saved = self.step
 
     def _timed(self, what: str) -> _Stopwatch:
         return _Stopwatch(lambda seconds: self._spent(what, seconds))

@@ -1,0 +1,334 @@
+"""Fine-tuning: what it starts from, in which order runs are made, which rate is reported."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from tests.synthetic import draw, record
+from tests.synthetic import spec as digits_spec
+from tests.test_cli import TINY, call, read
+from tests.test_training import Memory, comparable
+from vitexp.cli.main import main
+from vitexp.datasets.image_set import ImageSet, Split
+from vitexp.errors import VitexpError
+from vitexp.models.build import build
+from vitexp.runs.record import Results, RunRecord
+from vitexp.runs.store import Store, ready
+from vitexp.spec import FromFile, FromRun, RunSpec, from_json, to_json
+from vitexp.studies.base import Base
+from vitexp.studies.finetune import FineTune
+from vitexp.studies.grids import TUNING_SEEDS
+from vitexp.studies.resolve_transfer import resolve_finetune
+from vitexp.studies.settings import Settings
+from vitexp.training.loop import Start, train
+
+CPU = torch.device("cpu")
+STUDY = FineTune()
+EMPTY = Results(())
+RATES = (0.01, 0.03, 0.1)
+
+
+# Weights
+
+
+def larger(images: ImageSet, factor: int) -> ImageSet:
+    """Each pixel as factor x factor pixels."""
+
+    def grown(split: Split) -> Split:
+        return Split(split.images.repeat(factor, 1).repeat(factor, 2), split.labels)
+
+    return dataclasses.replace(
+        images, train=grown(images.train), val=grown(images.val), test=grown(images.test)
+    )
+
+
+@pytest.fixture
+def parent(run_spec: Callable[..., RunSpec], tmp_path: Path) -> tuple[RunSpec, Path]:
+    """A run and a file with weights of its model, none of them zero."""
+    spec = run_spec()
+    model = build(spec.model, spec.seed)
+    state = {name: value + 0.01 for name, value in model.state_dict().items()}
+    save_file(state, tmp_path / "parent.safetensors")
+    return spec, tmp_path / "parent.safetensors"
+
+
+def child(parent: RunSpec, side: int = 8, **recipe: Any) -> RunSpec:
+    changed = dataclasses.replace(
+        parent.recipe, **{"optimizer": "sgd", "lr": 0.01, "weight_decay": 0.0, **recipe}
+    )
+    model = dataclasses.replace(parent.model, image_size=side)
+    return dataclasses.replace(parent, model=model, recipe=changed, init=FromRun(parent.id))
+
+
+def test_all_but_the_head_starts_from_the_file_and_the_head_from_zero(parent, few_digits):
+    spec, path = parent
+    start, old = Start(path, "sha"), load_file(path)
+    still = child(spec, lr=1e-30, steps=1)
+    finished = train(still, few_digits, Memory(), CPU, 1, start)
+    assert finished is not None
+    result, weights = finished
+    for name, value in weights.items():
+        expected = torch.zeros_like(value) if name.startswith("head.") else old[name]
+        assert torch.allclose(value, expected, rtol=0, atol=1e-25), name
+    assert result.execution["init_weights"] == "sha"
+    assert result.metrics["train_loss"] == pytest.approx(np.log(10), abs=1e-6)
+
+
+def test_tables_are_interpolated_to_the_grid_of_larger_images(parent, few_digits):
+    """On a 4x4 grid made 7x7 the old vectors stay where they were, and means come in between."""
+    spec, path = parent
+    still = child(spec, side=14, lr=1e-30, steps=1)
+    images = larger(few_digits, 2)
+
+    def cut(split: Split) -> Split:
+        return Split(np.ascontiguousarray(split.images[:, :14, :14]), split.labels)
+
+    images = dataclasses.replace(
+        images, train=cut(images.train), val=cut(images.val), test=cut(images.test)
+    )
+    finished = train(still, images, Memory(), CPU, 1, Start(path, "sha"))
+    assert finished is not None
+    name = "position.tables.places.0.embedding"
+    new, old = finished[1][name], load_file(path)[name]
+    assert torch.equal(new[0], old[0])
+    grid, before = new[1:].view(7, 7, -1), old[1:].view(4, 4, -1)
+    assert torch.allclose(grid[::2, ::2], before, atol=1e-6)
+    assert torch.allclose(grid[1, ::2], (before[0] + before[1]) / 2, atol=1e-6)
+
+
+def test_a_stopped_fine_tune_goes_on_to_the_same_bits(parent, few_digits):
+    spec, path = parent
+    tuned, start = child(spec, dropout=0.1), Start(path, "sha")
+    whole = train(tuned, few_digits, Memory(), CPU, 1, start)
+    host = Memory(stop_after=13)
+    assert train(tuned, few_digits, host, CPU, 1, start) is None
+    host.stop_after = None
+    resumed = train(tuned, few_digits, host, CPU, 1, start)
+    assert whole is not None
+    assert resumed is not None
+    assert comparable(resumed[0]) == comparable(whole[0])
+    assert all(torch.equal(resumed[1][name], whole[1][name]) for name in whole[1])
+
+
+# Specs
+
+
+def test_where_weights_are_from_is_part_of_the_id_and_survives_the_file(run_spec):
+    plain = run_spec()
+    inits = (FromRun("a"), FromRun("b"), FromFile("c", "here"), FromFile("d", "here"))
+    specs = [plain, *(dataclasses.replace(plain, init=init) for init in inits)]
+    assert len({spec.id for spec in specs}) == 5
+    moved = dataclasses.replace(plain, init=FromFile("c", "elsewhere"))
+    assert moved.id == specs[3].id
+    for spec in specs:
+        assert from_json(RunSpec, json.loads(json.dumps(to_json(spec)))) == spec
+    old = {name: value for name, value in to_json(plain).items() if name != "init"}
+    assert from_json(RunSpec, old) == plain
+
+
+# The plan
+
+
+def base(seeds: tuple[int, ...] = (0, 1, 2), rates: tuple[float, ...] = RATES) -> Base:
+    before = digits_spec("learned_1d")
+    return Base(child(before, side=16), seeds, {"*": 0.0}, parent=before, rates=rates)
+
+
+def finished(run: RunSpec, val: float | None) -> RunRecord:
+    rng = np.random.default_rng(run.seed)
+    done = record(run, draw(rng, [0.9], 1, 360)[0, 0] if val is not None else None)
+    if val is not None:
+        done.metrics["val_top1"] = val
+    return done
+
+
+def searched(scores: dict[float, float | None], asked: Base) -> Results:
+    """Results of a search in which each rate got this validation score."""
+    done: list[RunRecord] = []
+    for rate, score in scores.items():
+        runs = STUDY.plan(asked, Results(done))
+        run = next(r for r in runs if r.seed >= TUNING_SEEDS and r.recipe.lr == rate)
+        done.append(finished(run, score))
+    return Results(done)
+
+
+def test_the_search_and_the_parents_are_planned_before_a_parent_exists():
+    runs = STUDY.plan(base(), EMPTY)
+    search = [run for run in runs if run.init is not None]
+    parents = [run for run in runs if run.init is None]
+    assert [run.recipe.lr for run in search] == list(RATES)
+    assert {run.seed for run in search} == {TUNING_SEEDS}
+    assert {run.parent for run in search} == {parents[0].id}
+    assert [run.seed for run in parents] == [0, 1, 2]
+    assert ready(runs) == parents
+    assert ready(search) == search
+
+
+def test_the_best_rate_on_validation_is_trained_with_the_seeds_of_the_parents():
+    asked = base()
+    done = searched({0.01: 0.7, 0.03: 0.8, 0.1: 0.6}, asked)
+    tuned = [r for r in STUDY.plan(asked, done) if r.init and r.seed < TUNING_SEEDS]
+    assert [(r.seed, r.recipe.lr) for r in tuned] == [(0, 0.03), (1, 0.03), (2, 0.03)]
+    assert asked.parent is not None
+    assert [r.parent for r in tuned] == [asked.parent.seeded(seed).id for seed in range(3)]
+
+
+def test_a_best_rate_at_the_edge_widens_the_search_a_few_times():
+    asked = base()
+    done = searched({0.01: 0.5, 0.03: 0.6, 0.1: 0.7}, asked)
+    runs = STUDY.plan(asked, done)
+    assert [r.recipe.lr for r in runs if r.id not in done and r.init] == [0.316]
+    assert all(r.seed >= TUNING_SEEDS for r in runs if r.init)
+    done = searched({0.01: 0.5, 0.03: 0.6, 0.1: 0.7, 0.316: 0.8, 0.999: 0.9}, asked)
+    assert {r.recipe.lr for r in STUDY.plan(asked, done) if r.seed in (1, 2) and r.init} == {0.999}
+
+
+def test_rates_that_diverge_are_not_chosen():
+    asked = base()
+    done = searched({0.01: 0.5, 0.03: 0.6, 0.1: None}, asked)
+    assert {r.recipe.lr for r in STUDY.plan(asked, done) if r.init and r.seed < 3} == {0.03}
+    with pytest.raises(VitexpError, match="Every learning rate that was tried diverged"):
+        STUDY.plan(asked, searched({0.01: None, 0.03: None, 0.1: None}, asked))
+
+
+def test_one_rate_needs_no_search():
+    runs = STUDY.plan(base(rates=(0.05,)), EMPTY)
+    assert [r.recipe.lr for r in runs if r.init] == [0.05] * 3
+
+
+def test_the_report_compares_each_seed_with_its_parent():
+    asked, rng = base(), np.random.default_rng(5)
+    done = list(searched({0.01: 0.7, 0.03: 0.8, 0.1: 0.6}, asked))
+    before, after = draw(rng, [0.7, 0.9], 3, 360)
+    for run in STUDY.plan(asked, Results(done)):
+        if run.seed < TUNING_SEEDS:
+            done.append(record(run, (after if run.init else before)[run.seed]))
+    (grid,) = STUDY.grids(Results(done))
+    assert len(grid) == 9
+    said = STUDY.report(grid)
+    first, second = said.rows
+    assert (first["stage"], second["stage"], second["lr"]) == ("pre-trained", "fine-tuned", 0.03)
+    assert second["delta_parent"] == pytest.approx(100 * (after.mean() - before.mean()), abs=1e-3)
+    assert second["verdict"] == "better"
+    assert second["top1_mean"] == pytest.approx(100 * after.mean(), abs=1e-3)
+    assert "best of 0.01, 0.03, 0.1" in " ".join(said.notes)
+
+
+# The program
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one run on the digits, fine-tuned at twice its image size."""
+    out = tmp_path_factory.mktemp("finetune")
+    train_one = ["train", *TINY, "--steps", "40", "--lr", "3e-3", "--seed", "1", "--out", str(out)]
+    tune = ["finetune", "--from", "", "--image-size", "16", "--steps", "10", "--batch", "32",
+            "--jobs", "1", "--rates", "0.01,0.1", "--precision", "fp32",
+            "--out", str(out)]  # fmt: skip
+    for command in (train_one, tune):
+        with pytest.raises(SystemExit) as left:
+            main(command)
+        assert not left.value.code
+    return out
+
+
+def of(store: Path, tuned: bool) -> RunRecord:
+    runs = [r for r in Store(store).results() if r.spec.seed < TUNING_SEEDS]
+    return next(r for r in runs if (r.spec.init is not None) == tuned)
+
+
+def test_a_run_is_fine_tuned_at_a_larger_size(store, capsys):
+    parent, tuned = of(store, False), of(store, True)
+    assert tuned.spec.init == FromRun(parent.id)
+    assert (tuned.spec.model.image_size, tuned.spec.seed) == (16, 1)
+    assert tuned.execution["init_weights"] == parent.weights_sha
+    assert tuned.spec.recipe.optimizer == "sgd"
+    said = read(capsys, "table", "finetune", "--out", store)
+    assert [row["run_ids"] for row in said["rows"]] == [parent.id, tuned.id]
+    assert "16 px" in (store / "tables" / "finetune.md").read_text()
+    again = ["finetune", "--from", parent.id, "--image-size", "16", "--steps", "10"]
+    again += ["--batch", "32", "--rates", "0.01,0.1", "--precision", "fp32", "--out", store]
+    code, _, err = call(capsys, *again)
+    assert code == 0
+    assert "Nothing to run" in err
+
+
+def test_parents_that_are_not_there_are_planned_first(store, capsys):
+    command = ["finetune", "--from", of(store, False).id, "--seeds", "3", "--lr", "0.1"]
+    plan = read(capsys, *command, "--out", store, "--dry-run", "--no-probe")
+    cells = {cell["row"]: cell for cell in plan["cells"]}
+    assert (cells["parent"]["seeds"], cells["parent"]["done"]) == ([1, 2, 3], 1)
+    assert cells["fine-tuned"]["seeds"] == [1, 2, 3]
+
+
+def test_a_share_of_the_images_is_drawn_by_each_seed(store):
+    parent = of(store, False)
+    settings = Settings(fraction=0.5, lr=0.1, seeds=2, seed=1, out=str(store))
+    asked = resolve_finetune(settings, parent.id, (), Store(store), "fp32", no_progress, print)
+    tuned = [run for run in STUDY.plan(asked, EMPTY) if run.init]
+    assert [(run.data.fraction, run.data.subset_seed) for run in tuned] == [(0.5, 1), (0.5, 2)]
+    assert tuned[0].recipe.steps == 10 * (round(0.5 * parent.spec.data.train) // 64)
+
+
+def no_progress(stage: str, done: int, total: int) -> None:
+    """Digits are not decoded."""
+
+
+def test_a_parent_is_removed_only_with_its_fine_tunes(store, capsys):
+    parent, tuned = of(store, False), of(store, True)
+    code, _, err = call(capsys, "runs", "rm", parent.id, "--out", store)
+    assert code == 2
+    assert f"starts from run {parent.id}." in err.splitlines()[0]
+    assert parent.id in Store(store).results()
+    assert tuned.id in Store(store).results()
+
+
+def test_a_file_of_weights_is_fine_tuned(store, capsys, tmp_path):
+    parent = of(store, False)
+    file = tmp_path / "mine.npz"
+    code, _, err = call(capsys, "weights", "export", parent.id, "--to", "npz", file, "--out", store)
+    assert code == 0, err
+    shape = ["--model", "vit-xxs/2", *TINY[4:]]
+    command = ["finetune", "--from", file, *shape, "--steps", "2", "--batch", "16", "--lr", "0.1"]
+    said = read(capsys, *command, "--seeds", "2", "--out", tmp_path)
+    (row,) = said["rows"]
+    assert (row["stage"], row["n"]) == ("fine-tuned", 2)
+    assert "concerns that file" in " ".join(said["notes"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem", "remedy"),
+    [
+        (["--from", "ffff"], "No run's id begins with 'ffff'", "vitexp runs list"),
+        (["--from", "no.npz"], "There is no file 'no.npz'.", "a run or a file"),
+        (["--from", "", "--width", "32"], "--width is a part of the model", "Leave --width out"),
+        (["--from", "", "--image-size", "15"], "A patch of 2 pixels does not divide", "--patch"),
+        (["--from", "", "--rates", "fast"], "--rates is 'fast'.", "Write numbers above 0"),
+        (["--from", "", "--no-keep"], "--no-keep leaves no weights", "Leave it out."),
+    ],
+)
+def test_bad_input_is_two_lines(store, capsys, arguments, problem, remedy, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    parent = of(store, False).id
+    words = [parent if word == "" else word for word in arguments]
+    code, _, err = call(capsys, "finetune", *words, "--out", store)
+    lines = err.splitlines()
+    assert (code, len(lines)) == (2, 2), err
+    assert problem in lines[0]
+    assert remedy in lines[1]
+
+
+def test_other_seeds_of_a_fine_tuned_run_are_refused(store, capsys):
+    tuned = of(store, True).id
+    code, _, err = call(capsys, "finetune", "--from", tuned, "--seeds", "2", "--out", store)
+    assert code == 2
+    assert "was itself fine-tuned" in err

@@ -1,0 +1,132 @@
+"""The study of larger images: its cells, fresh and learned tables, and what it claims."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+import torch
+
+from tests.synthetic import draw, record
+from tests.synthetic import spec as digits_spec
+from tests.test_finetune import CPU, child, parent
+from tests.test_training import Memory
+from vitexp.datasets.load import describe
+from vitexp.positions import PAPER_POSITIONS
+from vitexp.runs.record import Results
+from vitexp.runs.store import ready
+from vitexp.spec import RunSpec
+from vitexp.studies import STUDIES
+from vitexp.studies.base import Base
+from vitexp.studies.report import Report
+from vitexp.studies.resolution import Resolution
+from vitexp.training.loop import Start, train
+
+__all__ = ["parent"]
+
+STUDY = Resolution()
+EMPTY = Results(())
+
+
+def base(seeds: int = 3) -> Base:
+    data, _ = describe("digits")
+    run = dataclasses.replace(digits_spec("learned_1d"), data=data)
+    return Base(run, tuple(range(seeds)), {"*": 0.5, "relative": 2.0})
+
+
+def how(run: RunSpec) -> str:
+    return STUDY.label(run)[1]
+
+
+def test_each_kind_is_fine_tuned_at_three_sizes_with_learned_and_with_fresh_tables():
+    assert STUDIES.load("resolution") is Resolution
+    runs = STUDY.plan(base(), EMPTY)
+    assert len({run.id for run in runs}) == len(runs) == 3 * (4 + 3 * 6)
+    one_d = [how(r) for r in runs if r.position.kind == "learned_1d" and r.seed == 0]
+    assert one_d == [
+        *("pre-trained, 8 px", "8 px, learned", "12 px, learned", "12 px, fresh"),
+        *("16 px, learned", "16 px, fresh"),
+    ]
+    assert [how(r) for r in runs if r.position.kind == "none" and r.seed == 0] == [
+        *("pre-trained, 8 px", "8 px, learned", "12 px, learned", "16 px, learned"),
+    ]
+    by_id = {run.id: run for run in runs}
+    for run in runs:
+        if run.parent is not None:
+            before = by_id[run.parent]
+            assert (before.seed, before.position) == (run.seed, run.position)
+            assert run.data.image_size == run.model.image_size
+            assert run.recipe.steps == before.recipe.steps // 4
+    assert {run.parent for run in ready(runs)} == {None}
+
+
+def test_fresh_tables_are_those_of_the_seed_and_the_rest_is_the_parents(parent, few_digits):
+    spec, path = parent
+    still = child(spec, lr=1e-30, steps=1)
+    kept, fresh = (
+        train(still, few_digits, Memory(), CPU, 1, Start(path, "sha", fresh_tables))
+        for fresh_tables in (False, True)
+    )
+    assert kept is not None
+    assert fresh is not None
+    table = "position.tables.places.0.embedding"
+    for name, value in kept[1].items():
+        same = torch.allclose(value, fresh[1][name], rtol=0, atol=1e-25)
+        assert same != (name == table), name
+    assert torch.allclose(fresh[1][table] + 0.01, kept[1][table], atol=1e-6)
+
+
+def made_up(accuracy: Mapping[str, float], seeds: int = 3) -> Report:
+    """A grid in which every run got its images right as often as its column says."""
+    rng = np.random.default_rng(7)
+    runs = STUDY.plan(base(seeds), EMPTY)
+    (grid,) = STUDY.grids(
+        Results(
+            record(run, draw(rng, [accuracy.get(how(run), 0.8)], 1, run.data.test)[0, 0])
+            for run in runs
+        )
+    )
+    assert len(grid) == len(runs)
+    return STUDY.report(grid)
+
+
+WORTH_IT = {
+    "12 px, learned": 0.97,
+    "16 px, learned": 0.97,
+    "12 px, fresh": 0.6,
+    "16 px, fresh": 0.6,
+}
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "seeds", "standing"),
+    [
+        (WORTH_IT, 3, "SUPPORTED"),
+        ({how: 1.57 - share for how, share in WORTH_IT.items()}, 3, "REFUTED"),
+        (WORTH_IT | {"16 px, fresh": 0.97}, 3, "INCONCLUSIVE"),
+        (WORTH_IT, 2, "NOT RUN"),
+    ],
+)
+def test_the_claim_needs_every_larger_size(accuracy, seeds, standing):
+    said = made_up(accuracy, seeds)
+    (claim,) = said.claims
+    assert (claim.id, claim.standing) == ("PE9", standing)
+    (table,) = said.tables
+    assert table.columns == (
+        *("8 px, pre-trained", "8 px, learned", "12 px, fresh", "12 px, learned"),
+        *("16 px, fresh", "16 px, learned"),
+    )
+    assert len(table.rows) == len(PAPER_POSITIONS)
+    assert [cell.text for cell in table.rows[0][1]].count("N/A") == 2
+    row = next(
+        r
+        for r in said.rows
+        if (r["position"], r["image_size"], r["tables"]) == ("relative", 16, "learned")
+    )
+    low, delta, high = (row[name] for name in ("delta_low", "delta_fresh", "delta_high"))
+    assert isinstance(low, float)
+    assert isinstance(delta, float)
+    assert isinstance(high, float)
+    assert low < delta < high

@@ -1,0 +1,132 @@
+"""Any terminal and none: 40 columns, ASCII, no colours; never a crash, never a word cut off."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
+from pathlib import Path
+
+import pytest
+
+PROGRAM = [sys.executable, "-c", "from vitexp.cli.main import main; main()"]
+TINY = ["--steps", "2", "--batch", "16", "--width", "16", "--depth", "2", "--heads", "2",
+        "--mlp", "16", "--device", "cpu", "--precision", "fp32", "--jobs", "1"]  # fmt: skip
+POOREST = {"PYTHONIOENCODING": "ascii", "NO_COLOR": "1", "LC_ALL": "C"}
+CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+def in_terminal(arguments: list[str], columns: int, **environment: str) -> tuple[int, str]:
+    """Exit code and everything shown by the program in a terminal of its own."""
+    ours, its = pty.openpty()
+    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    inherited = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES", "NO_COLOR")}
+    variables = inherited | {"TERM": "xterm"} | environment
+    process = subprocess.Popen(
+        [*PROGRAM, *arguments], stdin=its, stdout=its, stderr=its, env=variables
+    )
+    os.close(its)
+    shown = b""
+    # Reading ends with an error when the last process that had the terminal is gone.
+    while chunk := _read(ours):
+        shown += chunk
+    os.close(ours)
+    return process.wait(), shown.decode()
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 65536)
+    except OSError:
+        return b""
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study run where there is no terminal and no input, and only ASCII."""
+    folder = tmp_path_factory.mktemp("terminals")
+    done = subprocess.run(
+        [*PROGRAM, "ablate", "pos-emb", *TINY, "--seeds", "1", "--out", str(folder)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        env={**os.environ, **POOREST, "COLUMNS": "40"},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert b"\x1b" not in done.stdout + done.stderr
+    assert (done.stdout + done.stderr).isascii()
+    assert b"+/-" in done.stdout, "the table's sign has an ASCII form"
+    return folder
+
+
+def test_a_run_in_the_poorest_terminal(tmp_path):
+    arguments = ["train", *TINY, "--out", str(tmp_path)]
+    code, shown = in_terminal(arguments, 40, **POOREST)
+    assert code == 0, shown
+    assert shown.isascii()
+    assert not re.search(r"\x1b\[[0-9;]*3[0-7]m", shown), "a colour in spite of NO_COLOR"
+    assert "1/1 runs" in shown
+    assert "test %" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "whole"),
+    [
+        (["runs", "list"], ["position  learned_1d", "placement  every-layer", "state  done"]),
+        (["table"], ["every-layer", "NOT RUN"]),
+        (["models"], ["vit-b/16", "params  86.6 M"]),
+        (["train", "--help"], ["--weight-decay", "--checkpoint-seconds"]),
+        (["--help"], ["ablate", "models"]),
+    ],
+)
+def test_nothing_is_cut_off_in_40_columns(out, arguments, whole):
+    here = [] if "--help" in arguments or arguments == ["models"] else ["--out", str(out)]
+    code, shown = in_terminal([*arguments, *here], 40, **POOREST)
+    assert code == 0, shown
+    assert shown.isascii()
+    plain = CONTROL.sub("", shown)
+    for words in whole:
+        assert words in plain
+    assert "?" not in plain, "an ellipsis or a sign that ASCII does not have"
+    assert "Traceback" not in plain
+
+
+def test_a_wide_terminal_gets_columns(out):
+    code, shown = in_terminal(["runs", "list", "--out", str(out)], 160)
+    assert code == 0
+    (head,) = [line for line in CONTROL.sub("", shown).splitlines() if line.startswith("id")]
+    assert head.split() == ["id", "data", "model", "position", "placement", "seed", "state",
+                            "top-1", "seconds"]  # fmt: skip
+
+
+@pytest.mark.parametrize("arguments", [["train", "--lr", "0"], ["runs", "show", "é"]])
+def test_an_error_is_readable_in_ascii(tmp_path, arguments):
+    done = subprocess.run(
+        [*PROGRAM, *arguments, *(["--out", str(tmp_path)])],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **POOREST, "COLUMNS": "40"},
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("Error: ")
+    assert "Traceback" not in done.stderr
+
+
+def test_a_reader_that_leaves_early_is_no_crash(out):
+    """As in ``vitexp runs list | head -1``."""
+    command = subprocess.Popen(
+        [*PROGRAM, "runs", "list", "--out", str(out)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert command.stdout is not None
+    assert command.stderr is not None
+    command.stdout.close()
+    assert b"Traceback" not in command.stderr.read()
+    command.wait()

@@ -1,0 +1,89 @@
+"""What is made of a finished run: probes of its features on other images."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.test_cli import TINY, call, read
+from vitexp.cli.main import main
+from vitexp.datasets.image_set import ImageSet
+from vitexp.runs.record import pack_correct
+from vitexp.runs.store import Store
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one trained run on the digits."""
+    out = tmp_path_factory.mktemp("transfer")
+    with pytest.raises(SystemExit) as left:
+        main(["train", *TINY, "--steps", "60", "--lr", "3e-3", "--seed", "3", "--out", str(out)])
+    assert not left.value.code
+    return out
+
+
+@pytest.fixture
+def run(store: Path) -> str:
+    return next(iter(Store(store).results())).id
+
+
+def folder_of(digits: ImageSet, path: Path, each: dict[int, int], mode: str = "L") -> Path:
+    """Some classes of the digits, drawn larger, as a folder of PNG files."""
+    for label, count in each.items():
+        for part, split, size in (("train", digits.train, count), ("test", digits.test, 10)):
+            (path / part / str(label)).mkdir(parents=True)
+            for row in np.flatnonzero(split.labels == label)[:size]:
+                image = Image.fromarray(split.images[row, :, :, 0]).resize((16, 16))
+                colours = [image, image, image.point(lambda v: 255 - v)]
+                image = image if mode == "L" else Image.merge("RGB", colours)
+                image.save(path / part / str(label) / f"{row}.png")
+    return path
+
+
+def test_a_probe_of_a_runs_own_data_says_what_the_run_said(store, run, capsys):
+    (found,) = read(capsys, "probe", run[:6], "--out", store)
+    metrics = Store(store).results()[run].metrics
+    shots = ("few_shot_1_top1", "few_shot_5_top1", "few_shot_10_top1", "few_shot_25_top1")
+    assert {name: found[name] for name in shots} == {name: metrics[name] for name in shots}
+    assert (found["run"], found["data"], found["probe"]) == (run, "digits", "few_shot")
+    assert metrics["few_shot_5_top1"] > 0.3
+
+
+def test_a_probe_is_kept_with_its_run_and_not_made_again(store, run, capsys, digits, tmp_path):
+    data = folder_of(digits, tmp_path / "some", {0: 30, 1: 30, 7: 8})
+    command = ["probe", run, "--dataset", data, "--out", store]
+    code, out, err = call(capsys, *command)
+    assert code == 0, err
+    assert "class '7' has 7 in train" in err
+    assert "1-shot %" in out
+    assert "10-shot" not in out
+    folder = Store(store).folder(run)
+    files = {path: path.stat().st_mtime_ns for path in folder.glob("measurement-*.json")}
+    (found,) = read(capsys, *command)
+    assert {path: path.stat().st_mtime_ns for path in files} == files
+    kept = json.loads((folder / f"measurement-{found['id']}.json").read_text())
+    assert kept["execution"]["test_reads"] == 1
+    assert len(kept["per_example"]["few_shot_5"]) == 3
+    assert len(kept["per_example"]["few_shot_5"][0]) == len(pack_correct(np.zeros(30)))
+    assert found["few_shot_5_top1"] == pytest.approx(np.mean(found["few_shot"][1]["top1"]))
+    assert found["few_shot_5_top1"] > 0.5
+
+
+def test_what_cannot_be_probed_is_refused_in_two_lines(store, run, capsys, digits, tmp_path):
+    data = folder_of(digits, tmp_path / "colour", {0: 5, 1: 5}, mode="RGB")
+    code, _, err = call(capsys, "probe", run, "--dataset", data, "--out", store)
+    assert code == 2
+    assert "are RGB, and vit-xxs" in err.splitlines()[0]
+    weights = Store(store).folder(run) / "weights.safetensors"
+    whole = weights.read_bytes()
+    for damage, problem in ((whole[:-1], "is damaged"), (b"", "is damaged")):
+        weights.write_bytes(damage)
+        code, _, err = call(capsys, "probe", run, "--out", store)
+        weights.write_bytes(whole)
+        assert code == 2
+        assert problem in err.splitlines()[0]
+        assert len(err.splitlines()) == 2

@@ -1,0 +1,66 @@
+"""``vitexp finetune``: a trained model goes on to other images, or larger ones."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vitexp.cli.ablate import DryRun, Probe
+from vitexp.cli.flags import Json, with_settings
+from vitexp.studies.settings import Settings
+
+if TYPE_CHECKING:
+    from vitexp.runs.record import Results
+    from vitexp.spec import RunSpec
+
+Source = Annotated[
+    str, typer.Option("--from", help="a run's id, or a file of weights (.npz, .safetensors)")
+]
+Rates = Annotated[
+    str, typer.Option(help="learning rates to choose from on validation [the recipe's]")
+]
+
+
+@with_settings
+def finetune(
+    settings: Settings,
+    source: Source,
+    rates: Rates = "",
+    dry_run: DryRun = False,
+    probe: Probe = True,
+    json: Json = False,
+) -> None:
+    """Fine-tune a trained model: new zero-initialised head, SGD, the best of several rates.
+
+    Runs that it starts from and that are not done are trained first. --image-size may be larger
+    than in pre-training: positional tables are interpolated.
+    """
+    from vitexp.cli import execute, plan, report, screen
+    from vitexp.studies.finetune import FineTune
+
+    study = FineTune()
+    machine, base = execute.prepare_finetune(settings, source, _numbers(rates))
+
+    def planner(done: Results) -> list[RunSpec]:
+        return study.plan(base, done)
+
+    if dry_run:
+        value = plan.as_json(plan.forecast(machine, planner, probe), machine, study.label)
+        return screen.emit(value) if json else plan.show(value)
+    ids, well = execute.execute(machine, planner, study.label)
+    report.after(study, machine.out, ids, json)
+    if not well:
+        raise typer.Exit(1)
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    from vitexp.errors import VitexpError
+
+    try:
+        numbers = tuple(float(part) for part in text.split(",") if part.strip())
+    except ValueError:
+        numbers = (-1.0,)
+    if any(not 0 < number < float("inf") for number in numbers):
+        raise VitexpError(f"--rates is {text!r}.", "Write numbers above 0: --rates 0.01,0.03,0.1.")
+    return numbers

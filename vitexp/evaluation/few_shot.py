@@ -1,0 +1,181 @@
+"""Few-shot linear probe: how well a linear map tells classes apart from k images of each.
+
+The paper's own measure of its ablation (Table 8 and Figure 4, 5 shots): ridge regression from
+frozen features to targets in {-1, 1}, in closed form (section 4.1).
+
+n images, F features, K classes, L regularisers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vitexp.datasets import shots
+from vitexp.datasets.image_set import ImageSet, Split
+from vitexp.evaluation.accuracy import Accuracy, accuracy
+
+REGULARISERS = tuple(2.0**power for power in range(-10, 21, 2))
+"""Ridge penalties, on standardised features, that the validation split chooses from."""
+
+LOOKED_AT = 10_000
+"""Validation images, at most, that the choice of a penalty looks at."""
+
+SCORES = 1 << 24
+"""Scores that are held in memory at a time."""
+
+
+@dataclass(frozen=True)
+class FewShot:
+    """The probe with one number of shots.
+
+    Attributes:
+        shots: images a class that it learned from.
+        top1: accuracy on test of each draw, shares in [0, 1].
+        penalty: the ridge penalty, chosen on validation for all draws together.
+        correct: whether each test image was classified correctly: bool, (draws, test images).
+    """
+
+    shots: int
+    top1: tuple[float, ...]
+    penalty: float
+    correct: np.ndarray
+
+    @property
+    def mean(self) -> float:
+        return float(np.mean(self.top1))
+
+    @property
+    def name(self) -> str:
+        return f"few_shot_{self.shots}"
+
+    def details(self) -> dict[str, Any]:
+        """What stands behind the mean, as JSON."""
+        return {"shots": self.shots, "top1": list(self.top1), "penalty": self.penalty}
+
+
+def few_shot(
+    model: nn.Module,
+    images: ImageSet,
+    test: Accuracy,
+    device: torch.device,
+    precision: torch.dtype,
+) -> list[FewShot]:
+    """The probe of a model with as many shots as the training split allows.
+
+    Only the images that are drawn are looked at in train. A draw needs no seed: it follows from
+    the data, see :func:`vitexp.datasets.shots.draw`.
+
+    Args:
+        test: what :func:`vitexp.evaluation.accuracy.accuracy` found on the test split.
+
+    Returns:
+        One entry a number of shots; none where the model gives no features.
+    """
+    if test.features is None:
+        return []
+    labels, classes = images.train.labels, len(images.names)
+    drawn = {
+        k: [shots.draw(labels, images.fingerprint, k, i) for i in range(shots.DRAWS)]
+        for k in shots.allowed(labels, classes)
+    }
+    if not drawn:
+        return []
+    wanted = np.unique(np.concatenate([rows for draws in drawn.values() for rows in draws]))
+    seen = np.unique(np.linspace(0, len(images.val) - 1, LOOKED_AT).astype(int))
+
+    def features(split: Split, rows: np.ndarray) -> Features:
+        part = Split(split.images[rows], split.labels[rows])
+        found = accuracy(model, part, device, precision).features
+        assert found is not None
+        return Features(found.double(), torch.from_numpy(part.labels))
+
+    train, val = features(images.train, wanted), features(images.val, seen)
+    target = Features(test.features.double(), torch.from_numpy(np.array(images.test.labels)))
+    return [
+        probe([train.at(np.searchsorted(wanted, rows)) for rows in draws], val, target, k, classes)
+        for k, draws in drawn.items()
+    ]
+
+
+@dataclass(frozen=True)
+class Features:
+    """Features of some images, float64, (n, F), and their labels, int64, (n,)."""
+
+    values: Tensor
+    labels: Tensor
+
+    def at(self, rows: np.ndarray) -> Features:
+        return Features(self.values[rows], self.labels[rows])
+
+    def correct(self, maps: Tensor) -> Tensor:
+        """Whether the largest of a linear map's K scores is the label's: bool, (maps, n).
+
+        Args:
+            maps: (maps, F + 1, K), the last row the bias.
+        """
+        count, _, classes = maps.shape
+        together = maps.transpose(0, 1).flatten(1)
+        rows = max(1, SCORES // together.shape[1])
+        right = [
+            (values @ together[:-1] + together[-1]).view(-1, count, classes).argmax(2)
+            == labels[:, None]
+            for values, labels in zip(
+                torch.split(self.values, rows), torch.split(self.labels, rows), strict=True
+            )
+        ]
+        return torch.cat(right).T
+
+
+def probe(
+    draws: list[Features], val: Features, test: Features, shots: int, classes: int
+) -> FewShot:
+    """Fits each draw with every penalty, chooses one on ``val`` and reads ``test`` with it.
+
+    Of penalties that are equally good the strongest is taken.
+    """
+    fits = [fitted(draw, classes) for draw in draws]
+    on_val = torch.stack([val.correct(fit).sum(dim=1) for fit in fits]).sum(dim=0).tolist()
+    best = max(range(len(on_val)), key=lambda i: (on_val[i], i))
+    correct = test.correct(torch.stack([fit[best] for fit in fits])).numpy()
+    top1 = tuple(float(row.mean()) for row in correct)
+    return FewShot(shots, top1, REGULARISERS[best], correct)
+
+
+def fitted(draw: Features, classes: int) -> Tensor:
+    """Ridge regression on a draw's standardised features: (L, F + 1, K), for raw features."""
+    mean, spread = draw.values.mean(dim=0), draw.values.std(dim=0, correction=0) + 1e-5
+    x = F.pad((draw.values - mean) / spread, (0, 1), value=1.0)
+    targets = F.one_hot(draw.labels, classes).double() * 2 - 1
+    solved = ridge(x, targets, REGULARISERS)
+    slopes = solved[:, :-1] / spread[:, None]
+    bias = solved[:, -1] - mean @ slopes
+    return torch.cat([slopes, bias[:, None]], dim=1)
+
+
+def ridge(x: Tensor, y: Tensor, penalties: tuple[float, ...]) -> Tensor:
+    """argmin |x w - y|^2 + penalty |w|^2 for each penalty, by one eigendecomposition.
+
+    The primal one or the dual one, whichever is smaller.
+
+    Args:
+        x: (n, F). y: (n, K).
+
+    Returns:
+        (L, F, K).
+    """
+    dual = x.shape[0] < x.shape[1]
+    values, vectors = torch.linalg.eigh(x @ x.T if dual else x.T @ x)
+    left = x.T @ vectors if dual else vectors
+    right = vectors.T @ (y if dual else x.T @ y)
+    # Rounding can make the smallest eigenvalues of a singular matrix negative.
+    scale = (
+        values.clamp(min=0)[None, :, None] + torch.tensor(penalties, dtype=x.dtype)[:, None, None]
+    )
+    solved: Tensor = left @ (right / scale)
+    return solved

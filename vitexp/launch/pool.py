@@ -1,0 +1,196 @@
+"""The worker processes of one launch: started, listened to, and none left at the end."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vitexp.launch.events import LESS_MEMORY, Event
+from vitexp.spec import RunSpec
+
+GRACE_SECONDS = 30.0
+"""How long a worker may take to checkpoint before it is killed."""
+
+_TICK_SECONDS = 0.2
+
+
+@dataclass
+class Order:
+    """What a worker is told to do.
+
+    Attributes:
+        body: see ``launch/events.py``.
+        failures: how often it was tried in vain.
+    """
+
+    spec: RunSpec
+    body: dict[str, Any]
+    failures: int = 0
+
+
+class Worker:
+    """A worker process and the order that it is working on."""
+
+    def __init__(
+        self,
+        out: Path,
+        device: str,
+        checkpoint_seconds: float,
+        told: queue.Queue[tuple[Worker, str]],
+    ) -> None:
+        command = [sys.executable, "-m", "vitexp.worker", "--out", str(out), "--device", device]
+        command += ["--checkpoint-seconds", str(checkpoint_seconds)]
+        self.errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")
+        self.process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.errors,
+            text=True,
+            encoding="utf-8",
+            start_new_session=True,
+            # Threads that wait by spinning slow everybody down where a core is shared.
+            env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"},
+        )
+        self.order: Order | None = None
+        self.leaving = False
+        threading.Thread(target=self._listen, args=(told,), daemon=True).start()
+
+    def _listen(self, told: queue.Queue[tuple[Worker, str]]) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            # What is cut short was said by a worker that was killed while it said it.
+            if line.endswith("\n"):
+                told.put((self, line))
+        told.put((self, ""))
+
+    def give(self, order: Order) -> None:
+        assert self.order is None and self.process.stdin is not None
+        self.order = order
+        # A worker that has died cannot be written to; its listener says so.
+        with suppress(BrokenPipeError):
+            self.process.stdin.write(json.dumps(order.body) + "\n")
+            self.process.stdin.flush()
+
+    def close(self) -> None:
+        """Asks it to checkpoint and end."""
+        self.leaving = True
+        assert self.process.stdin is not None
+        with suppress(BrokenPipeError):
+            self.process.stdin.close()
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def last_words(self) -> str:
+        self.errors.seek(0)
+        return "".join(deque(self.errors, maxlen=20)).strip()
+
+
+class Pool:
+    """The workers of one launch. On leaving it no process is left."""
+
+    def __init__(
+        self,
+        out: Path,
+        devices: tuple[str, ...],
+        jobs: int,
+        checkpoint_seconds: float,
+        caught: list[int],
+    ) -> None:
+        self.out = out
+        self._checkpoint_seconds = checkpoint_seconds
+        self._caught = caught
+        self._devices = itertools.cycle(devices)
+        self._jobs = jobs
+        self._workers: list[Worker] = []
+        self._told: queue.Queue[tuple[Worker, str]] = queue.Queue()
+
+    def __enter__(self) -> Pool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for _ in self.finish():
+            pass
+
+    @property
+    def working(self) -> bool:
+        return any(worker.order for worker in self._workers)
+
+    def idle(self) -> Worker | None:
+        """A worker without an order, started if there are not enough yet."""
+        for worker in self._workers:
+            if worker.order is None and not worker.leaving:
+                return worker
+        if len(self._workers) == self._jobs:
+            return None
+        device = next(self._devices)
+        self._workers.append(Worker(self.out, device, self._checkpoint_seconds, self._told))
+        return self._workers[-1]
+
+    def events(self) -> Iterator[tuple[Order, Event]]:
+        """What has been told since the last call; waits a moment if that is nothing."""
+        try:
+            told = [self._told.get(timeout=_TICK_SECONDS)]
+        except queue.Empty:
+            return
+        while not self._told.empty():
+            told.append(self._told.get())
+        for worker, line in told:
+            order = worker.order
+            event = Event.parse(line) if line else self._died(worker)
+            if order is None or event is None:
+                continue
+            if event.kind not in ("start", "progress", "note"):
+                worker.order = None
+            if event.kind == "stopped":
+                worker.leaving = True
+            yield order, event
+
+    def _died(self, worker: Worker) -> Event | None:
+        self._workers.remove(worker)
+        code = worker.process.wait()
+        if worker.order is None:
+            return None
+        if worker.leaving:
+            return Event("stopped", worker.order.spec.id)
+        words = worker.last_words()
+        return Event("failed", worker.order.spec.id, message=f"{_ended(code)}\n{words}".strip())
+
+    def finish(self) -> Iterator[tuple[Order, Event]]:
+        """Lets the workers checkpoint; kills them after the grace time or at a second signal."""
+        for worker in self._workers:
+            worker.close()
+        before, deadline = len(self._caught[:1]), time.monotonic() + GRACE_SECONDS
+        while self._workers:
+            if len(self._caught) > before or time.monotonic() > deadline:
+                for worker in self._workers:
+                    worker.kill()
+            yield from self.events()
+
+
+def _ended(code: int) -> str:
+    """What a worker's exit status means."""
+    if code == -signal.SIGKILL:
+        return (
+            "The worker process was killed, perhaps by the system for want of memory.\n"
+            + LESS_MEMORY
+        )
+    if code < 0:
+        return f"The worker process was ended by {signal.Signals(-code).name}."
+    return f"The worker process ended with status {code}."

@@ -1,0 +1,76 @@
+"""How much memory training a model takes, estimated before any is asked for."""
+
+from __future__ import annotations
+
+from vitexp.catalog import sizes
+from vitexp.errors import VitexpError
+from vitexp.models import count, count_resnet
+from vitexp.spec import ModelSpec
+
+_FLOAT = 4
+_COPIES = 4
+"""Of each parameter: itself, its gradient and AdamW's two moments."""
+
+
+def training_bytes(spec: ModelSpec, batch: int) -> int | None:
+    """Bytes of parameters, gradients, moments and what the backward pass reads, about.
+
+    An estimate from below: float32 throughout, and no room for the libraries' own buffers.
+    None for a model or a signal from the user's own file.
+    """
+    params = count.params(spec)
+    if params is None:
+        return None
+    standardised = count_resnet.params(spec.trunk, spec.channels) if spec.trunk else 0
+    return _FLOAT * (_COPIES * params + standardised + batch * _activations(spec))
+
+
+def _activations(spec: ModelSpec) -> int:
+    """Values an image that the backward pass reads again."""
+    values = 0
+    if spec.trunk:
+        maps = count_resnet.convolutions(spec.trunk, spec.channels, spec.image_size)
+        # The convolution's output and the norm's.
+        values += sum(
+            2 * conv.outputs * count_resnet.reach(conv.side, conv.stride) ** 2 for conv in maps
+        )
+    if spec.vit:
+        tokens, vit = count.tokens(spec) or 0, spec.vit
+        # Both norms' inputs and outputs, q, k, v, the mixed values; the MLP before and after GELU.
+        block = tokens * (8 * vit.width + 2 * vit.mlp) + vit.heads * tokens * tokens
+        values += vit.depth * block
+    return values
+
+
+def check_fits(spec: ModelSpec, jobs: int, available: int | None, device: str) -> None:
+    """Refuses a model that cannot be trained on a device even one image at a time.
+
+    Args:
+        jobs: how many such models train there at the same time.
+        available: bytes that the device has for them; None where that is not known.
+        device: what to call it.
+
+    Raises:
+        VitexpError: with the memory that it takes and the largest listed model that fits.
+    """
+    need = training_bytes(spec, batch=1)
+    if need is None or available is None or jobs * need <= available:
+        return
+    times = f"{jobs} times " if jobs > 1 else ""
+    raise VitexpError(
+        f"Training {spec.name} takes at least {times}{need / 1e9:.1f} GB, and {device} has"
+        f" {available / 1e9:.1f} GB.",
+        _what_fits(spec, jobs, available),
+    )
+
+
+def _what_fits(spec: ModelSpec, jobs: int, available: int) -> str:
+    if jobs > 1 and (training_bytes(spec, batch=1) or 0) <= available:
+        return "It fits with --jobs 1."
+    fitting = [
+        (need, other.name)
+        for other in sizes.listed()
+        if other.family == spec.family
+        and (need := jobs * (training_bytes(other, batch=1) or 0)) <= available
+    ]
+    return f"The largest that fits: --model {max(fitting)[1]}." if fitting else "Nothing fits."

@@ -1,0 +1,129 @@
+"""What does a trained model reach when it is fine-tuned on other images? (Paper, section 3.2.)
+
+    vitexp finetune --from RUN --dataset D --image-size N
+
+The old head is replaced by a zero-initialised linear layer and everything is trained on with
+SGD; positional tables are interpolated to the new grid. The learning rate that does best on
+validation is looked for with a seed of its own (from the first parent), then each fine-tuned
+seed starts from the parent with the same seed. Parents that are not there are trained first.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+from vitexp.errors import VitexpError
+from vitexp.runs.record import Results, RunRecord
+from vitexp.spec import FromRun, RunSpec, digest, identity
+from vitexp.studies.base import Base, Study
+from vitexp.studies.finetune_report import finetune_report
+from vitexp.studies.grids import TUNING_SEEDS, last_ended, split
+from vitexp.studies.report import Report
+
+WIDER = 10**0.5
+"""Factor between a rate at the edge of the grid that did best and the one tried beyond it."""
+
+WIDENINGS = 2
+
+
+class FineTune(Study):
+    """Fine-tuned runs, one for each seed of their parent."""
+
+    stem: ClassVar[str] = "finetune"
+    command: ClassVar[str] = "finetune --from RUN"
+
+    def plan(self, base: Base, done: Results) -> list[RunSpec]:
+        """The parents and the search for a rate; then, with the best, every seed."""
+        if base.run.init is None:
+            raise VitexpError(
+                "A fine-tune starts from a run or a file.",
+                "Type `vitexp finetune --from RUN`, with an id from `vitexp runs list`.",
+            )
+        parents = [base.parent.seeded(seed) for seed in base.seeds] if base.parent else []
+        if len(base.rates) == 1:
+            return [*(_child(base, base.rates[0], seed) for seed in base.seeds), *parents]
+        tries = _search(base, done)
+        if not all(run.id in done for run in tries):
+            return [*tries, *parents]
+        rate = _best(tries, done).recipe.lr
+        return [*(_child(base, rate, seed) for seed in base.seeds), *tries, *parents]
+
+    def label(self, spec: RunSpec) -> tuple[str, str]:
+        if spec.init is None:
+            return "parent", f"{spec.data.name} {spec.model.image_size} px"
+        what = f"{spec.data.name} {spec.model.image_size} px"
+        if spec.seed >= TUNING_SEEDS:
+            return "rate search", f"{what}, lr {spec.recipe.lr:g}"
+        return "fine-tuned", what
+
+    def grids(self, done: Results) -> list[Results]:
+        tuned = [r for r in done if r.spec.init is not None and r.spec.seed < TUNING_SEEDS]
+        parts = sorted(split(tuned, lambda r: _setting(r.spec, done)), key=last_ended)
+        return [Results([*part, *_behind(part, done)]) for part in parts]
+
+    def report(self, grid: Results) -> Report:
+        return finetune_report(self.stem, grid)
+
+
+def _child(base: Base, rate: float, seed: int) -> RunSpec:
+    """A fine-tune with this seed; one that searches starts from the first seed's parent."""
+    from_seed = base.seeds[0] if seed >= TUNING_SEEDS else seed
+    init = FromRun(base.parent.seeded(from_seed).id) if base.parent else base.run.init
+    recipe = dataclasses.replace(base.run.recipe, lr=rate)
+    return dataclasses.replace(base.run, recipe=recipe, init=init).seeded(seed)
+
+
+def _search(base: Base, done: Results) -> list[RunSpec]:
+    """One run a rate; where the best lies at the edge of the grid, rates beyond it."""
+    rates = list(base.rates)
+    for _ in range(WIDENINGS + 1):
+        tries = [_child(base, rate, TUNING_SEEDS) for rate in sorted(rates)]
+        if not all(run.id in done for run in tries):
+            break
+        best = _best(tries, done).recipe.lr
+        if best not in (min(rates), max(rates)) or len(rates) == len(base.rates) + WIDENINGS:
+            break
+        beyond = best * WIDER if best == max(rates) else best / WIDER
+        rates.append(float(f"{beyond:.3g}"))
+    return tries
+
+
+def _best(tries: list[RunSpec], done: Results) -> RunSpec:
+    """The run that did best on validation; of equals the one with the lowest rate.
+
+    Raises:
+        VitexpError: all of them diverged.
+    """
+    scores = {run: done[run.id].metrics.get("val_top1", -1.0) for run in tries}
+    best = max(tries, key=scores.__getitem__)
+    if scores[best] < 0:
+        raise VitexpError(
+            "Every learning rate that was tried diverged.",
+            "Give lower ones, such as --rates 0.0003,0.001,0.003.",
+        )
+    return best
+
+
+def _setting(spec: RunSpec, done: Results) -> str:
+    """What the fine-tuned runs of one table share: all but the seed, also of their parents."""
+    init = spec.init
+    if isinstance(init, FromRun) and init.run in done:
+        init = FromRun(done[init.run].spec.seeded(0).id, init.tables)
+    return digest(identity(dataclasses.replace(spec, init=init).seeded(0)))
+
+
+def _behind(part: list[RunRecord], done: Results) -> list[RunRecord]:
+    """The parents of fine-tuned runs, and the search for their rate."""
+    parents = {r.spec.parent for r in part}
+    plain = {_rateless(r.spec) for r in part}
+    return [
+        r
+        for r in done
+        if r.id in parents or (r.spec.seed >= TUNING_SEEDS and _rateless(r.spec) in plain)
+    ]
+
+
+def _rateless(spec: RunSpec) -> str:
+    recipe = dataclasses.replace(spec.recipe, lr=0.0)
+    return digest(identity(dataclasses.replace(spec, recipe=recipe).seeded(0)))

@@ -1,0 +1,140 @@
+"""Does interpolating the positional tables make fine-tuning on larger images work? (Section 3.2.)
+
+    vitexp ablate resolution
+
+Each positional signal is pre-trained at the images' size r and fine-tuned at r, 1.5 r and 2 r,
+a quarter as long; where its tables have to change, once with the learned ones interpolated and
+once with tables drawn anew. What differs is what interpolation is worth.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+from vitexp.catalog.recipes import FINETUNE, preset
+from vitexp.datasets.load import describe
+from vitexp.positions import PAPER_POSITIONS, position_spec
+from vitexp.runs.record import Results, RunRecord
+from vitexp.spec import DataSpec, FromRun, PositionSpec, Recipe, RunSpec, digest, identity
+from vitexp.studies.base import Base, Study
+from vitexp.studies.grids import TUNING_SEEDS, last_ended, split
+from vitexp.studies.report import Report
+from vitexp.studies.resolution_report import resolution_report
+
+FACTORS = (1.0, 1.5, 2.0)
+SHARE = 4
+"""Steps of pre-training for each step of fine-tuning."""
+
+
+class Resolution(Study):
+    """Positional signals by image sizes, with and without interpolation."""
+
+    stem: ClassVar[str] = "resolution"
+    command: ClassVar[str] = "ablate resolution"
+    claim_ids: ClassVar[tuple[str, ...]] = ("PE9",)
+
+    def plan(self, base: Base, done: Results) -> list[RunSpec]:
+        """All cells of the first seed, then of the next; each parent before its fine-tunes."""
+        images = [_data(base.run.data, size) for size in _sizes(base.run)]
+        runs = []
+        for seed in base.seeds:
+            for kind in PAPER_POSITIONS:
+                parent = base.cell(position_spec(kind, "stem", base.std_of(kind)), seed)
+                runs += [parent, *(run for data in images for run in _children(parent, data))]
+        return runs
+
+    def label(self, spec: RunSpec) -> tuple[str, str]:
+        size = f"{spec.model.image_size} px"
+        if not isinstance(spec.init, FromRun):
+            return spec.position.kind, f"pre-trained, {size}"
+        return spec.position.kind, f"{size}, {spec.init.tables or 'learned'}"
+
+    def grids(self, done: Results) -> list[Results]:
+        tuned = [r for r in done if _tuned(r, done)]
+        parts = split(tuned, lambda r: (_setting(r.spec), _setting(_parent(r, done).spec)))
+        wide = [part for part in parts if len({r.spec.model.image_size for r in part}) > 1]
+        return [
+            Results([*part, *{r.spec.parent: _parent(r, done) for r in part}.values()])
+            for part in sorted(wide, key=last_ended)
+        ]
+
+    def report(self, grid: Results) -> Report:
+        return resolution_report(self.stem, grid)
+
+
+def _tuned(record: RunRecord, done: Results) -> bool:
+    spec = record.spec
+    from_run = spec.parent is not None and spec.parent in done
+    return from_run and spec.model.vit is not None and spec.seed < TUNING_SEEDS
+
+
+def _parent(record: RunRecord, done: Results) -> RunRecord:
+    assert record.spec.parent is not None
+    return done[record.spec.parent]
+
+
+def _sizes(run: RunSpec) -> list[int]:
+    """The image sizes, each the multiple of the patch that is nearest."""
+    patch = run.model.transformer.patch
+    return sorted({patch * round(factor * run.model.image_size / patch) for factor in FACTORS})
+
+
+def _data(data: DataSpec, size: int) -> DataSpec:
+    """The same images at another size."""
+    if size == data.image_size:
+        return data
+    larger, _ = describe(
+        data.source,
+        image_size=size,
+        split_seed=data.split_seed,
+        skip_broken=data.skip_broken,
+        fraction=data.fraction,
+        subset_seed=data.subset_seed or 0,
+    )
+    return larger
+
+
+def _children(parent: RunSpec, data: DataSpec) -> list[RunSpec]:
+    """The fine-tunes of a run at one size: with fresh tables, too, where tables must change."""
+    changes = data.image_size != parent.model.image_size and parent.position.kind != "none"
+    vit = dataclasses.replace(parent.model.transformer, pre_logits=None)
+    run = dataclasses.replace(
+        parent,
+        model=dataclasses.replace(parent.model, image_size=data.image_size, vit=vit),
+        data=data,
+        recipe=_recipe(parent.recipe),
+        init=FromRun(parent.id),
+    ).seeded(parent.seed)
+    fresh = dataclasses.replace(run, init=FromRun(parent.id, "fresh"))
+    return [run, fresh] if changes else [run]
+
+
+def _recipe(before: Recipe) -> Recipe:
+    """The fine-tuning preset, in the same batches and flips as pre-training."""
+    chosen = preset(FINETUNE)
+    steps = max(1, before.steps // SHARE)
+    return Recipe(
+        lr=chosen.lr,
+        weight_decay=chosen.weight_decay,
+        steps=steps,
+        batch=before.batch,
+        warmup=round(chosen.warmup * steps),
+        optimizer=chosen.optimizer,
+        schedule=chosen.schedule,
+        momentum=chosen.momentum,
+        clip=chosen.clip,
+        dropout=chosen.dropout,
+        flip=before.flip,
+        evaluate_every=before.evaluate_every,
+        name=chosen.name,
+    )
+
+
+def _setting(spec: RunSpec) -> str:
+    """What the runs of one table share: not the position, the image size, the seed, the start."""
+    vit = dataclasses.replace(spec.model.transformer, position=PositionSpec())
+    model = dataclasses.replace(spec.model, vit=vit, image_size=0)
+    data = dataclasses.replace(spec.data, image_size=0, fingerprint="")
+    plain = dataclasses.replace(spec, model=model, data=data, init=None).seeded(0)
+    return digest([identity(plain), spec.data.source])

@@ -1,0 +1,141 @@
+"""From what a user asked for to a complete fine-tuning run."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+from vitexp.catalog.recipes import FINETUNE, Preset, preset
+from vitexp.datasets.image_set import ImageSet
+from vitexp.datasets.load import Progress, describe
+from vitexp.errors import VitexpError
+from vitexp.models import count
+from vitexp.runs.files import file_hash
+from vitexp.runs.record import Results
+from vitexp.runs.store import Store
+from vitexp.spec import DataSpec, FromFile, FromRun, ModelSpec, Precision, RunSpec
+from vitexp.studies.base import Base
+from vitexp.studies.grids import TUNING_SEEDS
+from vitexp.studies.probing import check_channels
+from vitexp.studies.resolve import check_length, recipe_of, remarks
+from vitexp.studies.resolve_model import Wanted, check_model, model_of
+from vitexp.studies.settings import MODEL, Settings, asked, flags, spelled
+
+FILES = (".npz", ".safetensors", ".pt", ".pth", ".bin")
+"""How the names of files with weights end."""
+
+
+def resolve_finetune(
+    settings: Settings,
+    source: str,
+    rates: tuple[float, ...],
+    store: Store,
+    precision: Precision,
+    progress: Progress,
+    remark: Callable[[str], None],
+) -> Base:
+    """The fine-tune of ``source`` that ``settings`` ask for, with nothing left to a default.
+
+    Args:
+        source: a run's id or its first digits, or the path of a file with weights.
+        rates: learning rates to choose from; none: the recipe's, or ``settings.lr`` alone.
+        progress, remark: as for :func:`vitexp.studies.resolve.resolve`.
+
+    Raises:
+        VitexpError: no such run or file, or a value that does not fit it or the data.
+    """
+    check_length(settings)
+    file = _file(Path(source)) if source.endswith(FILES) else None
+    parent = None if file else _parent(settings, source, store)
+    old = parent.model if parent else None
+    seeds = _seeds(settings, parent, store.results())
+    data, images = describe(
+        settings.dataset or (parent.data.source if parent else "digits"),
+        image_size=settings.image_size or (old.image_size if old else None),
+        skip_broken=bool(settings.skip_broken),
+        fraction=settings.fraction,
+        subset_seed=seeds[0],
+        progress=progress,
+    )
+    for text in remarks(images):
+        remark(text)
+    model = _new(old, images) if old else _of_file(settings, images)
+    check_model(model)
+    chosen = _preset(settings, data)
+    recipe = recipe_of(settings, chosen, data, Wanted(None, model.family, None), images.flips)
+    run = RunSpec(
+        model=model,
+        data=data,
+        recipe=recipe,
+        seed=seeds[0],
+        precision=precision,
+        asked=f"--from {source} {asked(settings, data.source)}",
+        init=FromRun(parent.seeded(seeds[0]).id) if parent else file,
+    )
+    sweep = rates or ((settings.lr,) if settings.lr else chosen.rates) or (recipe.lr,)
+    return Base(run, seeds, {"*": 0.0}, parent=parent, rates=tuple(sorted(set(sweep))))
+
+
+def _parent(settings: Settings, start: str, store: Store) -> RunSpec:
+    entry = store.find(start)
+    if entry.problem is not None:
+        raise entry.problem
+    assert entry.spec is not None
+    for name, flag in flags().items():
+        if flag.panel == MODEL and getattr(settings, name) is not None:
+            raise VitexpError(
+                f"{spelled(name)} is a part of the model, which is that of run {entry.id}.",
+                f"Leave {spelled(name)} out, or train another run to start from.",
+            )
+    return entry.spec
+
+
+def _file(path: Path) -> FromFile:
+    if not path.is_file():
+        raise VitexpError(f"There is no file {str(path)!r}.", "Give --from a run or a file.")
+    return FromFile(file_hash(path), str(path.absolute()))
+
+
+def _new(old: ModelSpec, images: ImageSet) -> ModelSpec:
+    """The parent's model with another image size and a single linear layer as its head."""
+    check_channels(old, images)
+    vit = old.vit and dataclasses.replace(old.vit, pre_logits=None)
+    new = dataclasses.replace(old, classes=len(images.names), vit=vit)
+    return count.at_resolution(new, images.image_size)
+
+
+def _of_file(settings: Settings, images: ImageSet) -> ModelSpec:
+    if settings.model is None:
+        raise VitexpError(
+            "A file of weights does not say which model they are of.",
+            "Say it with --model, such as --model vit-b/16.",
+        )
+    return model_of(settings, Wanted.of(settings), images, {"*": 0.0})
+
+
+def _preset(settings: Settings, data: DataSpec) -> Preset:
+    chosen = preset(settings.recipe or FINETUNE)
+    small = chosen.name == FINETUNE
+    # A default must fit a small folder; a preset asked for by name is taken at its word.
+    return dataclasses.replace(chosen, batch=min(chosen.batch, data.used)) if small else chosen
+
+
+def _seeds(settings: Settings, parent: RunSpec | None, done: Results) -> tuple[int, ...]:
+    """Those asked for, else those that the parent was trained with.
+
+    Raises:
+        VitexpError: several seeds of a parent that was itself fine-tuned.
+    """
+    first = settings.seed if settings.seed is not None else parent.seed if parent else 0
+    if settings.seeds is None and settings.seed is None and parent is not None:
+        here = {r.spec.seed for r in done if r.spec.seeded(0).id == parent.seeded(0).id}
+        seeds = tuple(sorted(s for s in here | {parent.seed} if s < TUNING_SEEDS))
+    else:
+        seeds = tuple(range(first, first + (settings.seeds or 1)))
+    if parent is not None and parent.init is not None and seeds != (parent.seed,):
+        raise VitexpError(
+            f"Run {parent.id} was itself fine-tuned, so its other seeds have other parents.",
+            "Fine-tune each of its seeds by itself, without --seeds and --seed.",
+        )
+    return seeds

@@ -1,0 +1,54 @@
+"""Probing a finished run on images of any kind."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+
+from vitexp.datasets.image_set import ImageSet
+from vitexp.evaluation.accuracy import accuracy
+from vitexp.evaluation.few_shot import few_shot
+from vitexp.models.build import build
+from vitexp.models.weights.files import load_weights
+from vitexp.runs.measurement import Measurement
+from vitexp.runs.record import pack_correct
+from vitexp.spec import ProbeSpec, RunSpec
+from vitexp.training.environment import environment
+from vitexp.training.loop import DTYPES
+
+
+def measure(
+    spec: RunSpec,
+    weights: Path,
+    probe: ProbeSpec,
+    images: ImageSet,
+    device: torch.device,
+) -> Measurement:
+    """The few-shot linear probe of a run's final weights on ``images``.
+
+    Args:
+        spec: the run. weights: the file with what it ended with.
+        images: of the run's size and channels; their classes may be others.
+    """
+    assert images.fingerprint == probe.data.fingerprint
+    model = build(spec.model, spec.seed)
+    load_weights(model, spec.model, weights)
+    model.to(device)
+    dtype = DTYPES[spec.precision]
+    # Top-1 of the old head means nothing on other classes: of this, features alone are used.
+    test = accuracy(model, images.test, device, dtype)
+    found = few_shot(model, images, test, device, dtype)
+    return Measurement(
+        spec.id,
+        probe,
+        {f"{p.name}_top1": p.mean for p in found},
+        {p.name: [pack_correct(row) for row in p.correct] for p in found},
+        {
+            **environment(device),
+            "few_shot": [p.details() for p in found],
+            "test_reads": 1,
+            "ended": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        },
+    )
