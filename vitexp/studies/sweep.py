@@ -87,12 +87,13 @@ class Sweep(Study):
 
     def grids(self, done: Results) -> list[Results]:
         able = [record for record in from_scratch(done) if self.key(record.spec)]
+        if not self._answered(able):
+            return []
         grids = split(able, lambda record: self.common(record.spec))
-        return [
-            Results(grid)
-            for grid in sorted(grids, key=last_ended)
-            if self.answered({key for record in grid if (key := self.key(record.spec))})
-        ]
+        return [Results(grid) for grid in sorted(grids, key=last_ended) if self._answered(grid)]
+
+    def _answered(self, records: Sequence[RunRecord]) -> bool:
+        return self.answered({key for record in records if (key := self.key(record.spec))})
 
     def report(self, grid: Results) -> Report:
         cells = self.cells(grid)
