@@ -192,7 +192,10 @@ def test_a_study_writes_its_table_and_its_figures(out):
     written = {str(path.relative_to(out)) for path in out.rglob("pos_emb.*")}
     assert written == {
         f"{folder}/pos_emb.{ending}"
-        for folder, endings in (("tables", ("md", "csv", "tex")), ("plots", ("png", "svg")))
+        for folder, endings in (
+            ("tables", ("md", "csv", "tex")),
+            ("plots", ("png", "svg", "pdf", "csv")),
+        )
         for ending in endings
     }
     assert len(list(out.rglob("*.safetensors"))) == len(list(out.rglob("result.json")))

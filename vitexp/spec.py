@@ -312,6 +312,9 @@ def digest(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+_PLAIN = (str, int, float, tuple)
+
+
 def identity(spec: Any) -> dict[str, Any]:
     """``spec`` as JSON without labels and without fields that are None."""
     pairs = {}
@@ -319,7 +322,7 @@ def identity(spec: Any) -> dict[str, Any]:
     for name in identifying(kind):
         value = getattr(spec, name)
         if value is not None:
-            pairs[name] = identity(value) if dataclasses.is_dataclass(value) else value
+            pairs[name] = value if isinstance(value, _PLAIN) else identity(value)
     return pairs
 
 
@@ -357,13 +360,20 @@ def from_json(kind: type[S], value: Any) -> S:
             f"A {kind.__name__} with fields of another version: {', '.join(wrong)}.",
             "The file was not written by this version of vitexp; remove or convert it.",
         )
-    fields = {name: _convert(hints[name], item) for name, item in value.items()}
-    return typing.cast(S, kind(**fields))
+    converted = {n: _convert(hints[n], value[n]) for n in _converted(kind) if n in value}
+    return typing.cast(S, kind(**(value | converted)))
 
 
 @functools.cache
 def _hints(kind: type) -> dict[str, Any]:
     return typing.get_type_hints(kind)
+
+
+@functools.cache
+def _converted(kind: type) -> tuple[str, ...]:
+    """The fields whose JSON is not their value."""
+    forms = {name: _nested(hint) for name, hint in _hints(kind).items()}
+    return tuple(name for name, (kinds, _, is_tuple) in forms.items() if kinds or is_tuple)
 
 
 @functools.cache

@@ -38,18 +38,8 @@ app = typer.Typer(
     rich_markup_mode="rich" if shutil.get_terminal_size().columns >= NARROW else None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (
-    ablate,
-    scale,
-    train,
-    finetune,
-    probe,
-    table,
-    plot,
-    claims,
-    compare,
-    models,
-):
+COMMANDS = (ablate, scale, train, finetune, probe, table, plot, claims, compare, models)
+for command in COMMANDS:
     app.command()(command)
 app.add_typer(runs, name="runs")
 app.add_typer(weights, name="weights")

@@ -8,14 +8,14 @@ STUDIES = Registry(
     "study",
     {
         "pos_emb": "vitexp.studies.pos_emb:PosEmb",
-        "finetune": "vitexp.studies.finetune:FineTune",
-        "resolution": "vitexp.studies.resolution:Resolution",
         "data_size": "vitexp.studies.data_size:DataSize",
         "compute": "vitexp.studies.compute:Compute",
         "shape": "vitexp.studies.shape:Shape",
         "patch": "vitexp.studies.patch:Patch",
         "pool": "vitexp.studies.pool:Pool",
         "optimizer": "vitexp.studies.optimizer:Optimizer",
+        "finetune": "vitexp.studies.finetune:FineTune",
+        "resolution": "vitexp.studies.resolution:Resolution",
     },
     aliases={"scale": "data_size"},
 )

@@ -27,7 +27,14 @@ from vitexp.studies.compute_fit import (
     figure,
     row,
 )
-from vitexp.studies.grids import by_position, last_ended, latest_variant, reported, setting, split
+from vitexp.studies.grids import (
+    by_position,
+    from_scratch,
+    last_ended,
+    latest_variant,
+    setting,
+    split,
+)
 from vitexp.studies.ladders import COMPUTE, nearest
 from vitexp.studies.report import Cell, Claim, GridTable, Report
 from vitexp.studies.words import data_words, more_seeds, recipe_words
@@ -56,7 +63,9 @@ class Compute(Study):
 
     def grids(self, done: Results) -> list[Results]:
         """Runs on the same data that differ in model, steps and seed; two sizes at least."""
-        whole = [r for r in reported(done) if r.spec.data.fraction is None and "flops" in r.metrics]
+        whole = [
+            r for r in from_scratch(done) if r.spec.data.fraction is None and "flops" in r.metrics
+        ]
         grids = [part for same in split(whole, _setting) for part in by_position(same)]
         return [
             Results(grid)

@@ -6,6 +6,10 @@ Nested, stratified fractions of the training split, by models, by seeds; by defa
 hybrid and a ViT of about equal MACs, and a smaller and a larger ViT. The budget is the same
 number of steps for every fraction (the paper's text leaves it open; this is our reading), or
 with ``--epochs`` the same number of epochs; the weights that do best on validation are kept.
+
+On the embedded digits the CNN should lead by about 14 points at 3 % of the data and by about 2 with
+all of it after 400 steps; with ``--steps 1200`` the ViT should catch up with all data. At 3 % the
+standard deviation over seeds is 2 to 7 points: look at the trend, not at single cells.
 """
 
 from __future__ import annotations

@@ -14,7 +14,14 @@ from vitexp.analysis.groups import Group, common_seeds
 from vitexp.models.count import macs
 from vitexp.runs.record import Results, RunRecord
 from vitexp.spec import RunSpec
-from vitexp.studies.grids import by_position, last_ended, latest_variant, reported, setting, split
+from vitexp.studies.grids import (
+    by_position,
+    from_scratch,
+    last_ended,
+    latest_variant,
+    setting,
+    split,
+)
 from vitexp.studies.words import more_seeds, percent
 
 Key = tuple[str, float]
@@ -160,7 +167,7 @@ def grids_of(done: Iterable[RunRecord]) -> list[Results]:
     fractions, or the same epochs. The most recently finished last."""
     grids = [
         grid
-        for shared in split(reported(done), _setting)
+        for shared in split(from_scratch(done), _setting)
         for part in by_position(shared)
         for grid in _budgets(part)
     ]

@@ -31,6 +31,7 @@ class FineTune(Study):
     """Fine-tuned runs, one for each seed of their parent."""
 
     stem: ClassVar[str] = "finetune"
+    command: ClassVar[str] = "finetune --from RUN"
 
     def plan(self, base: Base, done: Results) -> list[RunSpec]:
         """The parents and the search for a rate; then, with the best, every seed."""

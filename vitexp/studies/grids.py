@@ -35,6 +35,11 @@ def reported(records: Iterable[RunRecord]) -> list[RunRecord]:
     return [r for r in records if r.spec.seed < TUNING_SEEDS and r.spec.init is None]
 
 
+def from_scratch(records: Iterable[RunRecord]) -> list[RunRecord]:
+    """The reported records that did not start from another run's weights."""
+    return [record for record in reported(records) if record.spec.init is None]
+
+
 def setting(spec: RunSpec, *tuned: str) -> str:
     """What runs of one table share: data but for the fraction, precision and recipe but for its
     fields ``tuned`` and what follows from the number of steps."""

@@ -81,7 +81,12 @@ def _without_position(model: ModelSpec) -> ModelSpec:
 
 
 def _variant(record: RunRecord) -> str:
-    return same(dataclasses.replace(record.spec.position, placement="stem"))
+    return same(_at_the_stem(record.spec.position))
+
+
+@functools.cache
+def _at_the_stem(position: PositionSpec) -> PositionSpec:
+    return dataclasses.replace(position, placement="stem")
 
 
 def _one_variant_each(records: list[RunRecord]) -> list[list[RunRecord]]:

@@ -31,6 +31,8 @@ class Resolution(Study):
     """Positional signals by image sizes, with and without interpolation."""
 
     stem: ClassVar[str] = "resolution"
+    command: ClassVar[str] = "ablate resolution"
+    claim_ids: ClassVar[tuple[str, ...]] = ("PE9",)
 
     def plan(self, base: Base, done: Results) -> list[RunSpec]:
         """All cells of the first seed, then of the next; each parent before its fine-tunes."""

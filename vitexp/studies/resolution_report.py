@@ -159,6 +159,9 @@ def _claim(groups: Mapping[Key, Group], against: Mapping[Key, Comparison]) -> Cl
         + f", n {c.n}"
         for key, c in tested.items()
     )
+    weakest = min(tested.values(), key=lambda c: c.delta, default=None)
+    interval = weakest and weakest.estimate and weakest.estimate.interval()
+    low, high = (100 * end for end in interval) if interval else (None, None)
     needs = f"needs {LOOKS[0]} seeds of interpolated and of fresh 1-D tables"
     return Claim(
         "PE9",
@@ -167,4 +170,9 @@ def _claim(groups: Mapping[Key, Group], against: Mapping[Key, Comparison]) -> Cl
         standing,
         f"{evidence or needs}.".replace("at ", "At ", 1) if evidence else f"N{needs[1:]}.",
         runs=tuple(record.id for key in tested for record in groups[key].records),
+        effect=100 * weakest.delta if weakest else None,
+        low=low,
+        high=high,
+        n=weakest.n if weakest else None,
+        dataset=next(iter(groups.values())).spec.data.name,
     )

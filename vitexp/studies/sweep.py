@@ -14,7 +14,7 @@ from vitexp.analysis.groups import Comparison, Group, compare
 from vitexp.runs.record import Results, RunRecord
 from vitexp.spec import RunSpec
 from vitexp.studies.base import Base, Study
-from vitexp.studies.grids import last_ended, latest_variant, reported, split
+from vitexp.studies.grids import from_scratch, last_ended, latest_variant, split
 from vitexp.studies.report import (
     Cell,
     Claim,
@@ -86,13 +86,14 @@ class Sweep(Study):
         return (name(key) if key else spec.model.name), ""
 
     def grids(self, done: Results) -> list[Results]:
-        able = [record for record in reported(done) if self.key(record.spec)]
+        able = [record for record in from_scratch(done) if self.key(record.spec)]
+        if not self._answered(able):
+            return []
         grids = split(able, lambda record: self.common(record.spec))
-        return [
-            Results(grid)
-            for grid in sorted(grids, key=last_ended)
-            if self.answered({key for record in grid if (key := self.key(record.spec))})
-        ]
+        return [Results(grid) for grid in sorted(grids, key=last_ended) if self._answered(grid)]
+
+    def _answered(self, records: Sequence[RunRecord]) -> bool:
+        return self.answered({key for record in records if (key := self.key(record.spec))})
 
     def report(self, grid: Results) -> Report:
         cells = self.cells(grid)
