@@ -309,12 +309,17 @@ def digest(value: Any) -> str:
 def identity(spec: Any) -> dict[str, Any]:
     """``spec`` as JSON without labels and without fields that are None."""
     pairs = {}
-    for item in dataclasses.fields(spec):
-        value = getattr(spec, item.name)
-        if value is None or not item.metadata.get("identity", True):
-            continue
-        pairs[item.name] = identity(value) if dataclasses.is_dataclass(value) else value
+    for name in _identifying(spec.__class__):
+        value = getattr(spec, name)
+        if value is not None:
+            pairs[name] = identity(value) if dataclasses.is_dataclass(value) else value
     return pairs
+
+
+@functools.cache
+def _identifying(kind: Any) -> tuple[str, ...]:
+    fields = dataclasses.fields(kind)
+    return tuple(item.name for item in fields if item.metadata.get("identity", True))
 
 
 def to_json(spec: Any) -> dict[str, Any]:
@@ -338,8 +343,7 @@ def from_json(kind: type[S], value: Any) -> S:
             "The file was not written by this version of vitexp; remove or convert it.",
         )
     hints = _hints(kind)
-    required = {f.name for f in dataclasses.fields(kind) if f.default is dataclasses.MISSING}
-    wrong = sorted((set(value) - set(hints)) | (required - set(value)))
+    wrong = sorted((value.keys() - hints.keys()) | (_required(kind) - value.keys()))
     if wrong:
         raise VitexpError(
             f"A {kind.__name__} with fields of another version: {', '.join(wrong)}.",
@@ -347,6 +351,12 @@ def from_json(kind: type[S], value: Any) -> S:
         )
     fields = {name: _convert(hints[name], item) for name, item in value.items()}
     return typing.cast(S, kind(**fields))
+
+
+@functools.cache
+def _required(kind: Any) -> frozenset[str]:
+    fields = dataclasses.fields(kind)
+    return frozenset(item.name for item in fields if item.default is dataclasses.MISSING)
 
 
 @functools.cache
