@@ -107,6 +107,7 @@ def test_every_setting_reaches_the_run_or_the_machine():
         "jobs",
         "keep",
         "out",
+        "checkpoint_seconds",
     }
     of_a_trunk: dict[str, Any] = {"blocks": "1,2,2,1", "trunk_width": 32, "stem": "small"}
     assert set(changes) | set(of_a_trunk) | elsewhere == set(flags())

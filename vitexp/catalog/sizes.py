@@ -108,16 +108,6 @@ _ENTRIES = (
 NAMES = tuple(name for name, _ in _ENTRIES)
 """The listed models; other patches, strides and widths may be written, too."""
 
-TRIOS = {
-    8: (("vit-xxs/2", "r11x1.5+vit-xxs", "r11x1.75"),),
-    32: (
-        ("vit-xs/8", "r20x0.75+vit-xxs/8", "r11"),
-        ("vit-xs/4", "r11x1.75+vit-xs/8", "r11x2"),
-        ("vit-ti/4", "r20+vit-ti", "r20x3.5"),
-    ),
-}
-"""Side in pixels -> a ViT, a hybrid and a ResNet of about equal MACs, small ones first."""
-
 # Published as /16, although its tokens lie 32 pixels apart: 8x8 cells of a stem of stride 4.
 _MISLABELLED = {("r", "vit-ti", 16): 32}
 

@@ -6,7 +6,6 @@ a mapping that lived on would keep every page that was read.
 
 from __future__ import annotations
 
-import pickle
 import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -51,11 +50,6 @@ def open_source(path: Path) -> Source:
         return _kind(path)(path)
     except (SafetensorError, zipfile.BadZipFile, RuntimeError, EOFError, ValueError) as error:
         raise damaged(path, error) from error
-    except pickle.UnpicklingError as error:
-        raise VitexpError(
-            f"{path} holds Python objects or code, which opening it could run.",
-            "It was not opened. Use a .safetensors or .npz file of the same weights.",
-        ) from error
 
 
 def damaged(path: Path, error: Exception) -> VitexpError:
@@ -146,7 +140,15 @@ class TorchSource(Source):
     def _open(path: Path) -> dict[str, Tensor]:
         # Files of before torch 1.6 cannot be mapped.
         mapped = zipfile.is_zipfile(path)
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+        try:
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+        except Exception as error:
+            if type(error).__name__ != "UnpicklingError":
+                raise
+            raise VitexpError(
+                f"{path} holds Python objects or code, which opening it could run.",
+                "It was not opened. Use a .safetensors or .npz file of the same weights.",
+            ) from error
         for wrapper in ("state_dict", "model"):
             if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
                 content = content[wrapper]
