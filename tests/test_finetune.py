@@ -279,6 +279,25 @@ def test_a_share_of_the_images_is_drawn_by_each_seed(store):
     assert tuned[0].recipe.steps == 10 * (round(0.5 * parent.spec.data.train) // 64)
 
 
+@pytest.mark.parametrize(
+    ("recipe", "steps", "rates", "batch"),
+    [
+        ("paper-finetune-imagenet", 20_000, (0.003, 0.01, 0.03, 0.06), 512),
+        ("paper-finetune-cifar", 10_000, (0.001, 0.003, 0.01, 0.03), 512),
+        ("paper-finetune-pets", 500, (0.001, 0.003, 0.01, 0.03), 512),
+        ("paper-finetune-vtab", 2_500, (0.01,), 512),
+    ],
+)
+def test_the_papers_recipes_are_those_of_table_4(store, recipe, steps, rates, batch):
+    settings = Settings(recipe=recipe, out=str(store))
+    parent = of(store, False).id
+    asked = resolve_finetune(settings, parent, (), Store(store), "fp32", no_progress, print)
+    made = asked.run.recipe
+    assert (made.steps, asked.rates, made.batch) == (steps, rates, batch)
+    assert (made.optimizer, made.momentum, made.schedule, made.clip) == ("sgd", 0.9, "cosine", 1)
+    assert made.weight_decay == 0
+
+
 def no_progress(stage: str, done: int, total: int) -> None:
     """Digits are not decoded."""
 

@@ -176,12 +176,15 @@ _PAPER_CIFAR = dataclasses.replace(
 )
 # 500 steps, and the warm-up that big_vision's transfer.py gives to so few.
 _PAPER_PETS = dataclasses.replace(_PAPER_CIFAR, name="paper-finetune-pets", steps=500, warmup=100)
+_PAPER_VTAB = dataclasses.replace(
+    _PAPER_CIFAR, name="paper-finetune-vtab", steps=2_500, rates=(0.01,)
+)
 
 PRESETS = {
     p.name: p
     for p in (
         *(_DIGITS, _SMALL, _PHOTOS, _IMAGENET, _I21K, _JFT),
-        *(_FINETUNE, _PAPER_FINETUNE, _PAPER_CIFAR, _PAPER_PETS),
+        *(_FINETUNE, _PAPER_FINETUNE, _PAPER_CIFAR, _PAPER_PETS, _PAPER_VTAB),
     )
 }
 FINETUNE = _FINETUNE.name
