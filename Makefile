@@ -1,10 +1,10 @@
-# make demo | test | check | bench        (nothing installed beforehand but Python 3.11+ and make)
+# make demo | test | check | torture | bench        (nothing installed beforehand but Python 3.11+ and make)
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check torture bench clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/vitexp ablate pos-emb --dataset digits --seeds 3$(if $(OUT), --out $(OUT))
@@ -17,6 +17,9 @@ check: $(VENV)/.dev
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+torture: $(VENV)/.dev
+	$(BIN)/python -m tests.torture 200 1
 
 bench: $(VENV)/.dev
 	$(BIN)/python tests/bench.py

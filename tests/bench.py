@@ -5,19 +5,22 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from vitexp.runs.record import Results
+from vitexp.runs.record import Results, RunRecord
 from vitexp.runs.store import Store
 
 VITEXP = str(Path(sys.executable).with_name("vitexp"))
 REPEATS = 7
+MANY = 5000
 
 
 def main() -> None:
@@ -29,6 +32,7 @@ def main() -> None:
         line(f"demo, {len(results)} runs, whole command", seconds, "s")
         line("demo, training part", span(results), "s", allowed=180)
         line("demo, largest worker", memory, "MB", allowed=1000)
+        line(f"{MANY} results read", reading(next(iter(results)), out / "many"), "s", allowed=2)
         for allowed, command in (
             (0.3, ("--help",)),
             (0.5, ("runs", "list", "--out", folder)),
@@ -40,6 +44,18 @@ def main() -> None:
             line(
                 f"vitexp {' '.join(command).replace(f' --out {folder}', '')}", median, "s", allowed
             )
+
+
+def reading(record: RunRecord, out: Path) -> float:
+    """Seconds to read the results of many runs like ``record``."""
+    for seed in range(MANY):
+        like = replace(record, spec=replace(record.spec, seed=seed))
+        folder = out / "runs" / like.id
+        folder.mkdir(parents=True)
+        (folder / "result.json").write_text(json.dumps(like.to_json()))
+    start = time.perf_counter()
+    assert len(Store(out).results()) == MANY
+    return time.perf_counter() - start
 
 
 def timed(*command: str) -> float:

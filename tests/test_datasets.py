@@ -422,6 +422,23 @@ def test_a_non_square_set_is_resized_even_if_all_sizes_are_equal(tmp_path, cache
     assert load(str(root), cache=cache).image_size == 224
 
 
+def test_3000_classes_of_one_pixel_under_names_of_another_format(tmp_path, cache):
+    """Each class has a colour; what a file is follows from its content, not from its ending."""
+    root = tmp_path / "many"
+    colours = [np.full((1, 1, 3), (i % 250, i // 250, 0), np.uint8) for i in range(3000)]
+    for i, colour in enumerate(colours):
+        for part in ("train", "test"):
+            path = root / part / f"{i:04}" / "a.jpg"
+            path.parent.mkdir(parents=True)
+            path.write_bytes(png(colour))
+        (root / "train" / f"{i:04}" / "b.jpg").write_bytes(png(colour + np.uint8(5)))
+    images = load(str(root), cache=cache)
+    assert len(images.names) == 3000
+    assert (images.image_size, len(images.test)) == (1, 3000)
+    shown = images.test.images.reshape(-1, 3)
+    assert (shown == np.array(colours).reshape(-1, 3)[images.test.labels]).all()
+
+
 def test_identical_files_in_train_and_test_are_counted(tmp_path, cache):
     root = two_classes(tmp_path / "pets")
     for name in ("000", "001", "002"):

@@ -41,7 +41,12 @@ def zeros(position: Position) -> Tensor:
 @pytest.mark.parametrize("class_token", [True, False])
 @pytest.mark.parametrize(("kind", "placement"), CELLS)
 def test_every_position_keeps_the_contract(kind, placement, class_token):
-    position = made(kind, placement, class_token)
+    assert_contract(made(kind, placement, class_token))
+
+
+def assert_contract(position: Position) -> None:
+    """Shapes, where the placement lets the signal act, and rows alone as in the whole."""
+    spec, class_token = position.spec, position.geometry.class_token
     tokens = position.geometry.tokens
     x = torch.randn(2, tokens, WIDTH)
     q, k = torch.randn(2, 2, HEADS, tokens, WIDTH // HEADS)
@@ -58,7 +63,7 @@ def test_every_position_keeps_the_contract(kind, placement, class_token):
             assert first is not None
             torch.testing.assert_close(first, full[:, :, : first.shape[2]])
     where = {"stem": [True, False, False], "every-layer": [True] * 3, "shared": [True] * 3}
-    assert acts == ([False] * 3 if kind == "none" else where[placement])
+    assert acts == ([False] * 3 if spec.kind == "none" else where[spec.placement])
 
 
 @pytest.mark.parametrize("kind", ["learned_1d", "learned_2d", "relative"])

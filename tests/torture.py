@@ -73,7 +73,7 @@ def start(study: list[str], out: Path) -> subprocess.Popen[str]:
 
 
 KILLS = ("kill -9 of the program", "kill -9 of a worker")
-DAMAGE = "checkpoint damaged"
+DAMAGE = "checkpoint damaged in between"
 
 
 @dataclass

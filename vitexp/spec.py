@@ -365,6 +365,12 @@ def from_json(kind: type[S], value: Any) -> S:
 
 
 @functools.cache
+def _required(kind: Any) -> frozenset[str]:
+    fields = dataclasses.fields(kind)
+    return frozenset(item.name for item in fields if item.default is dataclasses.MISSING)
+
+
+@functools.cache
 def _hints(kind: type) -> dict[str, Any]:
     return typing.get_type_hints(kind)
 
@@ -374,12 +380,6 @@ def _converted(kind: type) -> tuple[str, ...]:
     """The fields whose JSON is not their value."""
     forms = {name: _nested(hint) for name, hint in _hints(kind).items()}
     return tuple(name for name, (kinds, _, is_tuple) in forms.items() if kinds or is_tuple)
-
-
-@functools.cache
-def _required(kind: type) -> frozenset[str]:
-    fields = dataclasses.fields(kind)
-    return frozenset(f.name for f in fields if f.default is dataclasses.MISSING)
 
 
 def _convert(hint: Any, value: Any) -> Any:

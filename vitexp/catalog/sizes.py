@@ -100,7 +100,7 @@ _ENTRIES = (
     *((name, 32) for name in ("r11", "r11x2", "r20", "r20x3.5")),
     *((name, 224) for name in ("r50x1", "r50x2", "r101x1", "r152x1", "r152x2", "r200x3")),
     ("r11x1.5+vit-xxs", 8),
-    *((name, 32) for name in ("r11x0.5+vit-xxs", "r11x0.5+vit-xs", "r20+vit-ti")),
+    *((name, 32) for name in ("r20x0.75+vit-xxs/8", "r11x1.75+vit-xs/8", "r20+vit-ti")),
     *((name, 224) for name in ("r+vit-ti/16", "r26+vit-s/32", "r26+vit-b/32")),
     *((f"r50+vit-{size}/{stride}", 224) for size in ("b", "l") for stride in (16, 32)),
 )
@@ -111,8 +111,8 @@ NAMES = tuple(name for name, _ in _ENTRIES)
 TRIOS = {
     8: (("vit-xxs/2", "r11x1.5+vit-xxs", "r11x1.75"),),
     32: (
-        ("vit-xs/8", "r11x0.5+vit-xxs", "r11"),
-        ("vit-xs/4", "r11x0.5+vit-xs", "r11x2"),
+        ("vit-xs/8", "r20x0.75+vit-xxs/8", "r11"),
+        ("vit-xs/4", "r11x1.75+vit-xs/8", "r11x2"),
         ("vit-ti/4", "r20+vit-ti", "r20x3.5"),
     ),
 }

@@ -204,7 +204,7 @@ def _wave(
 
 def _interrupted(left: int, signal: int) -> None:
     again = shlex.join(["vitexp", *sys.argv[1:]])
-    screen.say(f"Interrupted with {left} runs to do; nothing that was done is lost. To go on:")
+    screen.say(f"Interrupted with {left} runs to do; they go on from their checkpoints with:")
     screen.say(f"  {again}")
     raise typer.Exit(128 + signal)
 

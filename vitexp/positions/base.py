@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vitexp.errors import VitexpError
+from vitexp.initialisation import normal, parameter
 from vitexp.spec import PositionSpec
 
 Rows = slice
@@ -113,6 +114,17 @@ class Additive(Position):
 
     def logits(self, q: Tensor, block: int, rows: Rows) -> Tensor | None:
         return None
+
+
+class Table(nn.Module):
+    """A learned table of vectors, at first normal with standard deviation ``std``."""
+
+    def __init__(self, shape: tuple[int, int], std: float) -> None:
+        super().__init__()
+        self.embedding = parameter(shape, normal(std))
+
+    def forward(self) -> Tensor:
+        return self.embedding
 
 
 class Placed(nn.Module):

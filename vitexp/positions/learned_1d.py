@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from vitexp.initialisation import normal, parameter
 from vitexp.positions.base import (
     Additive,
     Geometry,
     Interpolation,
     Placed,
     Resizable,
+    Table,
     interpolated,
     side_of,
 )
@@ -25,7 +25,8 @@ class Learned1D(Additive, Resizable):
 
     def __init__(self, spec: PositionSpec, geometry: Geometry) -> None:
         super().__init__(spec, geometry)
-        self.tables = Placed(lambda: _Table(spec, geometry), spec, geometry.depth)
+        shape = (geometry.tokens, geometry.width)
+        self.tables = Placed(lambda: Table(shape, spec.std), spec, geometry.depth)
 
     def table(self, block: int) -> Tensor | None:
         place = self.tables.at(block)
@@ -40,12 +41,3 @@ class Learned1D(Additive, Resizable):
         side = side_of(len(patches))
         cells = interpolated(patches.view(side, side, -1), self.geometry.grid, how)
         return torch.cat([table[:first], cells.flatten(0, 1)])
-
-
-class _Table(nn.Module):
-    def __init__(self, spec: PositionSpec, geometry: Geometry) -> None:
-        super().__init__()
-        self.embedding = parameter((geometry.tokens, geometry.width), normal(spec.std))
-
-    def forward(self) -> Tensor:
-        return self.embedding

@@ -41,15 +41,16 @@ def resolution_report(stem: str, grid: Results) -> Report:
     groups = {_key(part[0]): Group(part) for part in split(grid, _key)}
     against = _against_fresh(groups)
     columns = sorted({key[1:] for key in groups}, key=lambda c: (HOW.index(c[1]) > 0, *c))
-    first = next(iter(groups.values())).spec
+    before = next(group.spec for key, group in groups.items() if key[2] == "pre-trained")
     tuned = next(group.spec for key, group in groups.items() if key[2] != "pre-trained")
     kinds = [kind for kind in PAPER_POSITIONS if any(key[0] == kind for key in groups)]
     return Report(
         stem=stem,
-        title=f"Fine-tuning at larger sizes on {first.data.name}: test top-1 in %",
+        title=f"Fine-tuning at larger sizes on {before.data.name}: test top-1 in %",
         facts=(
-            ("data", data_words(tuned)),
-            ("model", model_words(tuned)),
+            ("data", data_words(before)),
+            ("model", model_words(before)),
+            ("pre-training", recipe_words(before)),
             ("fine-tuning", recipe_words(tuned)),
         ),
         tables=(
@@ -75,7 +76,7 @@ def resolution_report(stem: str, grid: Results) -> Report:
             " tables of pre-training, interpolated where the grid is another; fresh: tables drawn"
             " anew. Below learned, its difference to fresh at that size in points, with its 95 %"
             " interval over seeds and test images. Fine-tuned seed s starts from pre-training"
-            " seed s.",
+            " seed s. Each p is of one cell, not adjusted for their number.",
             f"Every fine-tune has learning rate {tuned.recipe.lr:g}: it was not searched for.",
         ),
     )
@@ -154,6 +155,8 @@ def _claim(groups: Mapping[Key, Group], against: Mapping[Key, Comparison]) -> Cl
         standing = "REFUTED"
     evidence = "; ".join(
         f"at {key[1]} px interpolated 1-D tables against fresh ones {points(c.delta)}"
+        + (f" {span(*c.estimate.interval())}" if c.estimate else "")
+        + f", n {c.n}"
         for key, c in tested.items()
     )
     weakest = min(tested.values(), key=lambda c: c.delta, default=None)
