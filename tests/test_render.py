@@ -26,7 +26,17 @@ from vitexp.render.latex import latex
 from vitexp.render.markdown import markdown
 from vitexp.runs.record import Results
 from vitexp.studies.pos_emb import PosEmb
-from vitexp.studies.report import Cell, GridTable, Interval, IntervalFigure, Panel, Report
+from vitexp.studies.report import (
+    Cell,
+    CurveFigure,
+    GridTable,
+    Interval,
+    IntervalFigure,
+    Panel,
+    Report,
+    Series,
+    Span,
+)
 
 
 @pytest.fixture(scope="module")
@@ -224,3 +234,32 @@ def test_a_hostile_data_set_name_stays_text() -> None:
     fields = [field for row in csv.reader(io.StringIO(csv_text(hostile))) for field in row]
     assert not any(field.startswith(("=", "@")) for field in fields)
     assert "HYPERLINK" in shown(hostile, 80)
+
+
+def test_a_curve_figure_shows_points_bands_and_a_place_with_its_interval() -> None:
+    series = Series("a", ((1, 2), (10, 4)), ((1.5, 2.5), (3.5, 4.5)), dots=((1, 2.2),))
+    place = Span("here", 3.0, 2.0, None)
+    nowhere = Span("no crossing", None, None, None)
+    figure = CurveFigure("t", "x (n)", "y", (series,), spans=(place, nowhere))
+    (axis,) = draw(figure).axes
+    drawn = [tuple(np.asarray(line.get_xdata(), float).tolist()) for line in axis.lines]
+    assert (1.0, 10.0) in drawn
+    assert any(line[0] == 2.0 and line[1] > 10 for line in drawn if len(line) == 2)
+    assert (3.0,) in drawn
+    assert len(axis.collections) == 1, "the band"
+    assert {"here", "no crossing"} <= {text.get_text() for text in axis.texts}
+    assert axis.get_xscale() == "log"
+    low, high = axis.get_xlim()
+    assert not any(line == (low, high) for line in drawn), "no line where there is no crossing"
+
+
+def test_labels_of_points_keep_clear_of_one_another() -> None:
+    points = ((100.0, 90.0), (104.0, 90.02), (3000.0, 95.0), (50.0, 88.0))
+    names = ("one model", "another model", "a third", "a fourth")
+    figure = CurveFigure("t", "x", "y", (Series("a", points, labels=names),), joined=False)
+    picture = draw(figure)
+    FigureCanvasAgg(picture).draw()
+    boxes = [text.get_window_extent() for text in picture.axes[0].texts]
+    assert len(boxes) == 4
+    for index, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in boxes[:index])

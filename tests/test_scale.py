@@ -132,13 +132,17 @@ def test_tuning_tries_the_same_number_for_each_model_with_seeds_of_its_own():
     assert {run.data.fraction for run in trials} == {None}
     assert [sum(run.model.name == name for run in trials) for name in THREE] == [9, 9, 9]
 
+    preset = base().run.recipe
+
     def middle(run):
-        return 0.9 - abs(np.log(run.recipe.lr / 1e-3)) - abs(np.log(run.recipe.weight_decay / 0.05))
+        away = (run.recipe.lr / preset.lr, run.recipe.weight_decay / preset.weight_decay)
+        return 0.9 - sum(abs(np.log(ratio)) for ratio in away)
 
     wave = study.plan(base(), finished(trials, middle))
     final = [run for run in wave if run.seed < TUNING_SEEDS]
     assert len(final) == 12
-    assert {(run.recipe.lr, run.recipe.weight_decay) for run in final} == {(1e-3, 0.05)}
+    chosen = {(run.recipe.lr, run.recipe.weight_decay) for run in final}
+    assert chosen == {(preset.lr, preset.weight_decay)}
 
 
 def test_a_winner_at_the_edge_widens_every_models_grid():

@@ -31,7 +31,7 @@ def rng():
 
 
 def base(seeds: int = 3, **settings: Any) -> Base:
-    return resolve(Settings(dataset="digits", seeds=seeds, **settings), "fp32")
+    return resolve(Settings(dataset="digits", seeds=seeds, lr=1e-3, **settings), "fp32")
 
 
 def results(

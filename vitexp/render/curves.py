@@ -171,7 +171,18 @@ def _front(axis: Axes, figure: CurveFigure) -> None:
 
 
 def _span(axis: Axes, span: Span, height: float) -> None:
-    """A place at ``height`` (a share of the axis); an arrow where its interval is open."""
+    """A place at ``height`` (a share of the axis); an arrow where its interval is open, and its
+    label alone where there is neither a place nor an end."""
+    axis.annotate(
+        span.label,
+        (0, height),
+        xycoords="axes fraction",
+        xytext=(4, 3),
+        textcoords="offset points",
+        fontsize=7.5,
+    )
+    if (span.at, span.low, span.high) == (None, None, None):
+        return
     left, right = axis.get_xlim()
     low, high = span.low or left, span.high or right
     across = axis.get_xaxis_transform()
@@ -184,14 +195,6 @@ def _span(axis: Axes, span: Span, height: float) -> None:
     if span.at is not None:
         axis.plot([span.at], [height], color="black", marker="X", transform=across, zorder=5)
         axis.axvline(span.at, color="0.5", linewidth=0.8, linestyle=":", zorder=1)
-    axis.annotate(
-        span.label,
-        (0, height),
-        xycoords="axes fraction",
-        xytext=(4, 3),
-        textcoords="offset points",
-        fontsize=7.5,
-    )
 
 
 def _legend(figure: CurveFigure, looks: list[_Look]) -> list[Line2D | Patch]:
