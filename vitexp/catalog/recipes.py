@@ -108,7 +108,8 @@ _JFT = dataclasses.replace(
 _DIGITS = Preset(
     name="digits",
     # Seeds 100 to 102, never reported: rates 1e-3, 3e-3, 5e-3; stds 0.2 to 2 (additive) and 1 to
-    # 8 (relative); dropout 0 and 0.1. The same search for every kind.
+    # 8 (relative); dropout 0 and 0.1, which are equally good, and 0 is a quarter faster. The same
+    # search for every kind.
     source="vitexp, chosen on the validation split of scikit-learn's digits",
     epochs=20,
     batch=64,
@@ -116,7 +117,7 @@ _DIGITS = Preset(
     weight_decay=0.05,
     warmup=0.1,
     schedule="cosine",
-    dropout=0.1,
+    dropout=0.0,
     clip=1.0,
     position_std=MappingProxyType({"*": 1.0, "relative": 4.0}),
 )
@@ -127,6 +128,7 @@ _SMALL = dataclasses.replace(
     epochs=20,
     batch=128,
     lr=1e-3,
+    dropout=0.1,
     position_std=MappingProxyType({"*": 0.5, "relative": 1.0}),
     lr_of=MappingProxyType({"resnet": 3e-3}),
     augment=("flip",),

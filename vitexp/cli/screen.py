@@ -95,7 +95,8 @@ def amount(value: float | None) -> str:
         (1e6, "M"),
         (1e3, "k"),
     ):
-        if value >= limit:
+        # What three digits round up to the limit is written with its prefix.
+        if value >= 0.9995 * limit:
             return f"{value / limit:.3g} {prefix}"
     return f"{value:.3g}"
 

@@ -199,7 +199,7 @@ def _without_none(hint: types.UnionType) -> type:
 
 
 # What says with what and how often, and not what nor where.
-_CIRCUMSTANCES = ("seed", "seeds", "device", "jobs", "keep")
+_CIRCUMSTANCES = ("seed", "seeds", "device", "jobs", "keep", "checkpoint_seconds")
 
 
 def asked(settings: Settings, source: str) -> str:
