@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from vitexp.cli.ablate import DryRun, Probe
 from vitexp.cli.flags import Json, with_settings
 from vitexp.studies.settings import Settings
-
-if TYPE_CHECKING:
-    from vitexp.runs.record import Results
-    from vitexp.spec import RunSpec
 
 Source = Annotated[
     str, typer.Option("--from", help="a run's id, or a file of weights (.npz, .safetensors)")
@@ -36,22 +32,11 @@ def finetune(
     Runs that it starts from and that are not done are trained first. --image-size may be larger
     than in pre-training: positional tables are interpolated.
     """
-    from vitexp.cli import execute, plan, report, screen
+    from vitexp.cli import execute, study
     from vitexp.studies.finetune import FineTune
 
-    study = FineTune()
     machine, base = execute.prepare_finetune(settings, source, _numbers(rates))
-
-    def planner(done: Results) -> list[RunSpec]:
-        return study.plan(base, done)
-
-    if dry_run:
-        value = plan.as_json(plan.forecast(machine, planner, probe), machine, study.label)
-        return screen.emit(value) if json else plan.show(value)
-    ids, well = execute.execute(machine, planner, study.label)
-    report.after(study, machine.out, ids, json)
-    if not well:
-        raise typer.Exit(1)
+    study.carry_out(FineTune(), machine, base, dry_run, probe, json)
 
 
 def _numbers(text: str) -> tuple[float, ...]:

@@ -9,7 +9,7 @@ import typer
 from vitexp.cli import budget, execute, plan, report, screen
 from vitexp.runs.record import Results
 from vitexp.spec import RunSpec
-from vitexp.studies.base import Study
+from vitexp.studies.base import Base, Study
 from vitexp.studies.settings import Settings
 
 
@@ -37,6 +37,17 @@ def run(
 
     if limit is not None:
         base = budget.fitted(study, base, machine, budget.seconds(limit))
+    carry_out(study, machine, base, dry_run, probe, json)
+
+
+def carry_out(
+    study: Study, machine: execute.Machine, base: Base, dry_run: bool, probe: bool, json: bool
+) -> None:
+    """Run a study from its base, or say what that would cost.
+
+    Raises:
+        typer.Exit: with 1 where a run failed.
+    """
 
     def planner(done: Results) -> list[RunSpec]:
         return list(study.plan(base, done))

@@ -18,6 +18,7 @@ from vitexp.analysis.decide import ALPHA
 from vitexp.analysis.findings import Standing
 from vitexp.catalog import paper
 from vitexp.studies.report import Claim, CurveFigure, Series
+from vitexp.studies.values import in_percent
 from vitexp.studies.words import percent, sentence, times
 
 REFERENCE, FAMILY = "resnet", "vit"
@@ -213,7 +214,7 @@ def row(size: Sized, scaling: Scaling) -> dict[str, str | int | float | None]:
     shares = (size.accuracy, size.low, size.high)
     values = (
         *(size.name, size.family, size.compute, size.n),
-        *(None if share is None else round(100 * share, 3) for share in shares),
+        *map(in_percent, shares),
         *(round(size.error, 5), "yes" if size in scaling.front else "no", " ".join(size.runs)),
     )
     return dict(zip(COLUMNS, values, strict=True))

@@ -16,6 +16,7 @@ from vitexp.studies.data_size_cells import (
     train_words,
 )
 from vitexp.studies.report import Cell, CurveFigure, GridTable, Series, Span, Value
+from vitexp.studies.values import ids, in_percent, top1_values
 from vitexp.studies.words import data_words, decimals, percent, points, recipe_words, span
 
 COLUMNS = (
@@ -194,15 +195,12 @@ def csv_rows(cells: Cells) -> tuple[dict[str, Value], ...]:
 
 
 def _row(cells: Cells, key: Key, group: Group) -> dict[str, Value]:
-    top1 = group.metric("test_top1")
-    others = (group.metric(name).mean for name in ("val_top1", "train_top1"))
-    shares = (top1.mean, top1.sd, top1.low, top1.high, *others)
     values: tuple[Value, ...] = (
         *(key[0], cells.family(key[0]), macs(group.spec.model), key[1], cells.images(key[1])),
-        *(group.spec.recipe.steps, top1.n),
-        *(None if share is None else round(100 * share, 3) for share in shares),
+        *(group.spec.recipe.steps, len(group.done)),
+        *(*top1_values(group), in_percent(group.metric("train_top1").mean)),
         "yes" if compute_limited(group) else "no",
-        " ".join(record.id for record in group.records),
+        ids(group),
     )
     return dict(zip(COLUMNS, values, strict=True))
 

@@ -10,6 +10,7 @@ from vitexp.runs.record import Results, RunRecord
 from vitexp.spec import FromFile, RunSpec
 from vitexp.studies.grids import TUNING_SEEDS
 from vitexp.studies.report import Cell, GridTable, Report, Tone, Value
+from vitexp.studies.values import compared_values, ids, in_percent, top1_values
 from vitexp.studies.words import (
     data_words,
     decimals,
@@ -119,25 +120,15 @@ def _difference(against: Comparison | None, places: int) -> tuple[str, ...]:
 
 
 def _row(stage: str, group: Group, against: Comparison | None) -> dict[str, Value]:
-    top1, few = group.metric("test_top1"), _few_shot(group)
-    interval = against.estimate.interval() if against and against.estimate else (None, None)
-    decision = against.decision if against else None
+    few, spec = _few_shot(group), group.spec
     values: tuple[Value, ...] = (
-        *(stage, group.spec.data.name, group.spec.model.image_size, group.spec.recipe.lr, top1.n),
-        *map(_percent, (top1.mean, top1.sd, top1.low, top1.high)),
-        _percent(group.metric("val_top1").mean),
-        _percent(few.mean if few else None),
-        _percent(against.delta if against else None),
-        *map(_percent, interval),
-        float(f"{decision.p_holm:.4g}") if decision else None,
-        decision.verdict if decision else "",
-        " ".join(record.id for record in group.records),
+        *(stage, spec.data.name, spec.model.image_size, spec.recipe.lr, len(group.done)),
+        *top1_values(group),
+        in_percent(few.mean if few else None),
+        *compared_values(against),
+        ids(group),
     )
     return dict(zip(COLUMNS, values, strict=True))
-
-
-def _percent(share: float | None) -> float | None:
-    return None if share is None else round(100 * share, 3)
 
 
 def _facts(tuned: Group, before: Group | None) -> tuple[tuple[str, str], ...]:

@@ -11,6 +11,7 @@ from vitexp.positions import placements
 from vitexp.spec import PLACEMENTS
 from vitexp.studies.pos_emb_cells import NONE, Cells, Key, kind_label, kinds_of
 from vitexp.studies.report import Cell, GridTable, Tone, Value
+from vitexp.studies.values import compared_values, ids, in_percent, top1_values
 from vitexp.studies.words import decimals, p_value, percent, points, span
 
 Comparisons = Mapping[Key, Comparison]
@@ -120,26 +121,14 @@ def _five_shot(group: Group) -> tuple[str, ...]:
 
 
 def _csv_row(key: Key, group: Group, comparison: Comparison | None) -> dict[str, Value]:
-    top1, val = group.metric("test_top1"), group.metric("val_top1")
-    paper, none = table8().get(key), table8()[NONE]
-    interval = comparison and comparison.estimate and comparison.estimate.interval()
-    decision = comparison and comparison.decision
-    few = _few_shot(group)
+    paper, none, few = table8().get(key), table8()[NONE], _few_shot(group)
     values: tuple[Value, ...] = (
-        *key,
-        top1.n,
-        *map(_percent, (top1.mean, top1.sd, top1.low, top1.high, val.mean)),
-        _percent(comparison.delta) if comparison else None,
-        *map(_percent, interval or (None, None)),
-        float(f"{decision.p_holm:.4g}") if decision else None,
-        verdict(comparison),
-        _percent(paper),
-        None if paper is None or key == NONE else _percent(paper - none),
-        " ".join(record.id for record in group.records),
-        *map(_percent, (few.mean, few.sd, few.low, few.high) if few else (None,) * 4),
+        *(*key, len(group.done)),
+        *top1_values(group),
+        *(*compared_values(comparison)[:-1], verdict(comparison)),
+        in_percent(paper),
+        None if paper is None or key == NONE else in_percent(paper - none),
+        ids(group),
+        *map(in_percent, (few.mean, few.sd, few.low, few.high) if few else (None,) * 4),
     )
     return dict(zip(COLUMNS, values, strict=True))
-
-
-def _percent(share: float | None) -> float | None:
-    return None if share is None else round(100 * share, 3)

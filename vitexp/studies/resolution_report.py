@@ -14,6 +14,7 @@ from vitexp.spec import FromRun
 from vitexp.studies.grids import split
 from vitexp.studies.pos_emb_cells import kind_label
 from vitexp.studies.report import Cell, Claim, GridTable, Report, Tone, Value
+from vitexp.studies.values import compared_values, ids, top1_values
 from vitexp.studies.words import (
     data_words,
     decimals,
@@ -120,25 +121,8 @@ def _cell(key: Key, groups: Mapping[Key, Group], against: Mapping[Key, Compariso
 
 
 def _row(key: Key, group: Group, comparison: Comparison | None) -> dict[str, Value]:
-    top1 = group.metric("test_top1")
-    interval = comparison.estimate.interval() if comparison and comparison.estimate else None
-    decision = comparison.decision if comparison else None
-    values: tuple[Value, ...] = (
-        *key,
-        top1.n,
-        *map(_percent, (top1.mean, top1.sd, top1.low, top1.high)),
-        _percent(group.metric("val_top1").mean),
-        _percent(comparison.delta if comparison else None),
-        *map(_percent, interval or (None, None)),
-        float(f"{decision.p_holm:.4g}") if decision else None,
-        decision.verdict if decision else "",
-        " ".join(record.id for record in group.records),
-    )
+    values = (*key, len(group.done), *top1_values(group), *compared_values(comparison), ids(group))
     return dict(zip(COLUMNS, values, strict=True))
-
-
-def _percent(share: float | None) -> float | None:
-    return None if share is None else round(100 * share, 3)
 
 
 def _claim(groups: Mapping[Key, Group], against: Mapping[Key, Comparison]) -> Claim:

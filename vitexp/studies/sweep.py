@@ -26,6 +26,7 @@ from vitexp.studies.report import (
     Tone,
     Value,
 )
+from vitexp.studies.values import compared_values, ids, top1_values
 from vitexp.studies.words import (
     data_words,
     decimals,
@@ -218,20 +219,11 @@ def _interval(comparison: Comparison) -> tuple[float, float] | None:
 
 
 def _row(key: Key, group: Group, comparison: Comparison | None) -> dict[str, Value]:
-    top1, metrics = group.metric("test_top1"), group.records[0].metrics
-    shares = (top1.mean, top1.sd, top1.low, top1.high, group.metric("val_top1").mean)
-    interval = comparison and comparison.estimate and comparison.estimate.interval()
-    decision = comparison and comparison.decision
+    metrics = group.records[0].metrics
     values: tuple[Value, ...] = (
-        *(*key, metrics.get("params"), metrics.get("macs"), top1.n),
-        *map(_percent, shares),
-        *map(_percent, (comparison.delta if comparison else None, *(interval or (None, None)))),
-        float(f"{decision.p_holm:.4g}") if decision else None,
-        decision.verdict if decision else "",
-        " ".join(record.id for record in group.records),
+        *(*key, metrics.get("params"), metrics.get("macs"), len(group.done)),
+        *top1_values(group),
+        *compared_values(comparison),
+        ids(group),
     )
     return dict(zip(COLUMNS, values, strict=True))
-
-
-def _percent(share: float | None) -> float | None:
-    return None if share is None else round(100 * share, 3)
