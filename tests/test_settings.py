@@ -105,6 +105,7 @@ def test_every_setting_reaches_the_run_or_the_machine():
         "precision",
         "device",
         "jobs",
+        "deterministic",
         "keep",
         "out",
         "checkpoint_seconds",

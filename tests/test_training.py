@@ -16,6 +16,7 @@ from vitexp.datasets.image_set import ImageSet, Split
 from vitexp.evaluation.accuracy import accuracy
 from vitexp.models.build import build
 from vitexp.positions import POSITIONS, placements
+from vitexp.runs.execution import Execution
 from vitexp.runs.record import RunRecord
 from vitexp.spec import PositionSpec, Recipe
 from vitexp.training.batches import Batches, paste_box, resized_crop, shifted_crop
@@ -33,6 +34,7 @@ class Memory:
         self.stop_after = stop_after
         self.saved: bytes | None = None
         self.progress: list[Progress] = []
+        self.said: list[str] = []
 
     def restore(self) -> dict[str, Any] | None:
         if self.saved is None:
@@ -47,6 +49,9 @@ class Memory:
 
     def report(self, progress: Progress) -> None:
         self.progress.append(progress)
+
+    def say(self, message: str) -> None:
+        self.said.append(message)
 
     def checkpoint_due(self) -> bool:
         return False
@@ -124,6 +129,21 @@ def test_a_resumed_run_keeps_its_threads(few_digits, run_spec):
     result = train(run_spec(), few_digits, host, CPU, threads=2)
     assert result is not None
     assert result[0].execution["threads"] == torch.get_num_threads() == 1
+
+
+@pytest.mark.parametrize("began", [True, False])
+def test_a_resumed_run_is_as_deterministic_as_it_began(few_digits, run_spec, began):
+    host, spec = Memory(stop_after=3), run_spec()
+    first, second = (Execution(deterministic=on) for on in (began, not began))
+    assert train(spec, few_digits, host, CPU, threads=1, execution=first) is None
+    assert torch.are_deterministic_algorithms_enabled() is began
+    host.stop_after = None
+    result = train(spec, few_digits, host, CPU, threads=1, execution=second)
+    assert result is not None
+    assert result[0].execution["deterministic"] is began
+    assert torch.are_deterministic_algorithms_enabled() is began
+    word = "with" if began else "without"
+    assert host.said == [f"Run {spec.id} began {word} --deterministic and goes on so."]
 
 
 def test_the_seed_decides(few_digits, run_spec):

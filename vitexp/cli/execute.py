@@ -15,6 +15,7 @@ from vitexp.cli import live, screen
 from vitexp.errors import VitexpError
 from vitexp.launch import devices, local
 from vitexp.models.memory import check_fits
+from vitexp.runs.execution import Execution
 from vitexp.runs.record import Results
 from vitexp.runs.store import Store, ready
 from vitexp.spec import Precision, RunSpec
@@ -38,6 +39,7 @@ class Machine:
         precision: of the arithmetic.
         keep: whether final weights stay.
         checkpoint_seconds: between two checkpoints of a run.
+        execution: how runs are computed.
     """
 
     out: Path
@@ -46,6 +48,7 @@ class Machine:
     precision: Precision
     keep: bool
     checkpoint_seconds: float
+    execution: Execution
 
     @classmethod
     def of(cls, settings: Settings) -> Machine:
@@ -64,6 +67,7 @@ class Machine:
             precision=devices.precision(settings.precision or "auto", found[0]),
             keep=settings.keep is not False,
             checkpoint_seconds=settings.checkpoint_seconds or local.CHECKPOINT_SECONDS,
+            execution=Execution(deterministic=bool(settings.deterministic)),
         )
 
     def jobs(self, runs: int) -> int:
@@ -199,6 +203,7 @@ def _wave(
             display,
             machine.keep,
             machine.checkpoint_seconds,
+            machine.execution,
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import resource
 import sys
@@ -23,9 +24,11 @@ from vitexp.models import count
 from vitexp.models.build import build
 from vitexp.models.noise import noise
 from vitexp.models.weights.files import load_weights
+from vitexp.runs.execution import USUAL, Execution
 from vitexp.runs.record import RunRecord, Status, pack_correct
 from vitexp.spec import ModelSpec, RunSpec
 from vitexp.training.batches import Batches
+from vitexp.training.determinism import set_deterministic
 from vitexp.training.environment import environment
 from vitexp.training.optimisation import learning_rate, optimiser, set_learning_rate
 
@@ -83,6 +86,9 @@ class Host(Protocol):
     def stopping(self) -> bool:
         """Whether the run has to checkpoint and end now."""
 
+    def say(self, message: str) -> None:
+        """Tells the user."""
+
 
 def train(
     spec: RunSpec,
@@ -91,6 +97,7 @@ def train(
     device: torch.device,
     threads: int,
     start: Start | None = None,
+    execution: Execution = USUAL,
 ) -> tuple[RunRecord, dict[str, Tensor]] | None:
     """Trains ``spec`` to its end, going on from the host's checkpoint if there is one.
 
@@ -102,15 +109,19 @@ def train(
         threads: CPU threads; a resumed run keeps the number that it started with.
         start: what ``spec.init`` names; without it the weights are drawn, as a run that only
             times its steps may do.
+        execution: how to compute; a resumed run keeps what it started with.
 
     Returns:
         The record and the final weights (CPU), or None when the host stopped the run.
     """
     assert images.fingerprint == spec.data.fingerprint
-    run = _Run(spec, images, device, threads, start)
+    run = _Run(spec, images, device, threads, start, execution)
     if (state := host.restore()) is not None:
         run.load(state)
+        for remark in execution.overruled(run.execution):
+            host.say(f"Run {spec.id} {remark}")
     torch.set_num_threads(run.execution["threads"])
+    set_deterministic(run.execution.setdefault("deterministic", False))
     while run.step < spec.recipe.steps and not run.diverged:
         if host.stopping():
             run.save(host)
@@ -132,6 +143,7 @@ class _Run:
         device: torch.device,
         threads: int,
         start: Start | None,
+        execution: Execution,
     ) -> None:
         recipe = spec.recipe
         self.spec, self.images, self.device = spec, images, device
@@ -154,6 +166,7 @@ class _Run:
         self.execution = {
             **environment(device),
             "threads": threads,
+            **dataclasses.asdict(execution),
             "precision": spec.precision,
             "noise": noise(0, 0, device).source,
             "init_weights": start and start.sha,

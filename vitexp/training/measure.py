@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,9 +13,11 @@ from vitexp.evaluation.accuracy import accuracy
 from vitexp.evaluation.few_shot import few_shot
 from vitexp.models.build import build
 from vitexp.models.weights.files import load_weights
+from vitexp.runs.execution import Execution
 from vitexp.runs.measurement import Measurement
 from vitexp.runs.record import pack_correct
 from vitexp.spec import ProbeSpec, RunSpec
+from vitexp.training.determinism import set_deterministic
 from vitexp.training.environment import environment
 from vitexp.training.loop import DTYPES
 
@@ -25,6 +28,7 @@ def measure(
     probe: ProbeSpec,
     images: ImageSet,
     device: torch.device,
+    execution: Execution,
 ) -> Measurement:
     """The few-shot linear probe of a run's final weights on ``images``.
 
@@ -32,6 +36,7 @@ def measure(
         spec: the run. weights: the file with what it ended with.
         images: of the run's size and channels; their classes may be others.
     """
+    set_deterministic(execution.deterministic)
     assert images.fingerprint == probe.data.fingerprint
     model = build(spec.model, spec.seed)
     load_weights(model, spec.model, weights)
@@ -47,6 +52,7 @@ def measure(
         {p.name: [pack_correct(row) for row in p.correct] for p in found},
         {
             **environment(device),
+            **dataclasses.asdict(execution),
             "few_shot": [p.details() for p in found],
             "test_reads": 1,
             "ended": datetime.now(UTC).isoformat(timespec="milliseconds"),
