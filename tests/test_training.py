@@ -35,6 +35,7 @@ class Memory:
         self.saved: bytes | None = None
         self.progress: list[Progress] = []
         self.said: list[str] = []
+        self.reads = 0
 
     def restore(self) -> dict[str, Any] | None:
         if self.saved is None:
@@ -49,6 +50,10 @@ class Memory:
 
     def report(self, progress: Progress) -> None:
         self.progress.append(progress)
+
+    def reads_test(self) -> int:
+        self.reads += 1
+        return self.reads
 
     def say(self, message: str) -> None:
         self.said.append(message)
@@ -179,6 +184,16 @@ def test_the_test_split_is_read_once_and_recorded(few_digits, run_spec):
     Counted.reads = 0
     record, _ = finished(run_spec(), images)
     assert Counted.reads == record.execution["test_reads"] == 1
+
+
+def test_a_run_that_is_killed_before_it_is_published_counts_both_reads_of_test(
+    few_digits, run_spec
+):
+    host = Memory(stop_after=13)
+    assert train(run_spec(), few_digits, host, CPU, threads=1) is None
+    host.stop_after = None
+    reads = [finished(run_spec(), few_digits, host)[0].execution["test_reads"] for _ in range(2)]
+    assert reads == [1, 2]
 
 
 def test_a_run_that_blows_up_is_marked_and_has_no_accuracy(few_digits, run_spec):

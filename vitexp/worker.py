@@ -8,6 +8,7 @@ started it.
 from __future__ import annotations
 
 import argparse
+import functools
 import hashlib
 import io
 import json
@@ -134,7 +135,8 @@ class Worker:
         torch.set_num_threads(threads)
         images = self._images(probe.data)
         weights = self.store.weights(spec.id)
-        self.store.keep(measure(spec, weights, probe, images, self.device, execution))
+        reads = functools.partial(self.store.reads_test, spec.id, probe)
+        self.store.keep(measure(spec, weights, probe, images, self.device, execution, reads))
         self.tell(Event("measured", spec.id))
 
     def _start(self, init: Init) -> Start:
@@ -236,6 +238,9 @@ class LeaseHost:
 
     def stopping(self) -> bool:
         return self.worker.stop.is_set()
+
+    def reads_test(self) -> int:
+        return self.lease.reads_test()
 
     def say(self, message: str) -> None:
         self.worker.tell(Event("note", self.lease.spec.id, message=message))

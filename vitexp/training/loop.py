@@ -86,6 +86,9 @@ class Host(Protocol):
     def stopping(self) -> bool:
         """Whether the run has to checkpoint and end now."""
 
+    def reads_test(self) -> int:
+        """Counts a read of the test split before it is made; how many there were, with this."""
+
     def say(self, message: str) -> None:
         """Tells the user."""
 
@@ -130,7 +133,7 @@ def train(
         host.report(run.progress())
         if host.checkpoint_due():
             run.save(host)
-    return run.record(), run.weights()
+    return run.record(host), run.weights()
 
 
 class _Run:
@@ -231,17 +234,19 @@ class _Run:
         rate = self.step * self.spec.recipe.batch / max(self.seconds["train"], 1e-9)
         return Progress(self.step, rate, last.get("train_loss"), last.get("val_top1"))
 
-    def record(self) -> RunRecord:
+    def record(self, host: Host) -> RunRecord:
         """Measures the final weights; the only place where the test split is read."""
         if self.diverged:
             first = int(self.first_bad)
             self.execution["diverged_at_step"] = first if first >= 0 else self.step - 1
             self.execution["last_good_step"] = self.saved
+            self.execution["test_reads"] = 0
             return self._record({}, "")
         if self.best:
             self.model.load_state_dict(self.best)
         reported = max(self.curve, key=lambda p: p["val_top1"]) if self.best else self.curve[-1]
         with self._timed("evaluate"):
+            self.execution["test_reads"] = host.reads_test()
             test = self._accuracy("test")
             train = self._accuracy("train", limit=len(self.images.val))
             probes = few_shot(self.model, self.images, test, self.device, self.dtype)
@@ -268,7 +273,6 @@ class _Run:
             metrics["macs"] = macs
             metrics["flops"] = count.TRAINING_FLOPS * macs * images_seen
         self.execution["ended"] = _now()
-        self.execution["test_reads"] = int(bool(accuracies))
         status: Status = "done" if accuracies else "diverged"
         return RunRecord(self.spec, status, metrics, correct, self.curve, self.execution)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -29,12 +30,14 @@ def measure(
     images: ImageSet,
     device: torch.device,
     execution: Execution,
+    reads_test: Callable[[], int],
 ) -> Measurement:
     """The few-shot linear probe of a run's final weights on ``images``.
 
     Args:
         spec: the run. weights: the file with what it ended with.
         images: of the run's size and channels; their classes may be others.
+        reads_test: counts a read of the test split before it is made.
     """
     set_deterministic(execution.deterministic)
     assert images.fingerprint == probe.data.fingerprint
@@ -43,6 +46,7 @@ def measure(
     model.to(device)
     dtype = DTYPES[spec.precision]
     # Top-1 of the old head means nothing on other classes: of this, features alone are used.
+    reads = reads_test()
     test = accuracy(model, images.test, device, dtype)
     found = few_shot(model, images, test, device, dtype)
     return Measurement(
@@ -54,7 +58,7 @@ def measure(
             **environment(device),
             **dataclasses.asdict(execution),
             "few_shot": [p.details() for p in found],
-            "test_reads": 1,
+            "test_reads": reads,
             "ended": datetime.now(UTC).isoformat(timespec="milliseconds"),
         },
     )
