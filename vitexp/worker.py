@@ -67,7 +67,7 @@ class Worker:
 
     def _obey(self, order: dict[str, Any]) -> None:
         spec = from_json(RunSpec, order.get("run") or order.get("of") or order["probe"])
-        threads, execution = order["threads"], Execution(**order["execution"])
+        threads, execution = order["threads"], Execution(**order.get("execution", {}))
         try:
             if "measure" in order:
                 self._measure(spec, from_json(ProbeSpec, order["measure"]), threads, execution)
