@@ -29,10 +29,10 @@ from vitexp.datasets.image_set import ImageSet
 from vitexp.datasets.load import load
 from vitexp.errors import VitexpError
 from vitexp.launch.events import LESS_MEMORY, Event
-from vitexp.runs.execution import Execution
 from vitexp.runs.files import DiskError, file_hash
 from vitexp.runs.lease import Fenced, Lease
 from vitexp.runs.store import Store
+from vitexp.runs.wishes import Wishes
 from vitexp.spec import DataSpec, FromRun, Init, ProbeSpec, RunSpec, from_json
 from vitexp.training.loop import Progress, Start, State, train
 from vitexp.training.measure import measure
@@ -67,16 +67,16 @@ class Worker:
 
     def _obey(self, order: dict[str, Any]) -> None:
         spec = from_json(RunSpec, order.get("run") or order.get("of") or order["probe"])
-        threads, execution = order["threads"], Execution(**order.get("execution", {}))
+        threads, wishes = order["threads"], Wishes(**order.get("wishes", {}))
         try:
             if "measure" in order:
-                self._measure(spec, from_json(ProbeSpec, order["measure"]), threads, execution)
+                self._measure(spec, from_json(ProbeSpec, order["measure"]), threads, wishes)
             elif "probe" in order:
                 images = self._images(spec.data)
-                pace = seconds_per_step(spec, images, self.device, threads, execution)
+                pace = seconds_per_step(spec, images, self.device, threads, wishes)
                 self.tell(Event("probe", spec.id, seconds_per_step=pace))
             else:
-                self._work(spec, threads, execution, order["keep"])
+                self._work(spec, threads, wishes, order["keep"])
         except Fenced as error:
             self.tell(Event("lost", spec.id, message=str(error)))
         except DiskError as error:
@@ -84,13 +84,13 @@ class Worker:
         except Exception as error:
             self.tell(Event("failed", spec.id, message=_reason(error)))
 
-    def _work(self, spec: RunSpec, threads: int, execution: Execution, keep: bool) -> None:
+    def _work(self, spec: RunSpec, threads: int, wishes: Wishes, keep: bool) -> None:
         lease = self.store.lease(spec)
         if lease is None:
             self.tell(Event("busy", spec.id))
             return
         try:
-            self._train(spec, lease, threads, execution, keep)
+            self._train(spec, lease, threads, wishes, keep)
         except (Fenced, DiskError):
             raise
         except Exception as error:
@@ -99,14 +99,12 @@ class Worker:
         finally:
             lease.release()
 
-    def _train(
-        self, spec: RunSpec, lease: Lease, threads: int, execution: Execution, keep: bool
-    ) -> None:
+    def _train(self, spec: RunSpec, lease: Lease, threads: int, wishes: Wishes, keep: bool) -> None:
         images = self._images(spec.data)
         start = self._start(spec.init) if spec.init else None
         host = LeaseHost(self, lease)
         self.tell(Event("start", spec.id, steps=spec.recipe.steps))
-        finished = train(spec, images, host, self.device, threads, start, execution)
+        finished = train(spec, images, host, self.device, threads, start, wishes)
         if finished is None:
             self.tell(Event("stopped", spec.id, step=host.step, steps=spec.recipe.steps))
             return
@@ -131,12 +129,12 @@ class Worker:
             )
         )
 
-    def _measure(self, spec: RunSpec, probe: ProbeSpec, threads: int, execution: Execution) -> None:
+    def _measure(self, spec: RunSpec, probe: ProbeSpec, threads: int, wishes: Wishes) -> None:
         torch.set_num_threads(threads)
         images = self._images(probe.data)
         weights = self.store.weights(spec.id)
         reads = functools.partial(self.store.reads_test, spec.id, probe)
-        self.store.keep(measure(spec, weights, probe, images, self.device, execution, reads))
+        self.store.keep(measure(spec, weights, probe, images, self.device, wishes, reads))
         self.tell(Event("measured", spec.id))
 
     def _start(self, init: Init) -> Start:

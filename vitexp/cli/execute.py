@@ -15,9 +15,9 @@ from vitexp.cli import live, screen
 from vitexp.errors import VitexpError
 from vitexp.launch import devices, local
 from vitexp.models.memory import check_fits
-from vitexp.runs.execution import Execution
 from vitexp.runs.record import Results
 from vitexp.runs.store import Store, ready
+from vitexp.runs.wishes import Wishes
 from vitexp.spec import Precision, RunSpec
 from vitexp.studies.base import Base
 from vitexp.studies.resolve import resolve
@@ -39,7 +39,7 @@ class Machine:
         precision: of the arithmetic.
         keep: whether final weights stay.
         checkpoint_seconds: between two checkpoints of a run.
-        execution: how runs are computed.
+        wishes: how runs are computed.
     """
 
     out: Path
@@ -48,7 +48,7 @@ class Machine:
     precision: Precision
     keep: bool
     checkpoint_seconds: float
-    execution: Execution
+    wishes: Wishes
 
     @classmethod
     def of(cls, settings: Settings) -> Machine:
@@ -67,7 +67,7 @@ class Machine:
             precision=devices.precision(settings.precision or "auto", found[0]),
             keep=settings.keep is not False,
             checkpoint_seconds=settings.checkpoint_seconds or local.CHECKPOINT_SECONDS,
-            execution=Execution(deterministic=bool(settings.deterministic)),
+            wishes=Wishes(deterministic=bool(settings.deterministic)),
         )
 
     def jobs(self, runs: int) -> int:
@@ -203,7 +203,7 @@ def _wave(
             display,
             machine.keep,
             machine.checkpoint_seconds,
-            machine.execution,
+            machine.wishes,
         )
 
 

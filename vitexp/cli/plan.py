@@ -80,7 +80,7 @@ def forecast(machine: Machine, plan: Planner, probe: bool) -> Forecast:
     jobs = machine.jobs(len(todo))
     times = {}
     if probe and todo:
-        times = local.probe(one_each, machine.out, machine.devices, jobs, machine.execution)
+        times = local.probe(one_each, machine.out, machine.devices, jobs, machine.wishes)
     return Forecast(specs, todo, times, jobs, machine.keep)
 
 

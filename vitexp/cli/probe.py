@@ -33,8 +33,8 @@ def probe(
     """
     from vitexp.cli import screen
     from vitexp.launch import devices, local
-    from vitexp.runs.execution import Execution
     from vitexp.runs.store import Store
+    from vitexp.runs.wishes import Wishes
     from vitexp.studies.probing import probe_of
 
     store = Store(out)
@@ -42,7 +42,7 @@ def probe(
     asked = {run: probe_of(spec, dataset, store, screen.say) for run, spec in specs.items()}
     todo = [(specs[run], p) for run, p in asked.items() if store.measurement(run, p) is None]
     found = devices.resolve(device)
-    jobs, how = devices.jobs(found, None, len(todo)), Execution(deterministic=deterministic)
+    jobs, how = devices.jobs(found, None, len(todo)), Wishes(deterministic=deterministic)
     failed = local.measure(todo, out, found, jobs, how) if todo else {}
     for run, message in failed.items():
         screen.say(f"Failed: {run}: {message}")

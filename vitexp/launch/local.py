@@ -17,8 +17,8 @@ from vitexp.errors import VitexpError
 from vitexp.launch.devices import cores
 from vitexp.launch.events import Event
 from vitexp.launch.pool import Order, Pool
-from vitexp.runs.execution import USUAL, Execution
 from vitexp.runs.store import Store
+from vitexp.runs.wishes import NONE, Wishes
 from vitexp.spec import ProbeSpec, RunSpec, to_json
 
 ATTEMPTS = 2
@@ -62,7 +62,7 @@ def launch(
     on_event: Callable[[Event], None],
     keep: bool = True,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
-    execution: Execution = USUAL,
+    wishes: Wishes = NONE,
 ) -> Outcome:
     """Trains ``specs``, ``jobs`` at a time, and returns when all are done, failed or stopped.
 
@@ -73,9 +73,9 @@ def launch(
         devices: worker i works on device i modulo their number.
         keep: whether final weights are kept.
         checkpoint_seconds: how much work a kill may cost.
-        execution: how to compute.
+        wishes: how to compute.
     """
-    common = {"keep": keep, **_means(jobs, execution)}
+    common = {"keep": keep, **_means(jobs, wishes)}
     orders = deque(Order(spec, {"run": to_json(spec), **common}) for spec in specs)
     outcome = Outcome()
     store = Store(out)
@@ -114,14 +114,14 @@ def probe(
     out: Path,
     devices: tuple[str, ...],
     jobs: int,
-    execution: Execution = USUAL,
+    wishes: Wishes = NONE,
 ) -> dict[str, float]:
     """Run id -> seconds a training step takes, measured with ``jobs`` workers side by side.
 
     Raises:
         KeyboardInterrupt: a signal came in.
     """
-    orders = [Order(s, {"probe": to_json(s), **_means(jobs, execution)}) for s in specs]
+    orders = [Order(s, {"probe": to_json(s), **_means(jobs, wishes)}) for s in specs]
     told = _answers(orders, out, devices, jobs)
     return {e.run_id: e.seconds_per_step for e in told if e.seconds_per_step is not None}
 
@@ -131,7 +131,7 @@ def measure(
     out: Path,
     devices: tuple[str, ...],
     jobs: int,
-    execution: Execution = USUAL,
+    wishes: Wishes = NONE,
 ) -> dict[str, str]:
     """Makes these measurements of finished runs; they are in the store afterwards.
 
@@ -141,14 +141,14 @@ def measure(
     Raises:
         KeyboardInterrupt: a signal came in.
     """
-    common = _means(jobs, execution)
+    common = _means(jobs, wishes)
     orders = [Order(s, {"measure": to_json(p), "of": to_json(s), **common}) for s, p in todo]
     told = _answers(orders, out, devices, jobs)
     return {e.run_id: e.message for e in told if e.kind in ("failed", "refused")}
 
 
-def _means(jobs: int, execution: Execution) -> dict[str, Any]:
-    return {"threads": max(1, cores() // jobs), "execution": dataclasses.asdict(execution)}
+def _means(jobs: int, wishes: Wishes) -> dict[str, Any]:
+    return {"threads": max(1, cores() // jobs), "wishes": dataclasses.asdict(wishes)}
 
 
 def _answers(orders: list[Order], out: Path, devices: tuple[str, ...], jobs: int) -> list[Event]:

@@ -2,38 +2,35 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import resource
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from vitexp.datasets.image_set import ImageSet
 from vitexp.evaluation.accuracy import Accuracy, accuracy
 from vitexp.evaluation.few_shot import few_shot
 from vitexp.models import count
 from vitexp.models.build import build
-from vitexp.models.noise import noise
 from vitexp.models.weights.files import load_weights
-from vitexp.runs.execution import USUAL, Execution
 from vitexp.runs.record import RunRecord, Status, pack_correct
+from vitexp.runs.wishes import NONE, Wishes
 from vitexp.spec import ModelSpec, RunSpec
 from vitexp.training.batches import Batches
 from vitexp.training.determinism import set_deterministic
 from vitexp.training.environment import environment
-from vitexp.training.optimisation import learning_rate, optimiser, set_learning_rate
+from vitexp.training.execution import Execution, choose
+from vitexp.training.step import DTYPES, Step
 
 State = dict[str, Any]
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
@@ -100,7 +97,7 @@ def train(
     device: torch.device,
     threads: int,
     start: Start | None = None,
-    execution: Execution = USUAL,
+    wishes: Wishes = NONE,
 ) -> tuple[RunRecord, dict[str, Tensor]] | None:
     """Trains ``spec`` to its end, going on from the host's checkpoint if there is one.
 
@@ -112,19 +109,24 @@ def train(
         threads: CPU threads; a resumed run keeps the number that it started with.
         start: what ``spec.init`` names; without it the weights are drawn, as a run that only
             times its steps may do.
-        execution: how to compute; a resumed run keeps what it started with.
+        wishes: how to compute; a resumed run keeps what it started with.
 
     Returns:
         The record and the final weights (CPU), or None when the host stopped the run.
     """
     assert images.fingerprint == spec.data.fingerprint
-    run = _Run(spec, images, device, threads, start, execution)
-    if (state := host.restore()) is not None:
-        run.load(state)
-        for remark in execution.overruled(run.execution):
+    state = host.restore()
+    if state is None:
+        execution = choose(spec, device, threads, wishes)
+    else:
+        execution = Execution.recorded(state["execution"])
+        for remark in wishes.overruled(asdict(execution)):
             host.say(f"Run {spec.id} {remark}")
-    torch.set_num_threads(run.execution["threads"])
-    set_deterministic(run.execution.setdefault("deterministic", False))
+    torch.set_num_threads(execution.threads)
+    set_deterministic(execution.deterministic)
+    run = _Run(spec, images, device, execution, start)
+    if state is not None:
+        run.load(state)
     while run.step < spec.recipe.steps and not run.diverged:
         if host.stopping():
             run.save(host)
@@ -144,9 +146,8 @@ class _Run:
         spec: RunSpec,
         images: ImageSet,
         device: torch.device,
-        threads: int,
-        start: Start | None,
         execution: Execution,
+        start: Start | None,
     ) -> None:
         recipe = spec.recipe
         self.spec, self.images, self.device = spec, images, device
@@ -155,8 +156,9 @@ class _Run:
         if start is not None:
             start.give(self.model, spec.model)
         self.model.to(device)
-        self.optimizer = optimiser(self.model, recipe)
-        self.batches = Batches(images.train, recipe, spec.model.classes, spec.seed, device)
+        batches = Batches(images.train, recipe, spec.model.classes, spec.seed, device)
+        self.optimise = Step(spec, self.model, batches, device, execution)
+        self.optimizer = self.optimise.optimizer
         self.step = 0
         self.curve: list[dict[str, float]] = []
         self.best: dict[str, Tensor] = {}
@@ -168,10 +170,8 @@ class _Run:
         self.saved: int | None = None
         self.execution = {
             **environment(device),
-            "threads": threads,
-            **dataclasses.asdict(execution),
+            **asdict(execution),
             "precision": spec.precision,
-            "noise": noise(0, 0, device).source,
             "init_weights": start and start.sha,
             "started": _now(),
         }
@@ -184,7 +184,7 @@ class _Run:
         """One optimiser step, and an evaluation where one is due."""
         recipe = self.spec.recipe
         with self._timed("train"):
-            loss = self._optimise()
+            loss = self.optimise(self.step)
             bad = ~torch.isfinite(loss) & (self.first_bad < 0)
             self.first_bad = self.first_bad.masked_fill(bad, self.step)
             self.loss_sum += loss
@@ -194,21 +194,6 @@ class _Run:
         if self.step % every == 0 or self.step == recipe.steps:
             with self._timed("evaluate"):
                 self._evaluate()
-
-    def _optimise(self) -> Tensor:
-        recipe, model = self.spec.recipe, self.model
-        batch = self.batches.at(self.step)
-        set_learning_rate(self.optimizer, learning_rate(recipe, self.step))
-        mask = noise(self.spec.seed, self.step, self.device)
-        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            logits = model(batch.images, mask)
-        loss = F.cross_entropy(logits.float(), batch.targets)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        if recipe.clip is not None:
-            nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
-        self.optimizer.step()
-        return loss.detach()
 
     def _evaluate(self) -> None:
         loss = float(self.loss_sum) / self.window

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,13 +13,13 @@ from vitexp.evaluation.accuracy import accuracy
 from vitexp.evaluation.few_shot import few_shot
 from vitexp.models.build import build
 from vitexp.models.weights.files import load_weights
-from vitexp.runs.execution import Execution
 from vitexp.runs.measurement import Measurement
 from vitexp.runs.record import pack_correct
+from vitexp.runs.wishes import Wishes
 from vitexp.spec import ProbeSpec, RunSpec
 from vitexp.training.determinism import set_deterministic
 from vitexp.training.environment import environment
-from vitexp.training.loop import DTYPES
+from vitexp.training.step import DTYPES
 
 
 def measure(
@@ -29,7 +28,7 @@ def measure(
     probe: ProbeSpec,
     images: ImageSet,
     device: torch.device,
-    execution: Execution,
+    wishes: Wishes,
     reads_test: Callable[[], int],
 ) -> Measurement:
     """The few-shot linear probe of a run's final weights on ``images``.
@@ -39,7 +38,7 @@ def measure(
         images: of the run's size and channels; their classes may be others.
         reads_test: counts a read of the test split before it is made.
     """
-    set_deterministic(execution.deterministic)
+    set_deterministic(wishes.deterministic)
     assert images.fingerprint == probe.data.fingerprint
     model = build(spec.model, spec.seed)
     load_weights(model, spec.model, weights)
@@ -56,7 +55,7 @@ def measure(
         {p.name: [pack_correct(row) for row in p.correct] for p in found},
         {
             **environment(device),
-            **dataclasses.asdict(execution),
+            "deterministic": wishes.deterministic,
             "few_shot": [p.details() for p in found],
             "test_reads": reads,
             "ended": datetime.now(UTC).isoformat(timespec="milliseconds"),

@@ -8,7 +8,7 @@ import time
 import torch
 
 from vitexp.datasets.image_set import ImageSet
-from vitexp.runs.execution import Execution
+from vitexp.runs.wishes import Wishes
 from vitexp.spec import RunSpec
 from vitexp.training.loop import Progress, State, train
 
@@ -49,10 +49,10 @@ class _Probed:
 
 
 def seconds_per_step(
-    spec: RunSpec, images: ImageSet, device: torch.device, threads: int, execution: Execution
+    spec: RunSpec, images: ImageSet, device: torch.device, threads: int, wishes: Wishes
 ) -> float:
     """The median time of a training step of ``spec`` on this device, in seconds."""
     host = _Probed()
-    train(spec, images, host, device, threads, execution=execution)
+    train(spec, images, host, device, threads, wishes=wishes)
     gaps = [b - a for a, b in zip(host.times, host.times[1:], strict=False)]
     return statistics.median(gaps[WARM_UP:] or gaps)

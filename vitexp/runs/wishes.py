@@ -9,7 +9,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Execution:
+class Wishes:
     """What may be asked of how runs are computed.
 
     It is fixed at a run's first step: a run that is resumed keeps what it began with.
@@ -29,4 +29,5 @@ class Execution:
         ]
 
 
-USUAL = Execution()
+NONE = Wishes()
+"""As fast as can be."""
