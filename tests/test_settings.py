@@ -106,6 +106,8 @@ def test_every_setting_reaches_the_run_or_the_machine():
         "device",
         "jobs",
         "deterministic",
+        "micro_batch",
+        "grad_checkpointing",
         "keep",
         "out",
         "checkpoint_seconds",

@@ -67,16 +67,19 @@ class Worker:
 
     def _obey(self, order: dict[str, Any]) -> None:
         spec = from_json(RunSpec, order.get("run") or order.get("of") or order["probe"])
-        threads, wishes = order["threads"], Wishes(**order.get("wishes", {}))
+        wishes = Wishes(**order.get("wishes", {}))
+        means = {"threads": order["threads"], "wishes": wishes, "memory": order.get("memory")}
         try:
             if "measure" in order:
-                self._measure(spec, from_json(ProbeSpec, order["measure"]), threads, wishes)
+                self._measure(
+                    spec, from_json(ProbeSpec, order["measure"]), order["threads"], wishes
+                )
             elif "probe" in order:
                 images = self._images(spec.data)
-                pace = seconds_per_step(spec, images, self.device, threads, wishes)
+                pace = seconds_per_step(spec, images, self.device, **means)
                 self.tell(Event("probe", spec.id, seconds_per_step=pace))
             else:
-                self._work(spec, threads, wishes, order["keep"])
+                self._work(spec, order["keep"], means)
         except Fenced as error:
             self.tell(Event("lost", spec.id, message=str(error)))
         except DiskError as error:
@@ -84,13 +87,13 @@ class Worker:
         except Exception as error:
             self.tell(Event("failed", spec.id, message=_reason(error)))
 
-    def _work(self, spec: RunSpec, threads: int, wishes: Wishes, keep: bool) -> None:
+    def _work(self, spec: RunSpec, keep: bool, means: dict[str, Any]) -> None:
         lease = self.store.lease(spec)
         if lease is None:
             self.tell(Event("busy", spec.id))
             return
         try:
-            self._train(spec, lease, threads, wishes, keep)
+            self._train(spec, lease, keep, means)
         except (Fenced, DiskError):
             raise
         except Exception as error:
@@ -99,12 +102,12 @@ class Worker:
         finally:
             lease.release()
 
-    def _train(self, spec: RunSpec, lease: Lease, threads: int, wishes: Wishes, keep: bool) -> None:
+    def _train(self, spec: RunSpec, lease: Lease, keep: bool, means: dict[str, Any]) -> None:
         images = self._images(spec.data)
         start = self._start(spec.init) if spec.init else None
         host = LeaseHost(self, lease)
         self.tell(Event("start", spec.id, steps=spec.recipe.steps))
-        finished = train(spec, images, host, self.device, threads, start, wishes)
+        finished = train(spec, images, host, self.device, start=start, **means)
         if finished is None:
             self.tell(Event("stopped", spec.id, step=host.step, steps=spec.recipe.steps))
             return

@@ -67,7 +67,11 @@ class Machine:
             precision=devices.precision(settings.precision or "auto", found[0]),
             keep=settings.keep is not False,
             checkpoint_seconds=settings.checkpoint_seconds or local.CHECKPOINT_SECONDS,
-            wishes=Wishes(deterministic=bool(settings.deterministic)),
+            wishes=Wishes(
+                deterministic=bool(settings.deterministic),
+                micro_batch=settings.micro_batch,
+                grad_checkpointing=bool(settings.grad_checkpointing),
+            ),
         )
 
     def jobs(self, runs: int) -> int:
@@ -134,7 +138,8 @@ def planned(plan: Planner, done: Results, machine: Machine) -> list[RunSpec]:
     jobs = -(-machine.jobs(len(specs)) // len(machine.devices))
     for model in {spec.model for spec in specs}:
         check_model(model)
-        check_fits(model, jobs, devices.memory(device), device)
+        recompute = machine.wishes.grad_checkpointing
+        check_fits(model, jobs, devices.memory(device), device, recompute)
     return specs
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from vitexp.errors import VitexpError
-from vitexp.launch.devices import cores
+from vitexp.launch.devices import cores, memory
 from vitexp.launch.events import Event
 from vitexp.launch.pool import Order, Pool
 from vitexp.runs.store import Store
@@ -75,7 +75,7 @@ def launch(
         checkpoint_seconds: how much work a kill may cost.
         wishes: how to compute.
     """
-    common = {"keep": keep, **_means(jobs, wishes)}
+    common = {"keep": keep, **_means(devices, jobs, wishes)}
     orders = deque(Order(spec, {"run": to_json(spec), **common}) for spec in specs)
     outcome = Outcome()
     store = Store(out)
@@ -121,7 +121,7 @@ def probe(
     Raises:
         KeyboardInterrupt: a signal came in.
     """
-    orders = [Order(s, {"probe": to_json(s), **_means(jobs, wishes)}) for s in specs]
+    orders = [Order(s, {"probe": to_json(s), **_means(devices, jobs, wishes)}) for s in specs]
     told = _answers(orders, out, devices, jobs)
     return {e.run_id: e.seconds_per_step for e in told if e.seconds_per_step is not None}
 
@@ -141,14 +141,20 @@ def measure(
     Raises:
         KeyboardInterrupt: a signal came in.
     """
-    common = _means(jobs, wishes)
+    common = _means(devices, jobs, wishes)
     orders = [Order(s, {"measure": to_json(p), "of": to_json(s), **common}) for s, p in todo]
     told = _answers(orders, out, devices, jobs)
     return {e.run_id: e.message for e in told if e.kind in ("failed", "refused")}
 
 
-def _means(jobs: int, wishes: Wishes) -> dict[str, Any]:
-    return {"threads": max(1, cores() // jobs), "wishes": dataclasses.asdict(wishes)}
+def _means(devices: tuple[str, ...], jobs: int, wishes: Wishes) -> dict[str, Any]:
+    """What is the same in each of a launch's orders: how to compute, and with how much."""
+    each = [size for device in devices if (size := memory(device)) is not None]
+    return {
+        "threads": max(1, cores() // jobs),
+        "memory": min(each) // -(-jobs // len(devices)) if each else None,
+        "wishes": dataclasses.asdict(wishes),
+    }
 
 
 def _answers(orders: list[Order], out: Path, devices: tuple[str, ...], jobs: int) -> list[Event]:

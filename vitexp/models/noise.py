@@ -27,7 +27,10 @@ class Noise(Protocol):
     """Recorded with the run: two sources give different masks from the same seed."""
 
     def keep(self, layer: int, site: Site, shape: tuple[int, ...], rate: float) -> Tensor:
-        """Bools of ``shape``, each True with probability 1 - ``rate`` to within 2^-17."""
+        """Bools of ``shape``, each True with probability 1 - ``rate`` to within 2^-17.
+
+        The first axis of ``shape`` is the batch.
+        """
 
 
 class HostNoise:
@@ -61,6 +64,23 @@ class DeviceNoise:
             low, high, shape, generator=self.generator, device=self.device, dtype=torch.int16
         )
         return words >= _threshold(rate)
+
+
+class Part:
+    """The masks of some rows of a batch: those that the whole batch would have there.
+
+    Args:
+        whole: draws for the whole batch.
+        rows: which of its rows.
+        batch: how many it has.
+    """
+
+    def __init__(self, whole: Noise, rows: slice, batch: int) -> None:
+        self.whole, self.rows, self.batch = whole, rows, batch
+        self.source = whole.source
+
+    def keep(self, layer: int, site: Site, shape: tuple[int, ...], rate: float) -> Tensor:
+        return self.whole.keep(layer, site, (self.batch, *shape[1:]), rate)[self.rows]
 
 
 SOURCES = {source.source: source for source in (HostNoise, DeviceNoise)}

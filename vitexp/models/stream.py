@@ -5,7 +5,7 @@ n images, B those of one batch, S side, C channels.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -55,6 +55,24 @@ class Stream:
         with torch.cuda.stream(self._copies):
             sent = found.to(self._device, non_blocking=True)
             return _Sent(sent, self._copies.record_event())
+
+
+def in_turn(
+    images: np.ndarray, rows: np.ndarray, batch: int, device: torch.device
+) -> Iterator[tuple[np.ndarray, Tensor]]:
+    """The ``rows`` of ``images``, ``batch`` at a time, each with its images on ``device``."""
+    parts = [rows[at : at + batch] for at in range(0, len(rows), batch)]
+    # On a CPU there is nobody to do the reading meanwhile, and the system reads ahead.
+    ahead = (
+        None
+        if device.type == "cpu"
+        else Stream(images, lambda i: parts[i] if i < len(parts) else None, device)
+    )
+    for number, part in enumerate(parts):
+        if ahead is None:
+            yield part, torch.from_numpy(np.take(images, part, axis=0))
+        else:
+            yield part, ahead.at(number)
 
 
 class _Sent:

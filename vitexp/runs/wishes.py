@@ -16,17 +16,29 @@ class Wishes:
 
     Attributes:
         deterministic: only kernels that give the same bits again, also on CUDA.
+        micro_batch: images computed at once, a batch's gradient being their sum; None for as
+            many as fit.
+        grad_checkpointing: blocks are computed again in the backward pass, to save memory.
     """
 
     deterministic: bool = False
+    micro_batch: int | None = None
+    grad_checkpointing: bool = False
 
     def overruled(self, kept: Mapping[str, Any]) -> list[str]:
         """What is said where ``kept``, the record of how a run began, is not what is asked now."""
         return [
-            f"began {'with' if began else 'without'} --{name} and goes on so."
+            f"began {_spelled(name, kept[name])} and goes on so."
             for name, asked in dataclasses.asdict(self).items()
-            if (began := kept.get(name, False)) != asked
+            if asked is not None and kept[name] != asked
         ]
+
+
+def _spelled(name: str, value: int | None) -> str:
+    flag = "--" + name.replace("_", "-")
+    if value is None or value is False:
+        return f"without {flag}"
+    return f"with {flag}" if value is True else f"with {flag} {value}"
 
 
 NONE = Wishes()

@@ -172,6 +172,12 @@ class Settings:
     deterministic: bool | None = setting(
         MACHINE, "the same bits again, also on CUDA, where it is slower", "as fast as can be"
     )
+    micro_batch: int | None = setting(
+        MACHINE, "images computed at once, with the whole batch's gradient", "all that fit", least=1
+    )
+    grad_checkpointing: bool | None = setting(
+        MACHINE, "compute blocks again instead of keeping them: less memory, more time", "keep"
+    )
     keep: bool | None = setting(MACHINE, "keep the final weights", "keep")
     checkpoint_seconds: float | None = setting(
         MACHINE, "work that a kill may cost at most, each run", "60", above=0
@@ -203,7 +209,8 @@ def _without_none(hint: types.UnionType) -> type:
 
 # What says with what and how often, and not what nor where.
 _CIRCUMSTANCES = (
-    *("seed", "seeds", "device", "jobs", "deterministic", "keep", "checkpoint_seconds"),
+    *("seed", "seeds", "device", "jobs", "deterministic", "micro_batch", "grad_checkpointing"),
+    *("keep", "checkpoint_seconds"),
 )
 
 

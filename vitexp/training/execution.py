@@ -22,11 +22,15 @@ class Execution:
         threads: of a CPU's kernels.
         noise: where dropout's masks come from, by the name of a source in ``models/noise.py``.
         deterministic: only kernels that give the same bits again, also on CUDA.
+        micro_batch: images computed at once; None for the whole batch.
+        grad_checkpointing: blocks are computed again in the backward pass, to save memory.
     """
 
     threads: int
     noise: str
     deterministic: bool = False
+    micro_batch: int | None = None
+    grad_checkpointing: bool = False
 
     @classmethod
     def recorded(cls, execution: Mapping[str, Any]) -> Execution:
@@ -37,4 +41,4 @@ class Execution:
 
 def choose(spec: RunSpec, device: torch.device, threads: int, wishes: Wishes) -> Execution:
     """The fastest way to compute ``spec`` on this device, as far as it is left open."""
-    return Execution(threads, source_for(device), wishes.deterministic)
+    return Execution(threads, source_for(device), **dataclasses.asdict(wishes))

@@ -12,10 +12,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vitexp.datasets.image_set import ImageSet
+from vitexp.datasets.image_set import ImageSet, Split
 from vitexp.evaluation.accuracy import Accuracy, accuracy
 from vitexp.evaluation.few_shot import few_shot
 from vitexp.models import count
@@ -28,6 +29,7 @@ from vitexp.training.batches import Batches
 from vitexp.training.determinism import set_deterministic
 from vitexp.training.environment import environment
 from vitexp.training.execution import Execution, choose
+from vitexp.training.fit import fitting, keep_within, remarks_on
 from vitexp.training.step import DTYPES, Step
 
 State = dict[str, Any]
@@ -98,6 +100,7 @@ def train(
     threads: int,
     start: Start | None = None,
     wishes: Wishes = NONE,
+    memory: int | None = None,
 ) -> tuple[RunRecord, dict[str, Tensor]] | None:
     """Trains ``spec`` to its end, going on from the host's checkpoint if there is one.
 
@@ -110,21 +113,26 @@ def train(
         start: what ``spec.init`` names; without it the weights are drawn, as a run that only
             times its steps may do.
         wishes: how to compute; a resumed run keeps what it started with.
+        memory: bytes for this run; None for as many as it takes.
 
     Returns:
         The record and the final weights (CPU), or None when the host stopped the run.
     """
     assert images.fingerprint == spec.data.fingerprint
+    keep_within(memory, device)
+    batches = Batches(images.train, spec.recipe, spec.model.classes, spec.seed, device, memory)
     state = host.restore()
     if state is None:
-        execution = choose(spec, device, threads, wishes)
+        execution = fitting(choose(spec, device, threads, wishes), spec, batches, memory)
+        remarks = remarks_on(execution, wishes, spec.recipe.batch)
     else:
         execution = Execution.recorded(state["execution"])
-        for remark in wishes.overruled(asdict(execution)):
-            host.say(f"Run {spec.id} {remark}")
+        remarks = wishes.overruled(asdict(execution))
+    for remark in remarks:
+        host.say(f"Run {spec.id} {remark}")
     torch.set_num_threads(execution.threads)
     set_deterministic(execution.deterministic)
-    run = _Run(spec, images, device, execution, start)
+    run = _Run(spec, images, batches, execution, start)
     if state is not None:
         run.load(state)
     while run.step < spec.recipe.steps and not run.diverged:
@@ -145,18 +153,17 @@ class _Run:
         self,
         spec: RunSpec,
         images: ImageSet,
-        device: torch.device,
+        batches: Batches,
         execution: Execution,
         start: Start | None,
     ) -> None:
-        recipe = spec.recipe
+        recipe, device = spec.recipe, batches.device
         self.spec, self.images, self.device = spec, images, device
         self.dtype = DTYPES[spec.precision]
         self.model = build(spec.model, spec.seed, recipe.dropout, recipe.stochastic_depth)
         if start is not None:
             start.give(self.model, spec.model)
         self.model.to(device)
-        batches = Batches(images.train, recipe, spec.model.classes, spec.seed, device)
         self.optimise = Step(spec, self.model, batches, device, execution)
         self.optimizer = self.optimise.optimizer
         self.step = 0
@@ -171,6 +178,7 @@ class _Run:
         self.execution = {
             **environment(device),
             **asdict(execution),
+            "streamed": batches.streamed,
             "precision": spec.precision,
             "init_weights": start and start.sha,
             "started": _now(),
@@ -199,7 +207,7 @@ class _Run:
         loss = float(self.loss_sum) / self.window
         point = {"step": float(self.step)}
         if math.isfinite(loss) and self._sound():
-            point |= {"train_loss": loss, "val_top1": self._accuracy("val").top1}
+            point |= {"train_loss": loss, "val_top1": self._accuracy(self.images.val).top1}
             self._keep_best(point["val_top1"])
         self.curve.append(point)
         self.loss_sum.zero_()
@@ -210,9 +218,10 @@ class _Run:
         if self.spec.recipe.early_stopping and val_top1 > max(earlier, default=-1.0):
             self.best = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
 
-    def _accuracy(self, split: str, limit: int | None = None) -> Accuracy:
-        part = getattr(self.images, split)
-        return accuracy(self.model, part, self.device, self.dtype, limit=limit)
+    def _accuracy(self, split: Split, rows: np.ndarray | None = None) -> Accuracy:
+        # As many images as training computes at once fit without a gradient, too.
+        batch = self.optimise.execution.micro_batch
+        return accuracy(self.model, split, self.device, self.dtype, batch, rows)
 
     def progress(self) -> Progress:
         last = self.curve[-1] if self.curve else {}
@@ -232,9 +241,11 @@ class _Run:
         reported = max(self.curve, key=lambda p: p["val_top1"]) if self.best else self.curve[-1]
         with self._timed("evaluate"):
             self.execution["test_reads"] = host.reads_test()
-            test = self._accuracy("test")
-            train = self._accuracy("train", limit=len(self.images.val))
-            probes = few_shot(self.model, self.images, test, self.device, self.dtype)
+            test = self._accuracy(self.images.test)
+            as_many = np.arange(min(len(self.images.train), len(self.images.val)))
+            train = self._accuracy(self.images.train, as_many)
+            batch = self.optimise.execution.micro_batch
+            probes = few_shot(self.model, self.images, test, self.device, self.dtype, batch)
         accuracies = {
             "test_top1": test.top1,
             "test_top5": test.top5,
@@ -301,6 +312,7 @@ class _Run:
         self.first_bad = state["first_bad"].to(self.device)
         for name in ("step", "curve", "best", "window", "seconds", "execution"):
             setattr(self, name, state[name])
+        self.execution["streamed"] = self.optimise.batches.streamed
         self.saved = self.step
 
     def _timed(self, what: str) -> _Stopwatch:

@@ -49,10 +49,15 @@ class _Probed:
 
 
 def seconds_per_step(
-    spec: RunSpec, images: ImageSet, device: torch.device, threads: int, wishes: Wishes
+    spec: RunSpec,
+    images: ImageSet,
+    device: torch.device,
+    threads: int,
+    wishes: Wishes,
+    memory: int | None,
 ) -> float:
     """The median time of a training step of ``spec`` on this device, in seconds."""
     host = _Probed()
-    train(spec, images, host, device, threads, wishes=wishes)
+    train(spec, images, host, device, threads, wishes=wishes, memory=memory)
     gaps = [b - a for a, b in zip(host.times, host.times[1:], strict=False)]
     return statistics.median(gaps[WARM_UP:] or gaps)

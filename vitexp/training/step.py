@@ -6,9 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vitexp.models.noise import SOURCES
+from vitexp.models.noise import SOURCES, Noise, Part
+from vitexp.models.recompute import recompute_blocks
 from vitexp.spec import RunSpec
-from vitexp.training.batches import Batches
+from vitexp.training.batches import Batch, Batches
 from vitexp.training.execution import Execution
 from vitexp.training.optimisation import learning_rate, optimiser, set_learning_rate
 
@@ -38,6 +39,8 @@ class Step:
         self.dtype = DTYPES[spec.precision]
         self.execution = execution
         self.optimizer = optimiser(model, spec.recipe)
+        if execution.grad_checkpointing:
+            recompute_blocks(model)
 
     def __call__(self, step: int) -> Tensor:
         """Takes step ``step``, counted from 0; returns its loss, a scalar on the device."""
@@ -45,12 +48,21 @@ class Step:
         batch = self.batches.at(step)
         set_learning_rate(self.optimizer, learning_rate(recipe, step))
         mask = SOURCES[self.execution.noise](self.spec.seed, step, self.device)
-        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            logits = model(batch.images, mask)
-        loss = F.cross_entropy(logits.float(), batch.targets)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        size = self.execution.micro_batch or recipe.batch
+        parts = [slice(at, at + size) for at in range(0, recipe.batch, size)]
+        losses = [self._backward(batch, rows, mask) for rows in parts]
         if recipe.clip is not None:
             nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
         self.optimizer.step()
+        return torch.stack(losses).sum()
+
+    def _backward(self, batch: Batch, rows: slice, mask: Noise) -> Tensor:
+        """Adds the gradient of a part of the batch; returns its share of the batch's loss."""
+        images, targets = batch.images[rows], batch.targets[rows]
+        share, whole = len(images) / len(batch.images), len(batch.images)
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            logits = self.model(images, mask if share == 1.0 else Part(mask, rows, whole))
+        loss = F.cross_entropy(logits.float(), targets) * share
+        loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach()
