@@ -311,17 +311,20 @@ def test_interrupt_says_how_to_go_on_and_leaves_no_process(tmp_path):
 def test_a_run_that_began_deterministic_goes_on_so(capsys, tmp_path):
     """Interrupted and gone on without the flag: the same bits, and that is said."""
     command = ["train", *TINY, "--steps", "600", "--checkpoint-seconds", "0.02"]
-    (whole,) = read(capsys, *command, "--deterministic", "--out", tmp_path / "whole")
+    means = ["--deterministic", "--micro-batch", "5", "--grad-checkpointing"]
+    (whole,) = read(capsys, *command, *means, "--out", tmp_path / "whole")
     out = tmp_path / "cut"
-    process = subprocess.Popen([*PROGRAM, *command, "--deterministic", "--out", str(out)])
+    process = subprocess.Popen([*PROGRAM, *command, *means, "--out", str(out)])
     while process.poll() is None and not list(out.glob("runs/*/checkpoint-*")):
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=60) == 130
     code, _, err = call(capsys, *command, "--out", out)
     assert f"Run {whole['id']} began with --deterministic and goes on so." in err
+    assert f"Run {whole['id']} began with --grad-checkpointing and goes on so." in err
     cut, peace = (Store(folder).results()[whole["id"]] for folder in (out, tmp_path / "whole"))
     assert cut.execution["deterministic"] == peace.execution["deterministic"] is True
+    assert (cut.execution["micro_batch"], cut.execution["grad_checkpointing"]) == (5, True)
     assert (code, cut.weights_sha, cut.curve) == (0, peace.weights_sha, peace.curve)
     read(capsys, "probe", cut.id, "--device", "cpu", "--deterministic", "--out", out)
     (probed,) = (json.loads(path.read_text()) for path in out.glob("runs/*/measurement-*"))

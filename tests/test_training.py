@@ -77,7 +77,7 @@ def comparable(record: RunRecord) -> dict[str, Any]:
     return {"metrics": metrics, "curve": record.curve, "correct": record.correct}
 
 
-RECIPES = {
+RECIPES: dict[str, dict[str, Any]] = {
     "plain": {},
     "everything": {
         "dropout": 0.1,
