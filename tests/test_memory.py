@@ -17,7 +17,7 @@ from vitexp.errors import VitexpError
 from vitexp.evaluation.accuracy import accuracy
 from vitexp.launch.devices import cuda_devices
 from vitexp.models.build import build
-from vitexp.models.memory import training_bytes
+from vitexp.models.memory import SLACK, training_bytes
 from vitexp.models.recompute import recompute_blocks
 from vitexp.models.stream import AHEAD, Stream
 from vitexp.runs.wishes import Wishes
@@ -107,7 +107,7 @@ def test_a_model_without_blocks_of_ours_cannot_be_computed_twice():
 def test_a_batch_that_does_not_fit_is_halved_before_the_run_and_that_is_kept(few_digits, run_spec):
     """Begun with little memory, gone on with plenty: the bits of a run with little all along."""
     spec = run_spec(**RECIPES["everything"])
-    little = 2 * (training_bytes(spec.model, 8) or 0)
+    little = SLACK * (training_bytes(spec.model, 8) or 0)
     whole, _ = finished(spec, few_digits)
     result = train(spec, few_digits, Memory(), CPU, threads=1, memory=little)
     assert result is not None
