@@ -310,7 +310,7 @@ def test_interrupt_says_how_to_go_on_and_leaves_no_process(tmp_path):
 
 def test_a_run_that_began_deterministic_goes_on_so(capsys, tmp_path):
     """Interrupted and gone on without the flag: the same bits, and that is said."""
-    command = ["train", *TINY, "--steps", "600", "--checkpoint-seconds", "0.02"]
+    command = ["train", *TINY, "--steps", "150", "--checkpoint-seconds", "0.05"]
     means = ["--deterministic", "--micro-batch", "5", "--grad-checkpointing"]
     (whole,) = read(capsys, *command, *means, "--out", tmp_path / "whole")
     out = tmp_path / "cut"
