@@ -24,7 +24,7 @@ from vitexp.runs.wishes import Wishes
 from vitexp.spec import ModelSpec, PositionSpec, Recipe, ResNetShape, RunSpec
 from vitexp.training.batches import Batch, Batches
 from vitexp.training.execution import choose
-from vitexp.training.fit import largest
+from vitexp.training.fit import largest, try_step
 from vitexp.training.loop import train
 from vitexp.training.step import Step
 
@@ -140,6 +140,22 @@ def test_a_batch_is_halved_until_a_step_of_it_fits():
     assert tried == [100, 50, 25, 13, 7, 4]
     with pytest.raises(torch.OutOfMemoryError):
         largest(2, lambda size: trial(size + 5))
+
+
+def test_the_step_that_shows_what_fits_leaves_no_trace(few_digits, run_spec):
+    spec = run_spec(**RECIPES["everything"])
+    record, _ = finished(spec, few_digits)
+    batches = Batches(few_digits.train, spec.recipe, 10, 0, CPU)
+    chosen = choose(spec, CPU, 1, Wishes())
+    seen: list[bytes] = []
+    for size in (32, 8):
+        before = torch.get_rng_state()
+        try_step(chosen, size, spec, batches)
+        assert torch.equal(torch.get_rng_state(), before)
+        seen.append(batches.at(0).images.numpy().tobytes())
+    assert seen == [seen[0]] * 2
+    again, _ = finished(spec, few_digits)
+    assert comparable(again) == comparable(record)
 
 
 def mapped(split: Split, path: Path) -> Split:

@@ -16,6 +16,9 @@ from vitexp.training.determinism import set_deterministic
 from vitexp.training.execution import Execution
 from vitexp.training.step import Step
 
+TRIED_SHARE = 0.9
+"""Of the memory, for the step that shows what fits."""
+
 
 def fitting(execution: Execution, spec: RunSpec, batches: Batches, memory: int | None) -> Execution:
     """``execution``, with a batch computed in parts where it does not fit as a whole.
@@ -31,10 +34,10 @@ def fitting(execution: Execution, spec: RunSpec, batches: Batches, memory: int |
     """
     batch, size = spec.recipe.batch, execution.micro_batch
     if size is None and batches.device.type == "cuda":
-        size = largest(
-            batch,
-            lambda size: _try(dataclasses.replace(execution, micro_batch=size), spec, batches),
-        )
+        # Some of it is left for what a run needs beside its steps.
+        keep_within(memory and int(TRIED_SHARE * memory), batches.device)
+        size = largest(batch, lambda size: try_step(execution, size, spec, batches))
+        keep_within(memory, batches.device)
     elif size is None and memory is not None:
         size = micro_batch(spec.model, batch, memory, execution.grad_checkpointing)
     whole = size is None or size >= batch
@@ -69,12 +72,14 @@ def largest(batch: int, trial: Callable[[int], None]) -> int:
         torch.cuda.empty_cache()
 
 
-def _try(execution: Execution, spec: RunSpec, batches: Batches) -> None:
+def try_step(execution: Execution, size: int, spec: RunSpec, batches: Batches) -> None:
+    """Takes the first step with a model of its own, ``size`` images at once, and forgets it."""
+    execution = dataclasses.replace(execution, micro_batch=size)
     recipe, device = spec.recipe, batches.device
     set_deterministic(execution.deterministic)
     model = build(spec.model, spec.seed, recipe.dropout, recipe.stochastic_depth).to(device)
-    Step(spec, model, batches, device, execution)(0)
-    torch.cuda.synchronize(device)
+    # Reading the loss waits until the device has done it all.
+    float(Step(spec, model, batches, device, execution)(0))
 
 
 def keep_within(memory: int | None, device: torch.device) -> None:
