@@ -8,6 +8,7 @@ import time
 import torch
 
 from vitexp.datasets.image_set import ImageSet
+from vitexp.runs.wishes import Wishes
 from vitexp.spec import RunSpec
 from vitexp.training.loop import Progress, State, train
 
@@ -36,14 +37,27 @@ class _Probed:
     def checkpoint_due(self) -> bool:
         return False
 
+    def reads_test(self) -> int:
+        raise AssertionError("a probe never ends")
+
+    def say(self, message: str) -> None:
+        pass
+
     def stopping(self) -> bool:
         measured = len(self.times) - 1 - WARM_UP
         return measured >= STEPS or (measured >= 1 and self.times[-1] - self.times[0] > SECONDS)
 
 
-def seconds_per_step(spec: RunSpec, images: ImageSet, device: torch.device, threads: int) -> float:
+def seconds_per_step(
+    spec: RunSpec,
+    images: ImageSet,
+    device: torch.device,
+    threads: int,
+    wishes: Wishes,
+    memory: int | None,
+) -> float:
     """The median time of a training step of ``spec`` on this device, in seconds."""
     host = _Probed()
-    train(spec, images, host, device, threads)
+    train(spec, images, host, device, threads, wishes=wishes, memory=memory)
     gaps = [b - a for a, b in zip(host.times, host.times[1:], strict=False)]
     return statistics.median(gaps[WARM_UP:] or gaps)
