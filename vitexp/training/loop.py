@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import resource
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,15 +17,16 @@ from torch.nn import functional as F
 from vitexp.datasets.image_set import ImageSet
 from vitexp.evaluation.accuracy import Accuracy, accuracy
 from vitexp.evaluation.few_shot import few_shot
-from vitexp.models import count
 from vitexp.models.build import build
 from vitexp.models.noise import noise
 from vitexp.models.weights.files import load_weights
 from vitexp.runs.record import RunRecord, Status, pack_correct
 from vitexp.spec import ModelSpec, RunSpec
 from vitexp.training.batches import Batches
+from vitexp.training.cost import cost
 from vitexp.training.environment import environment
 from vitexp.training.optimisation import learning_rate, optimiser, set_learning_rate
+from vitexp.training.peak import peak
 
 State = dict[str, Any]
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -111,6 +110,7 @@ def train(
     if (state := host.restore()) is not None:
         run.load(state)
     torch.set_num_threads(run.execution["threads"])
+    run.measure_peak()
     while run.step < spec.recipe.steps and not run.diverged:
         if host.stopping():
             run.save(host)
@@ -159,6 +159,13 @@ class _Run:
             "init_weights": start and start.sha,
             "started": _now(),
         }
+
+    def measure_peak(self) -> None:
+        """Takes the device's peak, before anything of the run is timed."""
+        self.peak = peak(self.device, self.dtype, self.execution["threads"])
+        self.execution["peak"] = self.peak.as_json()
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
 
     @property
     def diverged(self) -> bool:
@@ -245,15 +252,10 @@ class _Run:
 
     def _record(self, accuracies: dict[str, float], correct: str) -> RunRecord:
         images_seen = self.step * self.spec.recipe.batch
+        threads = self.execution["threads"]
         metrics = dict(accuracies)
         metrics["params"] = sum(p.numel() for p in self.model.parameters())
-        metrics["seconds"] = sum(self.seconds.values())
-        metrics["images_per_s"] = images_seen / self.seconds["train"]
-        metrics["peak_memory"] = _peak_memory(self.device)
-        macs = count.macs(self.spec.model)
-        if macs is not None:
-            metrics["macs"] = macs
-            metrics["flops"] = count.TRAINING_FLOPS * macs * images_seen
+        metrics |= cost(self.spec, images_seen, self.seconds, self.device, threads, self.peak)
         self.execution["ended"] = _now()
         self.execution["test_reads"] = int(bool(accuracies))
         status: Status = "done" if accuracies else "diverged"
@@ -321,11 +323,3 @@ class _Stopwatch:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def _peak_memory(device: torch.device) -> int:
-    """Bytes: the device's allocator on CUDA, else the process's resident set."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
