@@ -26,12 +26,14 @@ from safetensors.torch import save as save_weights
 
 from vitexp.datasets.image_set import ImageSet
 from vitexp.datasets.load import load
+from vitexp.datasets.noise import NOISE, noise
 from vitexp.errors import VitexpError
 from vitexp.launch.events import LESS_MEMORY, Event
 from vitexp.runs.files import DiskError, file_hash
 from vitexp.runs.lease import Fenced, Lease
 from vitexp.runs.store import Store
 from vitexp.spec import DataSpec, FromRun, Init, ProbeSpec, RunSpec, from_json
+from vitexp.training.bench import bench
 from vitexp.training.loop import Progress, Start, State, train
 from vitexp.training.measure import measure
 from vitexp.training.probe import seconds_per_step
@@ -64,7 +66,8 @@ class Worker:
         todo.put(None)
 
     def _obey(self, order: dict[str, Any]) -> None:
-        spec = from_json(RunSpec, order.get("run") or order.get("of") or order["probe"])
+        named = next(order[key] for key in ("run", "of", "probe", "bench") if key in order)
+        spec = from_json(RunSpec, named)
         try:
             if "measure" in order:
                 self._measure(spec, from_json(ProbeSpec, order["measure"]), order["threads"])
@@ -72,6 +75,8 @@ class Worker:
                 images = self._images(spec.data)
                 pace = seconds_per_step(spec, images, self.device, order["threads"])
                 self.tell(Event("probe", spec.id, seconds_per_step=pace))
+            elif "bench" in order:
+                self._bench(spec, order["threads"], order["seconds"])
             else:
                 self._work(spec, order["threads"], order["keep"])
         except Fenced as error:
@@ -132,6 +137,13 @@ class Worker:
         weights = self.store.weights(spec.id)
         self.store.keep(measure(spec, weights, probe, images, self.device))
         self.tell(Event("measured", spec.id))
+
+    def _bench(self, spec: RunSpec, threads: int, seconds: float) -> None:
+        model, data = spec.model, spec.data
+        made = data.source == NOISE
+        images = noise(data, model.channels, model.classes) if made else self._images(data)
+        found = bench(spec, images, self.device, threads, seconds)
+        self.tell(Event("benched", spec.id, details=found))
 
     def _start(self, init: Init) -> Start:
         """Where a run's first weights are.

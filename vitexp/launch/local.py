@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from vitexp.errors import VitexpError
 from vitexp.launch.devices import cores
@@ -116,6 +117,24 @@ def probe(specs: list[RunSpec], out: Path, devices: tuple[str, ...], jobs: int) 
     orders = [Order(s, {"probe": to_json(s), "threads": threads}) for s in specs]
     told = _answers(orders, out, devices, jobs)
     return {e.run_id: e.seconds_per_step for e in told if e.seconds_per_step is not None}
+
+
+def bench(
+    spec: RunSpec, out: Path, devices: tuple[str, ...], jobs: int, seconds: float
+) -> list[dict[str, Any]]:
+    """What ``jobs`` workers say that train ``spec`` side by side for some seconds.
+
+    Raises:
+        VitexpError: one of them could not.
+        KeyboardInterrupt: a signal came in.
+    """
+    body = {"bench": to_json(spec), "threads": max(1, cores() // jobs), "seconds": seconds}
+    told = _answers([Order(spec, body) for _ in range(jobs)], out, devices, jobs)
+    for event in told:
+        if event.kind in ("failed", "refused"):
+            problem, _, remedy = event.message.partition("\n")
+            raise VitexpError(problem, remedy)
+    return [event.details for event in told if event.details is not None]
 
 
 def measure(

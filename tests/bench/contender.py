@@ -1,0 +1,112 @@
+"""One contender's process: trains for as long as each line of its standard input says.
+
+``python -m tests.bench.contender JSON``. It answers {"ready": seconds} or {"missing": why}, then
+to each line {"steps": n, "seconds": s}; {"memory": bytes} at the end.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sys
+import time
+from typing import Any, TextIO
+
+import torch
+
+from tests.bench.contenders import OURS, PEERS, peer_step
+from vitexp.datasets.noise import noise, noise_spec
+from vitexp.spec import ModelSpec, from_json
+from vitexp.studies.benching import STEPS
+from vitexp.studies.resolve import resolve_on
+from vitexp.studies.settings import Settings
+from vitexp.training.environment import peak_memory, synchronise
+from vitexp.training.loop import DTYPES, Progress, State, train
+
+WARM_STEPS = 4
+LEAST_STEPS = 2
+
+
+class Rounds:
+    """A training's host that lets it go on in rounds, and tells how far each has come."""
+
+    def __init__(self, device: torch.device, answers: TextIO) -> None:
+        self._device, self._answers = device, answers
+        self._steps, self._started = 0, time.perf_counter()
+        self._seconds: float | None = None
+
+    def restore(self) -> State | None:
+        return None
+
+    def save(self, state: State) -> None:
+        pass
+
+    def checkpoint_due(self) -> bool:
+        return False
+
+    def report(self, progress: Progress | None) -> None:
+        self._steps += 1
+
+    def stopping(self) -> bool:
+        """Asked before each step; between two rounds it waits for the next."""
+        least = WARM_STEPS if self._seconds is None else LEAST_STEPS
+        if self._steps < least or time.perf_counter() - self._started < (self._seconds or 0):
+            return False
+        synchronise(self._device)
+        spent = time.perf_counter() - self._started
+        first = self._seconds is None
+        self.answer({"ready": spent} if first else {"steps": self._steps, "seconds": spent})
+        line = sys.stdin.readline()
+        if not line:
+            return True
+        self._seconds, self._steps, self._started = float(line), 0, time.perf_counter()
+        return False
+
+    def answer(self, value: dict[str, Any]) -> None:
+        self._answers.write(json.dumps(value) + "\n")
+        self._answers.flush()
+
+
+def main() -> None:
+    order = json.loads(sys.argv[1])
+    # Whatever a library prints must not end up among the answers.
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    device, model = torch.device(order["device"]), from_json(ModelSpec, order["model"])
+    torch.set_num_threads(order["threads"])
+    rounds = Rounds(device, answers)
+    if order["who"] == OURS:
+        _ours(order, model, device, rounds)
+    else:
+        _peer(order, model, device, rounds)
+    rounds.answer({"memory": peak_memory(device)})
+    # What a compiler has left running must not hold up the end.
+    os._exit(0)
+
+
+def _ours(order: dict[str, Any], model: ModelSpec, device: torch.device, rounds: Rounds) -> None:
+    data = noise_spec(model.image_size, 8 * order["batch"])
+    images = noise(data, model.channels, model.classes)
+    settings = Settings(batch=order["batch"], steps=STEPS)
+    spec = resolve_on(settings, data, images, order["precision"])
+    spec = dataclasses.replace(spec, model=model)
+    train(spec, images, rounds, device, order["threads"])
+
+
+def _peer(order: dict[str, Any], model: ModelSpec, device: torch.device, rounds: Rounds) -> None:
+    try:
+        built = PEERS[order["who"]][1](model)
+    except ImportError as error:
+        rounds.answer({"missing": str(error)})
+        sys.exit()
+    if order["compiled"]:
+        built.compile()
+    step = peer_step(built, model, order["batch"], device, DTYPES[order["precision"]])
+    while not rounds.stopping():
+        step()
+        rounds.report(None)
+
+
+if __name__ == "__main__":
+    main()
