@@ -1,10 +1,10 @@
-# make demo | test | check | torture | bench        (nothing installed beforehand but Python 3.11+ and make)
+# make demo | test | check | torture | bench | cuda  (nothing installed beforehand but Python 3.11+ and make)
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: demo test check torture bench clean
+.PHONY: demo test check torture bench cuda clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/vitexp ablate pos-emb --dataset digits --seeds 3$(if $(OUT), --out $(OUT))
@@ -21,8 +21,12 @@ check: $(VENV)/.dev
 torture: $(VENV)/.dev
 	$(BIN)/python -m tests.torture 200 1
 
-bench: $(VENV)/.dev
-	$(BIN)/python tests/bench.py
+bench: $(VENV)/.bench
+	$(BIN)/python -m tests.bench $(if $(PARTS),--parts $(PARTS))
+
+# make cuda DATA=folder MINUTES=60 [PROOF=cuda-proof]
+cuda: $(VENV)/.bench
+	$(BIN)/python -m tests.cuda_proof --data "$(DATA)" --minutes $(or $(MINUTES),60) --out $(or $(PROOF),cuda-proof)
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache
@@ -39,4 +43,10 @@ $(VENV)/.runtime: $(VENV)/.python pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(VENV)/.runtime
 	$(PIP) install --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+# vit-pytorch asks for torchvision, of which nothing is needed here.
+$(VENV)/.bench: $(VENV)/.dev
+	$(PIP) install --constraint constraints.txt --editable '.[bench]'
+	$(PIP) install --constraint constraints.txt --no-deps vit-pytorch
 	@touch $@

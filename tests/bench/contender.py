@@ -6,7 +6,6 @@ to each line {"steps": n, "seconds": s}; {"memory": bytes} at the end.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import sys
@@ -15,14 +14,11 @@ from typing import Any, TextIO
 
 import torch
 
-from tests.bench.contenders import OURS, PEERS, peer_step
-from vitexp.datasets.noise import noise, noise_spec
+from tests.bench.contenders import OURS, PEERS, our_run, peer_step
 from vitexp.spec import ModelSpec, from_json
-from vitexp.studies.benching import STEPS
-from vitexp.studies.resolve import resolve_on
-from vitexp.studies.settings import Settings
 from vitexp.training.environment import peak_memory, synchronise
-from vitexp.training.loop import DTYPES, Progress, State, train
+from vitexp.training.loop import Progress, State, train
+from vitexp.training.step import DTYPES
 
 WARM_STEPS = 4
 LEAST_STEPS = 2
@@ -86,11 +82,7 @@ def main() -> None:
 
 
 def _ours(order: dict[str, Any], model: ModelSpec, device: torch.device, rounds: Rounds) -> None:
-    data = noise_spec(model.image_size, 8 * order["batch"])
-    images = noise(data, model.channels, model.classes)
-    settings = Settings(batch=order["batch"], steps=STEPS)
-    spec = resolve_on(settings, data, images, order["precision"])
-    spec = dataclasses.replace(spec, model=model)
+    spec, images = our_run(model, order["batch"], order["precision"])
     train(spec, images, rounds, device, order["threads"])
 
 

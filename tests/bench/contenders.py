@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,9 +13,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vitexp.spec import ModelSpec
+from vitexp.datasets.image_set import ImageSet
+from vitexp.datasets.noise import noise, noise_spec
+from vitexp.spec import ModelSpec, Precision, RunSpec
+from vitexp.studies.benching import STEPS
+from vitexp.studies.resolve import resolve_on
+from vitexp.studies.settings import Settings
 
 OURS = "vitexp"
+
+
+def our_run(model: ModelSpec, batch: int, precision: Precision) -> tuple[RunSpec, ImageSet]:
+    """A long run of ``model``, which must be one of ours, and images of noise for it."""
+    data = noise_spec(model.image_size, 8 * batch)
+    images = noise(data, model.channels, model.classes)
+    spec = resolve_on(Settings(batch=batch, steps=STEPS), data, images, precision)
+    return replace(spec, model=model), images
 
 
 def simple_vit(spec: ModelSpec) -> nn.Module:
@@ -50,17 +64,17 @@ def hugging_face(spec: ModelSpec) -> nn.Module:
     from transformers import ViTConfig, ViTForImageClassification
 
     vit = spec.transformer
-    config = ViTConfig(
-        hidden_size=vit.width,
-        num_hidden_layers=vit.depth,
-        num_attention_heads=vit.heads,
-        intermediate_size=vit.mlp,
-        image_size=spec.image_size,
-        patch_size=vit.patch,
-        num_channels=spec.channels,
-        num_labels=spec.classes,
-    )
-    model: nn.Module = ViTForImageClassification(config)
+    sizes: dict[str, Any] = {
+        "hidden_size": vit.width,
+        "num_hidden_layers": vit.depth,
+        "num_attention_heads": vit.heads,
+        "intermediate_size": vit.mlp,
+        "image_size": spec.image_size,
+        "patch_size": vit.patch,
+        "num_channels": spec.channels,
+        "num_labels": spec.classes,
+    }
+    model: nn.Module = ViTForImageClassification(ViTConfig(**sizes))
     return model
 
 

@@ -13,8 +13,9 @@ from vitexp.models.count import TRAINING_FLOPS
 from vitexp.models.counted import executed_macs
 from vitexp.spec import RunSpec
 from vitexp.training.environment import environment, peak_memory, synchronise
-from vitexp.training.loop import DTYPES, Progress, State, train
+from vitexp.training.loop import Progress, State, train
 from vitexp.training.peak import peak
+from vitexp.training.step import DTYPES
 
 WARM_STEPS, WARM_SECONDS = 3, 1.0
 """What is not measured: so many steps at least, and so long after the first of them."""
