@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import itertools
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from vitexp.runs.record import CLOCKED, RunRecord
 from vitexp.spec import PositionSpec, Recipe
 from vitexp.training.batches import Batches, paste_box, resized_crop, shifted_crop
 from vitexp.training.draws import Site, uniform
+from vitexp.training.environment import forget_peak_memory, peak_memory
 from vitexp.training.loop import Progress, train
 from vitexp.training.optimisation import is_kernel, learning_rate, optimiser
 from vitexp.training.peak import peak
@@ -303,6 +305,16 @@ def test_a_run_says_what_it_cost_and_how_well_it_used_its_device(few_digits, run
     old = record.to_json()
     old["metrics"] = {k: v for k, v in old["metrics"].items() if k in ("seconds", "images_per_s")}
     assert RunRecord.from_json(old).metrics.keys() == {"seconds", "images_per_s"}
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux's /proc")
+def test_memory_is_that_of_the_run_and_not_of_what_went_before(few_digits, run_spec):
+    large = torch.ones(2**28)
+    del large
+    record, _ = finished(run_spec(), few_digits)
+    alone = record.metrics["peak_memory"]
+    forget_peak_memory(CPU)
+    assert alone < peak_memory(CPU) + 2**29
 
 
 def test_the_peak_leaves_the_random_numbers_of_a_run_alone():

@@ -66,7 +66,7 @@ def _along(axis: Axis) -> dict[str, Any]:
         model, batch = axis.point(value)
         order = {"model": to_json(model), "batch": batch}
         done = subprocess.run(
-            [sys.executable, "-m", "tests.bench.growth", json.dumps(order)],
+            [sys.executable, "-m", "tests.bench.growth", json.dumps(order), str(SECONDS)],
             capture_output=True,
             text=True,
             check=True,
@@ -100,28 +100,29 @@ def slope(points: list[dict[str, Any]], x: str, y: str) -> float:
     return float(along / sum((a - mean_x) ** 2 for a, _ in logs))
 
 
-def measure(model: ModelSpec, batch: int) -> dict[str, float]:
+def measure(model: ModelSpec, batch: int, seconds: float) -> dict[str, float]:
     """A step's median time in seconds and the bytes that training adds to the process."""
     import torch
 
     from tests.bench.contenders import our_run
     from vitexp.training.bench import bench
-    from vitexp.training.environment import peak_memory
+    from vitexp.training.environment import forget_peak_memory, peak_memory
 
     cpu = torch.device("cpu")
     torch.set_num_threads(1)
     # What the libraries load for their first step is there before what is measured.
     bench(*our_run(replace(_MODEL, image_size=4), 2, "fp32"), cpu, 1, 0.0)
     spec, images = our_run(model, batch, "fp32")
+    forget_peak_memory(cpu)
     before = peak_memory(cpu)
-    windows = bench(spec, images, cpu, 1, SECONDS)["windows"]
+    windows = bench(spec, images, cpu, 1, seconds)["windows"]
     times = [(end - start) / steps for start, end, steps in windows]
     return {"step_seconds": median(times), "memory": peak_memory(cpu) - before}
 
 
 def main() -> None:
-    order = json.loads(sys.argv[1])
-    print(json.dumps(measure(from_json(ModelSpec, order["model"]), order["batch"])))
+    order, seconds = json.loads(sys.argv[1]), float(sys.argv[2])
+    print(json.dumps(measure(from_json(ModelSpec, order["model"]), order["batch"], seconds)))
 
 
 if __name__ == "__main__":

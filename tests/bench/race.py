@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -49,7 +50,7 @@ class Entry:
 
     @property
     def name(self) -> str:
-        return f"{self.who} compiled" if self.compiled else self.who
+        return self.who + ", compiled" * self.compiled
 
 
 def entries(course: Course, device: str) -> list[Entry]:
@@ -81,6 +82,10 @@ class Contender:
             "device": device,
             "threads": entry.threads,
         }
+        # As each one's user has it: the system's number of threads, and our workers' way to wait.
+        environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
+        if entry.who == OURS:
+            environment["OMP_WAIT_POLICY"] = "PASSIVE"
         self._errors = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.bench.contender", json.dumps(order)],
@@ -88,6 +93,7 @@ class Contender:
             stdout=subprocess.PIPE,
             stderr=self._errors,
             text=True,
+            env=environment,
         )
 
     def go(self, seconds: float) -> None:
@@ -145,9 +151,9 @@ def race(course: Course, device: str) -> dict[str, Any]:
         _result(entry, ready, [r[i] for r in rounds], [r[0] for r in rounds], memory[i])
         for i, (entry, _, ready) in enumerate(running)
     ]
-    for one in found:
+    for (entry, *_), one in zip(running, found, strict=True):
         say(
-            f"  {one['name']:22} {one['processes']} x {one['threads']} thread"
+            f"  {entry.name:22} {one['processes']} x {one['threads']} thread"
             f" {one['images_per_s']:10.1f} images/s   ours is {one['ratio']:.2f} x"
         )
     return {
@@ -175,7 +181,8 @@ def _result(
     entry: Entry, ready: float, rates: list[float], ours: list[float], memory: int
 ) -> dict[str, Any]:
     return {
-        "name": entry.name,
+        "who": entry.who,
+        "compiled": entry.compiled,
         "version": _version(entry.who),
         "processes": entry.processes,
         "threads": entry.threads,

@@ -81,7 +81,7 @@ def _course(course: dict[str, Any]) -> Iterator[str]:
     heads = ("", "processes x threads", "images/s", "ours is faster by", "MB a process")
     rows = (
         (
-            f"{one['name']} {one['version'] or ''}".strip(),
+            f"{one['who']} {one['version'] or ''}{', compiled' * one['compiled']}",
             f"{one['processes']} x {one['threads']}",
             f"{one['images_per_s']:.0f}",
             "" if one is first else f"{one['ratio']:.2f}",

@@ -7,6 +7,7 @@ import platform
 import resource
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,16 @@ def synchronise(device: torch.device) -> None:
     """Waits for what the device has been told to do; a CPU has done it."""
     if device.type != "cpu":
         torch.accelerator.synchronize(device)
+
+
+def forget_peak_memory(device: torch.device) -> None:
+    """Lets :func:`peak_memory` count from now on, where the system can do that."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return
+    with suppress(OSError):
+        # On Linux: the largest resident set becomes the present one (proc(5), clear_refs).
+        Path("/proc/self/clear_refs").write_text("5")
 
 
 def peak_memory(device: torch.device) -> int:

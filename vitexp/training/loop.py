@@ -22,7 +22,7 @@ from vitexp.runs.record import RunRecord, Status, pack_correct
 from vitexp.spec import ModelSpec, RunSpec
 from vitexp.training.batches import Batches
 from vitexp.training.cost import cost
-from vitexp.training.environment import environment, synchronise
+from vitexp.training.environment import environment, forget_peak_memory, synchronise
 from vitexp.training.execution import Execution, choose
 from vitexp.training.peak import peak
 from vitexp.training.step import DTYPES, Step
@@ -161,11 +161,10 @@ class _Run:
         }
 
     def measure_peak(self) -> None:
-        """Takes the device's peak, before anything of the run is timed."""
+        """Takes the device's peak, before anything of the run is timed or its memory looked at."""
         self.peak = peak(self.device, self.dtype, self.execution["threads"])
         self.execution["peak"] = self.peak.as_json()
-        if self.device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(self.device)
+        forget_peak_memory(self.device)
 
     @property
     def diverged(self) -> bool:
