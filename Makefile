@@ -25,8 +25,12 @@ bench: $(VENV)/.bench
 	$(BIN)/python -m tests.bench $(if $(PARTS),--parts $(PARTS))
 
 # make cuda DATA=folder MINUTES=60 [PROOF=cuda-proof]
-cuda: $(VENV)/.bench
-	$(BIN)/python -m tests.cuda_proof --data "$(DATA)" --minutes $(or $(MINUTES),60) --out $(or $(PROOF),cuda-proof)
+# A Python that has what is needed, as on a machine without a network, is used as it is.
+NEEDED := torch numpy scipy pandas matplotlib typer rich PIL pyarrow safetensors
+cuda:
+	@if $(PYTHON) -c 'import importlib.util as u, sys; sys.exit(not all(map(u.find_spec, sys.argv[1:])))' $(NEEDED); \
+	  then python=$(PYTHON); else $(MAKE) $(VENV)/.bench && python=$(BIN)/python; fi; \
+	$$python -m tests.cuda_proof --data "$(DATA)" --minutes $(or $(MINUTES),60) --out $(or $(PROOF),cuda-proof)
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache

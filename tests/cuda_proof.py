@@ -277,7 +277,7 @@ def _asked(arguments: list[str] | None) -> argparse.Namespace:
     # To try the way through all this where there is no CUDA; everything is tiny then.
     parser.add_argument("--device", default="cuda:0", help=argparse.SUPPRESS)
     asked = parser.parse_args(arguments)
-    if not Path(asked.data).exists():
+    if not asked.data or not Path(asked.data).exists():
         parser.error(f"--data {asked.data!r} is not there; give the folder with the images")
     return asked
 
