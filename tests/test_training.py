@@ -317,6 +317,20 @@ def test_memory_is_that_of_the_run_and_not_of_what_went_before(few_digits, run_s
     assert alone < peak_memory(CPU) + 2**29
 
 
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_on_cuda_speed_and_memory_are_the_devices_own(few_digits, run_spec):
+    large = torch.ones(2**28, device="cuda")
+    del large
+    done = train(run_spec(), few_digits, Memory(), torch.device("cuda:0"), threads=1)
+    assert done is not None
+    cost = done[0].metrics
+    assert cost["device_seconds"] == cost["seconds"]
+    assert cost["peak_memory"] < 2**29
+    assert cost["peak_flops_per_s"] > 1e12
+    assert 0 < cost["utilisation"] < 1
+
+
 def test_the_peak_leaves_the_random_numbers_of_a_run_alone():
     torch.manual_seed(0)
     before, threads = torch.get_rng_state(), torch.get_num_threads()

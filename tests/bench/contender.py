@@ -1,7 +1,7 @@
 """One contender's process: trains for as long as each line of its standard input says.
 
 ``python -m tests.bench.contender JSON``. It answers {"ready": seconds} or {"missing": why}, then
-to each line {"steps": n, "seconds": s}; {"memory": bytes} at the end.
+to each line {"steps": n, "seconds": s, "core_seconds": c}; {"memory": bytes} at the end.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ class Rounds:
     def __init__(self, device: torch.device, answers: TextIO) -> None:
         self._device, self._answers = device, answers
         self._steps, self._started = 0, time.perf_counter()
+        self._cores = time.process_time()
         self._seconds: float | None = None
 
     def restore(self) -> State | None:
@@ -51,12 +52,16 @@ class Rounds:
             return False
         synchronise(self._device)
         spent = time.perf_counter() - self._started
-        first = self._seconds is None
-        self.answer({"ready": spent} if first else {"steps": self._steps, "seconds": spent})
+        if self._seconds is None:
+            self.answer({"ready": spent})
+        else:
+            cores = time.process_time() - self._cores
+            self.answer({"steps": self._steps, "seconds": spent, "core_seconds": cores})
         line = sys.stdin.readline()
         if not line:
             return True
-        self._seconds, self._steps, self._started = float(line), 0, time.perf_counter()
+        self._seconds, self._steps = float(line), 0
+        self._started, self._cores = time.perf_counter(), time.process_time()
         return False
 
     def answer(self, value: dict[str, Any]) -> None:

@@ -126,7 +126,9 @@ def race(course: Course, device: str) -> dict[str, Any]:
     Returns:
         JSON: the course; ``entries``, each with ``images_per_s`` (median), ``rounds``, ``ready``
         (seconds), ``memory`` (bytes of a process) and ``ratio``: the median over rounds of ours
-        over theirs; ``missing``: name -> why it could not take part.
+        over theirs; ``core_ratio``: of theirs over ours in seconds of a core that an image takes,
+        which other programs on the machine disturb less; ``missing``: name -> why it could not
+        take part.
     """
     say(f"{course.name}, batch {course.batch}, {course.precision}, on {device}")
     running: list[tuple[Entry, list[Contender], float]] = []
@@ -155,6 +157,7 @@ def race(course: Course, device: str) -> dict[str, Any]:
         say(
             f"  {entry.name:22} {one['processes']} x {one['threads']} thread"
             f" {one['images_per_s']:10.1f} images/s   ours is {one['ratio']:.2f} x"
+            f" ({one['core_ratio']:.2f} x by core seconds)"
         )
     return {
         "course": course.name,
@@ -166,20 +169,32 @@ def race(course: Course, device: str) -> dict[str, Any]:
     }
 
 
-def _round(course: Course, running: list[tuple[Entry, list[Contender], float]]) -> list[float]:
-    """Images a second of each entry, one after the other."""
-    rates = []
+@dataclass(frozen=True)
+class Turn:
+    """What an entry's processes did in one round: all together a second, and of a core."""
+
+    images_per_s: float
+    core_seconds_an_image: float
+
+
+def _round(course: Course, running: list[tuple[Entry, list[Contender], float]]) -> list[Turn]:
+    """Each entry's turn, one after the other."""
+    turns = []
     for _, group, _ in running:
         for contender in group:
             contender.go(course.seconds)
         told = [contender.answer() for contender in group]
-        rates.append(sum(course.batch * one["steps"] / one["seconds"] for one in told))
-    return rates
+        rate = sum(course.batch * one["steps"] / one["seconds"] for one in told)
+        images = course.batch * sum(one["steps"] for one in told)
+        turns.append(Turn(rate, sum(one["core_seconds"] for one in told) / images))
+    return turns
 
 
 def _result(
-    entry: Entry, ready: float, rates: list[float], ours: list[float], memory: int
+    entry: Entry, ready: float, turns: list[Turn], ours: list[Turn], memory: int
 ) -> dict[str, Any]:
+    rates = [turn.images_per_s for turn in turns]
+    pairs = list(zip(ours, turns, strict=True))
     return {
         "who": entry.who,
         "compiled": entry.compiled,
@@ -188,7 +203,9 @@ def _result(
         "threads": entry.threads,
         "images_per_s": median(rates),
         "rounds": rates,
-        "ratio": median(a / b for a, b in zip(ours, rates, strict=True)),
+        "ratio": median(a.images_per_s / b.images_per_s for a, b in pairs),
+        "core_seconds_an_image": median(turn.core_seconds_an_image for turn in turns),
+        "core_ratio": median(b.core_seconds_an_image / a.core_seconds_an_image for a, b in pairs),
         "ready": ready,
         "memory": memory,
     }

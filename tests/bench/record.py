@@ -78,13 +78,20 @@ def _limit(row: dict[str, Any]) -> str:
 def _course(course: dict[str, Any]) -> Iterator[str]:
     first = course["entries"][0]
     yield from ("", f"## {course['course']}, batch {course['batch']}, {course['precision']}", "")
-    heads = ("", "processes x threads", "images/s", "ours is faster by", "MB a process")
+    heads = (
+        "",
+        "processes x threads",
+        "images/s",
+        "ours is faster by",
+        "by core seconds",
+        "MB a process",
+    )
     rows = (
         (
             f"{one['who']} {one['version'] or ''}{', compiled' * one['compiled']}",
             f"{one['processes']} x {one['threads']}",
             f"{one['images_per_s']:.0f}",
-            "" if one is first else f"{one['ratio']:.2f}",
+            *("" if one is first else f"{one[ratio]:.2f}" for ratio in ("ratio", "core_ratio")),
             f"{one['memory'] / 1e6:.0f}",
         )
         for one in course["entries"]
