@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -118,6 +119,8 @@ def test_ours_runs_one_thread_a_core_and_peers_both_ways(monkeypatch):
     assert {("vitexp", 4, 1), ("timm", 4, 1), ("timm", 1, 4), ("timm, compiled", 1, 4)} <= found
     assert ("timm, compiled", 4, 1) not in found
     assert {e.processes for e in race.entries(course, "cuda")} == {1}
+    five = race.entries(replace(course, together=5), "cuda")
+    assert [e.processes for e in five if e.who == "vitexp"] == [1, 5]
 
 
 def test_growth_is_measured_in_a_process_of_its_own_and_its_exponent_fitted():

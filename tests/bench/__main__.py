@@ -30,9 +30,10 @@ CPU = tuple(
         Course("B: D 128, 6 layers, 65 tokens", CIFAR, 128, precision, False, 3, 2.5),
     )
 )
+TI, B = sizes.model("vit-ti/4", 32, classes=10), sizes.model("vit-b/16", 224)
 CUDA = (
-    Course("ViT-Ti/4, 32 px", sizes.model("vit-ti/4", 32, classes=10), 128, "bf16", False, 5, 2.0),
-    Course("ViT-B/16, 224 px", sizes.model("vit-b/16", 224), 128, "bf16", False, 5, 3.0),
+    Course("ViT-Ti/4, 32 px", TI, 128, "bf16", False, 5, 2.0, together=5),
+    Course("ViT-B/16, 224 px", B, 128, "bf16", False, 5, 3.0),
 )
 QUICK = (Course("A, quick", DIGITS, 8, "fp32", False, 2, 0.1),)
 

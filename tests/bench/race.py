@@ -28,6 +28,7 @@ class Course:
         name: for the table.
         side_by_side: whether compiled peers run at our number of processes, too.
         rounds, seconds: how often each contender's turn comes, and for how long.
+        together: how many runs of ours also share one CUDA device, to see what that gives.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Course:
     side_by_side: bool
     rounds: int
     seconds: float
+    together: int = 1
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,8 @@ def entries(course: Course, device: str) -> list[Entry]:
     alone = Entry("", False, 1, cores())
     ours = Entry("", False, cores(), 1) if device == "cpu" and cores() > 1 else alone
     found = [Entry(OURS, False, ours.processes, ours.threads)]
+    if device != "cpu" and course.together > 1:
+        found.append(Entry(OURS, False, course.together, 1))
     for who in PEERS:
         for compiled in (False, True):
             ways = {alone, ours} if course.side_by_side or not compiled else {alone}
