@@ -13,15 +13,19 @@ import pytest
 
 from tests.scale_grid import CROSSING, cell, done, scale_grid
 from tests.synthetic import draw
+from vitexp.catalog.sizes import model
 from vitexp.datasets.load import load
 from vitexp.errors import VitexpError
+from vitexp.models.count import macs
 from vitexp.render import write
 from vitexp.runs.record import Results
 from vitexp.runs.store import Store
 from vitexp.studies.compute import Compute
+from vitexp.studies.compute_claims import matched
 from vitexp.studies.compute_paper import paper_report
 from vitexp.studies.data_size import DataSize
 from vitexp.studies.grids import TUNING_SEEDS
+from vitexp.studies.ladders import MORE, SCALE, nearest
 from vitexp.studies.report import Claim, CurveFigure, Report
 from vitexp.studies.resolve import resolve
 from vitexp.studies.settings import Settings
@@ -81,9 +85,6 @@ def test_a_fraction_without_a_class_names_the_smallest_that_has_all():
 
 
 def test_the_defaults_match_three_families_in_compute():
-    from vitexp.models.count import macs
-    from vitexp.studies.ladders import SCALE
-
     for side, names in SCALE.items():
         plan = {
             run.model.name: macs(run.model)
@@ -266,6 +267,73 @@ def test_own_runs_give_a_ratio_or_say_why_not(rng):
     assert isinstance(figure, CurveFigure)
     assert "3 sizes of each family" in figure.remarks[0]
     assert not any(series.fit for series in figure.series)
+
+
+HYBRIDS = {"r11x0.75+vit-xxs": 0.90, "r11x1.5+vit-xxs": 0.935, "r11x2+vit-xs": 0.89}
+
+
+def with_hybrids(rng, seeds):
+    drawn = draw(rng, HYBRIDS.values(), seeds, 2000, seed_luck=0.01, image_luck=0.1)
+    own = [
+        done(cell(name, 1.0, seed, 2000), row)
+        for name, rows in zip(HYBRIDS, drawn, strict=True)
+        for seed, row in enumerate(rows)
+    ]
+    return Results([*compute_grid(rng, seeds), *own])
+
+
+def test_vits_still_rise_and_the_hybrids_lead_goes_away(rng):
+    study = Compute()
+    (grid,) = study.grids(with_hybrids(rng, 10))
+    found = claims(study.report(grid))
+    assert found["CA3"].standing == "SUPPORTED"
+    assert found["CA3"].evidence.startswith("vit-xs/2 over vit-xxs/2: +")
+    assert "2.6 doublings" in found["CA3"].evidence
+    assert found["HY1"].standing == "SUPPORTED"
+    assert (found["HY1"].n, found["HY1"].dataset) == (10, "digits")
+    assert "--model vit-ti/2 --early-stopping --seeds 3" in found["CA1"].settle
+
+
+def test_a_vit_that_stands_for_a_hybrids_compute_lies_between_two_on_the_log_axis():
+    vits = [("a", 1e9), ("b", 1e11)]
+    assert matched(("h", 1e10), vits) == {("a", 1e9): 0.5, ("b", 1e11): 0.5}
+    assert matched(("h", 1e11), vits) == {("b", 1e11): 1.0}
+    assert matched(("h", 1.2e11), vits) == {("b", 1e11): 1.0}
+    assert matched(("h", 0.8e9), vits) == {("a", 1e9): 1.0}
+    assert matched(("h", 2e11), vits) == {}
+    assert matched(("h", 2e11), []) == {}
+
+
+def test_the_compute_ladder_has_hybrids_within_the_vits_range():
+    for side in (8, 32, 224):
+        runs = Compute().plan(base(1, image_size=side), EMPTY)
+        keys = [(r.model.name, float(macs(r.model) or 0), r.model.family) for r in runs]
+        vits = sorted((k[:2] for k in keys if k[2] == "vit"), key=lambda k: k[1])
+        hybrids = [k[:2] for k in keys if k[2] == "hybrid"]
+        assert sum(bool(matched(key, vits)) for key in hybrids) > 1, side
+        assert all(model(name, 8 if side == 8 else side) for name in nearest(MORE, side))
+
+
+def test_what_seeds_cannot_settle_names_the_runs_that_may(rng):
+    study = Compute()
+    (grid,) = study.grids(compute_grid(rng, 3))
+    found = claims(study.report(grid))
+    assert found["HY1"].standing == "NOT RUN"
+    assert found["HY1"].settle == "Run `vitexp ablate compute --dataset digits --seeds 3`."
+    open_ratio = study.report(grid.where(lambda r: r.spec.model.name != "r20x2"))
+    assert "vitexp ablate compute" in claims(open_ratio)["CA1"].settle
+    found = claims(report(scale_grid(rng, {"r11x1.75": (0.9,) * 4, "vit-xxs/2": (0.5,) * 4}, 3)))
+    assert "vitexp scale --dataset digits --seeds 3 --steps 1200" in found["DS4"].settle
+    assert "vitexp scale" in found["DS2"].settle
+
+
+def test_two_sizes_are_similar_somewhere_between(rng):
+    like = {"vit-xxs/2": (0.60, 0.80, 0.93, 0.97), "vit-xs/2": (0.45, 0.70, 0.93, 0.99)}
+    found = claims(report(scale_grid(rng, like, 10, images=20_000, seed_luck=0.01)))
+    assert found["DS2"].standing == "SUPPORTED"
+    assert "at 30 %" in found["DS2"].evidence
+    ends = claims(report(scale_grid(rng, like, 3, fractions=(0.03, 0.1))))
+    assert ends["DS2"].standing == "NOT RUN"
 
 
 def test_the_papers_table_6_is_drawn_with_an_open_claim(tmp_path):

@@ -49,7 +49,7 @@ class DataSize(Study):
 
     stem: ClassVar[str] = "data_size"
     command: ClassVar[str] = "scale"
-    claim_ids: ClassVar[tuple[str, ...]] = ("DS1", "DS3", "DS4", "DS5")
+    claim_ids: ClassVar[tuple[str, ...]] = ("DS1", "DS2", "DS3", "DS4", "DS5")
 
     def plan(self, base: Base, done: Results) -> list[RunSpec]:
         """All cells of the first seed, then of the next; with tuning, its trials before them."""
@@ -83,15 +83,14 @@ class DataSize(Study):
 
     def report(self, grid: Results) -> Report:
         cells = Cells.of(grid)
-        name = next(iter(grid)).spec.data.name
         return Report(
             stem=self.stem,
-            title=f"Models against the amount of training data on {name}: test top-1 in %",
+            title=f"Models against the amount of training data on {cells.data}: test top-1 in %",
             facts=facts(cells),
             tables=tables(cells),
             columns=COLUMNS,
             rows=csv_rows(cells),
-            figures=(figure(cells, name),),
+            figures=(figure(cells, cells.data),),
             claims=claims(cells),
             notes=notes(cells),
         )

@@ -32,6 +32,14 @@ COMPUTE: Ladder = {
 """Three sizes of each family, which is what a compute ratio needs."""
 
 
+MORE: Ladder = {
+    8: ("vit-ti/2", "r20x3", "vit-xs/4", "r11x2.5", "r11x2.5+vit-xs"),
+    32: ("vit-s/4", "r20x5", "vit-ti/8", "r11x3", "r20x0.75+vit-xxs/8"),
+    224: ("vit-l/16", "r152x2", "vit-b/32", "r152x1", "r50+vit-b/32"),
+}
+"""Further sizes, the largest ViT and ResNet first, for a ratio that three leave open."""
+
+
 def nearest(ladder: Ladder, side: int) -> tuple[str, ...]:
     """The models for the listed images that are nearest to ``side`` pixels."""
     return ladder[min(ladder, key=lambda listed: abs(math.log(listed / side)))]
