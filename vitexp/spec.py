@@ -390,7 +390,18 @@ def _convert(hint: Any, value: Any) -> Any:
         return value
     # Of several specs it is the one that has the value's fields.
     fits = [kind for kind in kinds if isinstance(value, dict) and set(value) == set(_hints(kind))]
-    return from_json((fits or kinds)[0], value)
+    return _part((fits or kinds)[0], value)
+
+
+# Thousands of runs share a few data sets, recipes and models: equal text is read once.
+_parts: dict[tuple[type, str], Any] = {}
+
+
+def _part(kind: type, value: Any) -> Any:
+    key = (kind, repr(value))
+    if key not in _parts:
+        _parts[key] = from_json(kind, value)
+    return _parts[key]
 
 
 @functools.cache

@@ -14,7 +14,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import NullLocator
 from matplotlib.transforms import Bbox
 
-from vitexp.render.style import COLOURS, DASHES, MARKERS, Dash
+from vitexp.render.style import COLOURS, DASHES, MARKERS, Dash, lay_out
 from vitexp.studies.report import CurveFigure, Series, Span
 
 _WIDTH = 7.4  # inches
@@ -63,7 +63,7 @@ def draw(figure: CurveFigure) -> Figure:
     if remarks:
         picture.supxlabel("\n".join(remarks), fontsize=8, x=0.02, ha="left")
     # Only a laid-out axis knows where its points are.
-    picture.draw_without_rendering()
+    lay_out(picture)
     _labels(axis, figure, looks)
     return picture
 

@@ -13,7 +13,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
 from vitexp.render import curves
-from vitexp.render.style import COLOURS, MARKERS, STYLE
+from vitexp.render.style import COLOURS, MARKERS, STYLE, lay_out
 from vitexp.studies import report
 from vitexp.studies.report import CurveFigure, Interval, IntervalFigure, Panel
 
@@ -24,6 +24,8 @@ def drawn(figure: report.Figure) -> dict[str, bytes]:
     """File ending -> content: a PNG with 200 dots an inch, an SVG and a PDF."""
     with matplotlib.rc_context(STYLE):
         picture = draw(figure)
+        if picture.get_layout_engine() is not None:
+            lay_out(picture)
         return {
             "png": _saved(picture, "png", {"Software": None}),
             "svg": _saved(picture, "svg", {"Date": None, "Creator": None}),

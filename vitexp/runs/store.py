@@ -84,7 +84,7 @@ class Store:
         Raises:
             VitexpError: a result that is damaged or in another format.
         """
-        return Results(record for path in self._folders() if (record := read_record(path)))
+        return Results(record for path in self._inside() if (record := read_record(path)))
 
     def missing(self, specs: Iterable[RunSpec]) -> list[RunSpec]:
         """The specs that have no result, each once, in order."""
@@ -237,10 +237,13 @@ class Store:
         return {name: stat.st_mtime_ns for name, stat in found.items()}
 
     def _folders(self) -> list[Path]:
-        if not self.root.is_dir():
-            return []
         files = ("spec.json", "result.json")
-        return sorted(p for p in self.root.iterdir() if any((p / file).is_file() for file in files))
+        return [p for p in self._inside() if any((p / file).is_file() for file in files)]
+
+    def _inside(self) -> list[Path]:
+        """Whatever lies in ``runs/``, by name."""
+        names = sorted(os.listdir(self.root)) if self.root.is_dir() else []
+        return [self.root / name for name in names]
 
 
 def ready(todo: Sequence[RunSpec]) -> list[RunSpec]:
@@ -256,8 +259,9 @@ def read_record(folder: Path) -> RunRecord | None:
         VitexpError: it is damaged or in another format.
     """
     try:
-        text = (folder / "result.json").read_bytes()
-    except FileNotFoundError:
+        with open(f"{folder}/result.json", "rb") as file:
+            text = file.read()
+    except (FileNotFoundError, NotADirectoryError):
         return None
     remedy = f"Remove it with `vitexp runs rm {folder.name}` and run the command again."
     try:

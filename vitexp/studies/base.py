@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from vitexp.runs.record import Results
 from vitexp.spec import PositionSpec, RunSpec
-from vitexp.studies.report import Report
+from vitexp.studies.report import Claim, Report
 
 
 @dataclass(frozen=True)
@@ -88,3 +88,7 @@ class Study(ABC):
     @abstractmethod
     def report(self, grid: Results) -> Report:
         """Tables, figures and verdicts of one entry of :meth:`grids`, as data."""
+
+    def verdicts(self, grid: Results) -> tuple[Claim, ...]:
+        """The claims of :meth:`report`; a study that has them without the rest says so."""
+        return self.report(grid).claims

@@ -25,7 +25,7 @@ from vitexp.studies.data_size_claims import claims
 from vitexp.studies.data_size_report import COLUMNS, csv_rows, facts, figure, notes, tables
 from vitexp.studies.grids import TUNING_SEEDS
 from vitexp.studies.ladders import SCALE, nearest
-from vitexp.studies.report import Report
+from vitexp.studies.report import Claim, Report
 from vitexp.studies.tuning import tuned, with_exponents
 
 FRACTIONS = (0.03, 0.1, 0.3, 1.0)
@@ -94,3 +94,6 @@ class DataSize(Study):
             claims=claims(cells),
             notes=notes(cells),
         )
+
+    def verdicts(self, grid: Results) -> tuple[Claim, ...]:
+        return claims(Cells.of(grid))

@@ -20,7 +20,7 @@ def ledger(studies: Iterable[Study], done: Results) -> tuple[Claim, ...]:
     found: dict[str, list[Claim]] = {name: [] for name in paper.claims()}
     for study in several:
         for grid in study.grids(done):
-            for claim in study.report(grid).claims:
+            for claim in study.verdicts(grid):
                 found.setdefault(claim.id, []).append(claim)
     commands = {name: study.command for study in several for name in study.claim_ids}
     return tuple(

@@ -24,7 +24,7 @@ from vitexp.studies.pos_emb_claims import claims
 from vitexp.studies.pos_emb_figure import figure
 from vitexp.studies.pos_emb_notes import facts, notes
 from vitexp.studies.pos_emb_table import COLUMNS, csv_rows, table
-from vitexp.studies.report import Report
+from vitexp.studies.report import Claim, Report
 
 
 class PosEmb(Study):
@@ -76,6 +76,9 @@ class PosEmb(Study):
             claims=claims(cells),
             notes=notes(cells, against_none),
         )
+
+    def verdicts(self, grid: Results) -> tuple[Claim, ...]:
+        return claims(cells_of(grid))
 
 
 def _position(base: Base, kind: str, placement: str) -> PositionSpec:

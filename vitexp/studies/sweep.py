@@ -120,6 +120,9 @@ class Sweep(Study):
             ),
         )
 
+    def verdicts(self, grid: Results) -> tuple[Claim, ...]:
+        return self.claims(self.cells(grid))
+
     def cells(self, grid: Results) -> dict[Key, Group]:
         """The cells of a grid, by group in the order of their MACs."""
 
