@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -18,6 +19,7 @@ from vitexp.studies import report
 from vitexp.studies.report import CurveFigure, Interval, IntervalFigure, Panel
 
 _ROW, _GROUP_GAP = 0.27, 0.45  # inches; rows
+_AXIS_CHARACTERS = 38  # a line of an axis's label
 
 
 def drawn(figure: report.Figure) -> dict[str, bytes]:
@@ -93,7 +95,7 @@ def _panel(axis: Axes, panel: Panel, figure: IntervalFigure, heights: list[float
     for interval in panel.intervals:
         group, series = figure.rows[interval.row]
         _interval(axis, interval, heights[interval.row], colours[group], markers[series])
-    axis.set_xlabel(panel.axis)
+    axis.set_xlabel(textwrap.fill(panel.axis, _AXIS_CHARACTERS))
     axis.set_ylim(heights[-1] + 0.65, -0.65)
     axis.grid(axis="x", color="0.92", linewidth=0.8, zorder=0)
     axis.set_axisbelow(True)
