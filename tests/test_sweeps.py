@@ -10,6 +10,7 @@ import pytest
 
 from tests.synthetic import draw, record
 from vitexp.cli.budget import seconds
+from vitexp.cli.main import main
 from vitexp.errors import VitexpError
 from vitexp.models.count import macs
 from vitexp.runs.record import Results, RunRecord
@@ -104,9 +105,9 @@ def test_the_gap_to_none_grows_with_smaller_patches(rng):
 
 def test_adam_is_ahead_only_if_it_is_for_every_model(rng):
     study = Optimizer()
-    ahead = {"r11 adamw lr 0.001": 0.97, "r11x1.75 adamw lr 0.001": 0.97}
+    ahead = {"r8x1.25 adamw lr 0.001": 0.97, "r8x2.5 adamw lr 0.001": 0.97}
     assert judged(study, results(study, rng, ahead))["OP1"].standing == "SUPPORTED"
-    mixed = {"r11 adamw lr 0.001": 0.97, "r11x1.75 sgd lr 0.03": 0.97}
+    mixed = {"r8x1.25 adamw lr 0.001": 0.97, "r8x2.5 sgd lr 0.03": 0.97}
     assert judged(study, results(study, rng, mixed))["OP1"].standing == "REFUTED"
 
 
@@ -163,6 +164,31 @@ def test_a_shape_trained_by_itself_joins_the_table(rng):
     extra = [done_like(next(iter(done)), alone.seeded(seed)) for seed in range(3)]
     (grid,) = study.grids(Results([*done, *extra]))
     assert len(study.cells(grid)) == len(study.cells(done)) + 1
+
+
+@pytest.mark.parametrize(
+    ("words", "flag"),
+    [
+        (("pos-emb", "--placement", "shared"), "--placement"),
+        (("compute", "--model", "r11"), "--model"),
+        (("pool", "--pool", "gap"), "--pool"),
+    ],
+)
+def test_a_flag_for_what_a_study_compares_is_refused_and_not_ignored(words, flag, tmp_path, capsys):
+    with pytest.raises(SystemExit) as left:
+        main(["ablate", *words, "--dry-run", "--no-probe", "--out", str(tmp_path)])
+    assert left.value.code == 2
+    said = capsys.readouterr().err
+    assert f"compares several values of {flag} by itself" in said
+    assert f"`vitexp train` takes {flag}" in said
+
+
+def test_a_wrong_study_lists_the_names_as_they_are_typed(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(["plot", "pos-em", "--out", str(tmp_path)])
+    said = capsys.readouterr().err
+    assert "Did you mean 'pos-emb'?" in said
+    assert "pos_emb" not in said
 
 
 def test_cells_of_other_studies_make_no_table_of_these(rng):

@@ -131,10 +131,16 @@ class Store:
         path = self._measurement(run_id, probe)
         if not path.is_file():
             return None
-        try:
-            return Measurement.from_json(json.loads(path.read_bytes()))
-        except (ValueError, TypeError, VitexpError) as error:
-            raise VitexpError(f"{path} is damaged: {error}.", "Delete that file.") from error
+        return _read_measurement(path)
+
+    def measurements(self, run_id: str) -> list[Measurement]:
+        """What all probes found out about a run.
+
+        Raises:
+            VitexpError: a file is damaged.
+        """
+        found = sorted(self.folder(run_id).glob("measurement-*.json"))
+        return [_read_measurement(path) for path in found]
 
     def keep(self, measurement: Measurement) -> None:
         """Writes a measurement into its run's folder; the first one stands.
@@ -271,6 +277,13 @@ def read_record(folder: Path) -> RunRecord | None:
     if record.id != folder.name:
         raise VitexpError(f"{folder} holds the result of another run, {record.id}.", remedy)
     return record
+
+
+def _read_measurement(path: Path) -> Measurement:
+    try:
+        return Measurement.from_json(json.loads(path.read_bytes()))
+    except (ValueError, TypeError, VitexpError) as error:
+        raise VitexpError(f"{path} is damaged: {error}.", "Delete that file.") from error
 
 
 def _entry(folder: Path) -> Entry:

@@ -66,11 +66,13 @@ class Study(ABC):
         stem: file name, without ending, of its tables and figures.
         command: what to type for it, after ``vitexp``.
         claim_ids: the paper's claims that it tests.
+        decides: the settings that its cells differ in, which a flag cannot ask for.
     """
 
     stem: ClassVar[str]
     command: ClassVar[str]
     claim_ids: ClassVar[tuple[str, ...]] = ()
+    decides: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def plan(self, base: Base, done: Results) -> list[RunSpec]:

@@ -54,6 +54,7 @@ class Compute(Study):
     stem: ClassVar[str] = "compute"
     command: ClassVar[str] = "ablate compute"
     claim_ids: ClassVar[tuple[str, ...]] = ("CA1", "CA2", "CA3", "HY1")
+    decides: ClassVar[tuple[str, ...]] = ("model",)
 
     def plan(self, base: Base, done: Results) -> list[RunSpec]:
         """All models of the first seed, then of the next."""

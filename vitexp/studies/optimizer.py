@@ -35,6 +35,7 @@ class Optimizer(Sweep):
     stem: ClassVar[str] = "optimizer"
     command: ClassVar[str] = "ablate optimizer"
     claim_ids: ClassVar[tuple[str, ...]] = ("OP1",)
+    decides: ClassVar[tuple[str, ...]] = ("model", "optimizer")
 
     def arms(self, base: Base) -> Sequence[Mapping[str, Any]]:
         ladder = nearest(COMPUTE, base.run.model.image_size)

@@ -34,6 +34,7 @@ class Patch(Sweep):
     stem: ClassVar[str] = "patch"
     command: ClassVar[str] = "ablate patch"
     claim_ids: ClassVar[tuple[str, ...]] = ("PE4",)
+    decides: ClassVar[tuple[str, ...]] = ("patch", "position", "placement")
 
     def arms(self, base: Base) -> Sequence[Mapping[str, Any]]:
         side = base.run.model.image_size

@@ -34,6 +34,7 @@ class Pool(Sweep):
     stem: ClassVar[str] = "pool"
     command: ClassVar[str] = "ablate pool"
     claim_ids: ClassVar[tuple[str, ...]] = ("CT1",)
+    decides: ClassVar[tuple[str, ...]] = ("pool",)
 
     def arms(self, base: Base) -> Sequence[Mapping[str, Any]]:
         rate = base.run.recipe.lr

@@ -33,6 +33,7 @@ class PosEmb(Study):
     stem: ClassVar[str] = "pos_emb"
     command: ClassVar[str] = "ablate pos-emb"
     claim_ids: ClassVar[tuple[str, ...]] = ("PE1", "PE2", "PE3")
+    decides: ClassVar[tuple[str, ...]] = ("placement",)
 
     def plan(self, base: Base, done: Results) -> list[RunSpec]:
         """All cells of the first seed, then of the next: an early stop leaves whole tables.
