@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.scale_grid import CROSSING, cell, done, scale_grid
 from tests.synthetic import draw
@@ -64,6 +65,15 @@ def test_every_fraction_gets_the_same_steps_and_batch_and_the_seed_draws_its_sub
     assert all(run.data.subset_seed == run.seed for run in runs if run.data.fraction)
     assert [run.seed for run in runs] == [0] * 9 + [1] * 9
     assert all(run.recipe.early_stopping for run in runs)
+
+
+def test_a_small_batch_gets_more_steps_unless_they_were_asked_for():
+    study = DataSize(models=THREE[:1], fractions=(0.01, 1.0))
+    (few, all_) = study.plan(base(1), EMPTY)
+    assert few.recipe.batch == all_.recipe.batch == 8, "13 images"
+    assert {few.recipe.steps, all_.recipe.steps} == {1600}
+    asked = replace(study, by_steps=True).plan(base(1, steps=30), EMPTY)
+    assert {run.recipe.steps for run in asked} == {30}
 
 
 def test_with_epochs_the_steps_follow_from_the_images():
@@ -378,6 +388,41 @@ def test_a_small_study_runs_resumes_and_is_exported(tmp_path):
     assert names == {f"data_size.{ending}" for ending in ("png", "svg", "pdf", "csv")}
     again = vitexp(*words, "--seeds", "1", "--precision", "fp32", "--device", "cpu", out=tmp_path)
     assert "all 4 runs are done already" in again.stderr
+
+
+TINY = ("--precision", "fp32", "--device", "cpu", "--no-keep")
+
+
+def test_an_image_folder_is_scaled_like_any_data(tmp_path, monkeypatch):
+    monkeypatch.setenv("VITEXP_CACHE", str(tmp_path / "cache"))
+    images = load("digits")
+    for split, part in (("train", images.train), ("test", images.test)):
+        for index in range(150):
+            folder = tmp_path / "my digits" / split / str(part.labels[index])
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(part.images[index].reshape(8, 8)).save(folder / f"{index}.png")
+    words = ("scale", "--dataset", str(tmp_path / "my digits"), "--fractions", "40%,100%")
+    few = ("--models", "vit-xxs/4,r8x0.5", "--steps", "3", "--seeds", "2")
+    ran = vitexp(*words, *few, *TINY, "--json", out=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    rows = json.loads(ran.stdout)["rows"]
+    assert {(row["model"], row["n"]) for row in rows} == {("vit-xxs/4", 2), ("r8x0.5", 2)}
+    assert {row["images"] for row in rows} == {54, 135}
+
+
+def test_tuning_ends_with_each_models_own_rate_and_reports_no_trial(tmp_path):
+    words = ("scale", "--models", "vit-xxs/4", "--fractions", "10%,100%", "--steps", "2", "--tune")
+    ran = vitexp(*words, "--seeds", "1", *TINY, "--json", out=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    records = list(Store(tmp_path).results())
+    trials = [record for record in records if record.spec.seed >= TUNING_SEEDS]
+    final = [record for record in records if record.spec.seed == 0]
+    assert len(trials) >= 9
+    (chosen,) = {(r.spec.recipe.lr, r.spec.recipe.weight_decay) for r in final}
+    tried = {(r.spec.recipe.lr, r.spec.recipe.weight_decay): r for r in trials}
+    assert tried[chosen].metrics["val_top1"] == max(r.metrics["val_top1"] for r in trials)
+    reported = " ".join(row["run_ids"] for row in json.loads(ran.stdout)["rows"])
+    assert sorted(reported.split()) == sorted(record.id for record in final)
 
 
 @pytest.mark.parametrize(

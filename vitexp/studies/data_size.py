@@ -39,12 +39,14 @@ class DataSize(Study):
         models: names; empty for those of the ladder.
         fractions: shares of the training split.
         by_epochs: whether the budget is epochs instead of steps.
+        by_steps: whether the number of steps was asked for, and is taken at its word.
         tune: whether a search on validation chooses each model's learning rate and decay.
     """
 
     models: tuple[str, ...] = ()
     fractions: tuple[float, ...] = FRACTIONS
     by_epochs: bool = False
+    by_steps: bool = False
     tune: bool = False
 
     stem: ClassVar[str] = "data_size"
@@ -66,13 +68,17 @@ class DataSize(Study):
         return trials + [run.seeded(seed) for seed in base.seeds for run in cells.values()]
 
     def _arm(self, base: Base, model: str, fraction: float) -> dict[str, Any]:
-        """The settings of a cell. A batch that the smallest fraction cannot fill is halved, for
-        all fractions alike."""
-        batch, smallest = base.run.recipe.batch, round(min(self.fractions) * base.run.data.train)
+        """The settings of a cell. A batch that the smallest fraction cannot fill is halved until
+        it can, for all fractions alike; the steps grow so that at least half of the images are
+        seen that the recipe would show."""
+        steps, full = base.run.recipe.steps, base.run.recipe.batch
+        batch, smallest = full, round(min(self.fractions) * base.run.data.train)
         while batch > max(smallest, 1):
             batch //= 2
         arm = {"model": model, "batch": batch, "early_stopping": True, "fraction": fraction}
-        return arm if self.by_epochs else arm | {"steps": base.run.recipe.steps}
+        if self.by_epochs:
+            return arm
+        return arm | {"steps": steps if self.by_steps else max(steps, steps * full // (2 * batch))}
 
     def label(self, spec: RunSpec) -> tuple[str, str]:
         tuning = spec.seed >= TUNING_SEEDS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -77,7 +78,7 @@ def _without(name: str, cells: Cells) -> Claim:
 
 def _run(cells: Cells) -> str:
     """The study's own models and fractions."""
-    return f"Run `vitexp scale --dataset {cells.first.data.source}`."
+    return f"Run `vitexp scale --dataset {shlex.quote(cells.first.data.source)}`."
 
 
 def _longer(cells: Cells) -> str:
