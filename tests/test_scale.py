@@ -337,6 +337,12 @@ def test_what_seeds_cannot_settle_names_the_runs_that_may(rng):
     assert "vitexp scale" in found["DS2"].settle
 
 
+def test_a_model_trained_by_the_named_command_is_a_cell_of_the_study():
+    planned = next(iter(Compute().plan(base(1), EMPTY)))
+    alone = base(1, model="vit-ti/2", early_stopping=True).run
+    assert alone == replace(planned, model=alone.model, asked=alone.asked)
+
+
 def test_two_sizes_are_similar_somewhere_between(rng):
     like = {"vit-xxs/2": (0.60, 0.80, 0.93, 0.97), "vit-xs/2": (0.45, 0.70, 0.93, 0.99)}
     found = claims(report(scale_grid(rng, like, 10, images=20_000, seed_luck=0.01)))

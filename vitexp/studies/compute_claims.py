@@ -58,7 +58,8 @@ def _by_compute(cells: Cells, family: str) -> list[Key]:
 def _not_saturated(cells: Cells, vits: list[Key], command: Command, run: str, larger: str) -> Claim:
     if len({compute for _, compute in vits}) < LEAST_SIZES:
         return not_run("CA3", f"Needs {LEAST_SIZES} sizes of ViT.", run, _data(cells))
-    before, last = vits[-2:]
+    last = vits[-1]
+    before = next(vit for vit in reversed(vits) if vit[1] < last[1])
     doublings = np.log2(last[1] / before[1])
 
     def test(correct: Mapping[Key, np.ndarray]) -> tuple[Finding, str]:
