@@ -26,7 +26,7 @@ from vitexp.cli.runs import runs
 from vitexp.cli.scale import scale
 from vitexp.cli.train import train
 from vitexp.cli.weights import weights
-from vitexp.errors import VitexpError
+from vitexp.errors import VitexpError, printable
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
@@ -68,7 +68,7 @@ def _never_refuse(stream: TextIO) -> None:
 
 
 def _refuse(error: VitexpError) -> None:
-    print(f"Error: {error.problem}\n{error.remedy}", file=sys.stderr)
+    print(printable(f"Error: {error.problem}\n{error.remedy}"), file=sys.stderr)
     sys.exit(USAGE)
 
 

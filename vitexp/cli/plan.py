@@ -7,6 +7,7 @@ from typing import Any
 
 from vitexp.cli import live, screen
 from vitexp.cli.execute import Machine, Planner, planned
+from vitexp.errors import printable
 from vitexp.launch import local
 from vitexp.models.count import TRAINING_FLOPS, macs, params
 from vitexp.runs.store import Store
@@ -157,7 +158,7 @@ def show(value: dict[str, Any]) -> None:
         f"disk      {screen.size(value['weights_bytes'] or 0)} of kept weights",
         f"time      {_time(value['seconds'])}",
     )
-    print("\n".join(lines))
+    print(printable("\n".join(lines)))
 
 
 def _time(seconds: float | None) -> str:

@@ -7,10 +7,11 @@ import dataclasses
 import typer
 
 from vitexp.cli import budget, execute, plan, report, screen
+from vitexp.errors import VitexpError
 from vitexp.runs.record import Results
 from vitexp.spec import RunSpec
 from vitexp.studies.base import Base, Study
-from vitexp.studies.settings import Settings
+from vitexp.studies.settings import Settings, spelled
 
 
 def run(
@@ -29,8 +30,10 @@ def run(
         limit: the time that the runs may take, such as ``"2h"``; None for any.
 
     Raises:
+        VitexpError: a flag for what the study's cells differ in.
         typer.Exit: with 1 where a run failed.
     """
+    _check(study, settings)
     machine, base = execute.prepare(settings, seeds=3)
     asked = f"{base.run.asked} {own}".strip()
     base = dataclasses.replace(base, run=dataclasses.replace(base.run, asked=asked))
@@ -38,6 +41,15 @@ def run(
     if limit is not None:
         base = budget.fitted(study, base, machine, budget.seconds(limit))
     carry_out(study, machine, base, dry_run, probe, json)
+
+
+def _check(study: Study, settings: Settings) -> None:
+    for name in study.decides:
+        if getattr(settings, name) is not None:
+            raise VitexpError(
+                f"vitexp {study.command} compares several values of {spelled(name)} by itself.",
+                f"Leave it out; for one cell alone, `vitexp train` takes {spelled(name)}.",
+            )
 
 
 def carry_out(

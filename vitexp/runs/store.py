@@ -87,7 +87,7 @@ class Store:
         Raises:
             VitexpError: a result that is damaged or in another format.
         """
-        return Results(record for path in self._folders() if (record := read_record(path)))
+        return Results(record for path in self._inside() if (record := read_record(path)))
 
     def missing(self, specs: Iterable[RunSpec]) -> list[RunSpec]:
         """The specs that have no result, each once, in order."""
@@ -134,10 +134,16 @@ class Store:
         path = self._measurement(run_id, probe)
         if not path.is_file():
             return None
-        try:
-            return Measurement.from_json(json.loads(path.read_bytes()))
-        except (ValueError, TypeError, VitexpError) as error:
-            raise VitexpError(f"{path} is damaged: {error}.", "Delete that file.") from error
+        return _read_measurement(path)
+
+    def measurements(self, run_id: str) -> list[Measurement]:
+        """What all probes found out about a run.
+
+        Raises:
+            VitexpError: a file is damaged.
+        """
+        found = sorted(self.folder(run_id).glob("measurement-*.json"))
+        return [_read_measurement(path) for path in found]
 
     def keep(self, measurement: Measurement) -> None:
         """Writes a measurement into its run's folder; the first one stands.
@@ -245,10 +251,13 @@ class Store:
         return {name: stat.st_mtime_ns for name, stat in found.items()}
 
     def _folders(self) -> list[Path]:
-        if not self.root.is_dir():
-            return []
         files = ("spec.json", "result.json")
-        return sorted(p for p in self.root.iterdir() if any((p / file).is_file() for file in files))
+        return [p for p in self._inside() if any((p / file).is_file() for file in files)]
+
+    def _inside(self) -> list[Path]:
+        """Whatever lies in ``runs/``, by name."""
+        names = sorted(os.listdir(self.root)) if self.root.is_dir() else []
+        return [self.root / name for name in names]
 
 
 def ready(todo: Sequence[RunSpec]) -> list[RunSpec]:
@@ -264,8 +273,9 @@ def read_record(folder: Path) -> RunRecord | None:
         VitexpError: it is damaged or in another format.
     """
     try:
-        text = (folder / "result.json").read_bytes()
-    except FileNotFoundError:
+        with open(f"{folder}/result.json", "rb") as file:
+            text = file.read()
+    except (FileNotFoundError, NotADirectoryError):
         return None
     remedy = f"Remove it with `vitexp runs rm {folder.name}` and run the command again."
     try:
@@ -275,6 +285,13 @@ def read_record(folder: Path) -> RunRecord | None:
     if record.id != folder.name:
         raise VitexpError(f"{folder} holds the result of another run, {record.id}.", remedy)
     return record
+
+
+def _read_measurement(path: Path) -> Measurement:
+    try:
+        return Measurement.from_json(json.loads(path.read_bytes()))
+    except (ValueError, TypeError, VitexpError) as error:
+        raise VitexpError(f"{path} is damaged: {error}.", "Delete that file.") from error
 
 
 def _entry(folder: Path) -> Entry:

@@ -18,4 +18,5 @@ STUDIES = Registry(
         "resolution": "vitexp.studies.resolution:Resolution",
     },
     aliases={"scale": "data_size"},
+    dashed=True,
 )

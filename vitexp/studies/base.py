@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from vitexp.runs.record import Results
 from vitexp.spec import PositionSpec, RunSpec
-from vitexp.studies.report import Report
+from vitexp.studies.report import Claim, Report
 
 
 @dataclass(frozen=True)
@@ -66,11 +66,13 @@ class Study(ABC):
         stem: file name, without ending, of its tables and figures.
         command: what to type for it, after ``vitexp``.
         claim_ids: the paper's claims that it tests.
+        decides: the settings that its cells differ in, which a flag cannot ask for.
     """
 
     stem: ClassVar[str]
     command: ClassVar[str]
     claim_ids: ClassVar[tuple[str, ...]] = ()
+    decides: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def plan(self, base: Base, done: Results) -> list[RunSpec]:
@@ -88,3 +90,7 @@ class Study(ABC):
     @abstractmethod
     def report(self, grid: Results) -> Report:
         """Tables, figures and verdicts of one entry of :meth:`grids`, as data."""
+
+    def verdicts(self, grid: Results) -> tuple[Claim, ...]:
+        """The claims of :meth:`report`; a study that has them without the rest says so."""
+        return self.report(grid).claims
