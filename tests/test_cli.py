@@ -25,7 +25,10 @@ from vitexp.studies.settings import Settings
 
 TINY = ["--steps", "2", "--batch", "16", "--width", "16", "--depth", "2", "--heads", "2",
         "--mlp", "16", "--device", "cpu", "--precision", "fp32"]  # fmt: skip
-PROGRAM = [str(Path(sys.executable).with_name("vitexp"))]
+SCRIPT = Path(sys.executable).with_name("vitexp")
+# Where the package is only on the path, as on a machine without a network, there is no script.
+MODULE = [sys.executable, "-c", "from vitexp.cli.main import main; main()"]
+PROGRAM = [str(SCRIPT)] if SCRIPT.exists() else MODULE
 
 
 def call(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import itertools
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,15 +15,18 @@ import torch
 from tests.conftest import RECIPE, model_spec
 from vitexp.datasets.image_set import ImageSet, Split
 from vitexp.evaluation.accuracy import accuracy
+from vitexp.models import count
 from vitexp.models.build import build
 from vitexp.positions import POSITIONS, placements
-from vitexp.runs.record import RunRecord
+from vitexp.runs.record import CLOCKED, RunRecord
 from vitexp.runs.wishes import Wishes
 from vitexp.spec import PositionSpec, Recipe
 from vitexp.training.batches import Batches, paste_box, resized_crop, shifted_crop
 from vitexp.training.draws import Site, uniform
+from vitexp.training.environment import forget_peak_memory, peak_memory
 from vitexp.training.loop import Progress, train
 from vitexp.training.optimisation import is_kernel, learning_rate, optimiser
+from vitexp.training.peak import peak
 
 CPU = torch.device("cpu")
 
@@ -72,8 +76,7 @@ def finished(spec: Any, images: ImageSet, host: Memory | None = None) -> Any:
 
 
 def comparable(record: RunRecord) -> dict[str, Any]:
-    timing = ("seconds", "images_per_s", "peak_memory")
-    metrics = {name: value for name, value in record.metrics.items() if name not in timing}
+    metrics = {name: value for name, value in record.metrics.items() if name not in CLOCKED}
     return {"metrics": metrics, "curve": record.curve, "correct": record.correct}
 
 
@@ -322,3 +325,50 @@ def test_weight_decay_is_on_kernels_only():
     groups = optimiser(model, RECIPE).param_groups
     assert [group["weight_decay"] for group in groups] == [RECIPE.weight_decay, 0.0]
     assert len(groups[0]["params"]) == len(kernels)
+
+
+def test_a_run_says_what_it_cost_and_how_well_it_used_its_device(few_digits, run_spec):
+    spec = run_spec()
+    record, _ = finished(spec, few_digits)
+    cost, images = record.metrics, spec.recipe.steps * spec.recipe.batch
+    assert cost["macs_executed"] == count.executed_macs(spec.model) < cost["macs"]
+    assert cost["flops_per_s"] == pytest.approx(6 * cost["macs_executed"] * cost["images_per_s"])
+    assert cost["utilisation"] == cost["flops_per_s"] / cost["peak_flops_per_s"]
+    assert cost["device_seconds"] == cost["seconds"] > images / cost["images_per_s"]
+    # One core does more than a billion and less than a hundred thousand billion a second.
+    assert 1e9 < record.execution["peak"]["flops_per_s"] < 1e14
+    old = record.to_json()
+    old["metrics"] = {k: v for k, v in old["metrics"].items() if k in ("seconds", "images_per_s")}
+    assert RunRecord.from_json(old).metrics.keys() == {"seconds", "images_per_s"}
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux's /proc")
+def test_memory_is_that_of_the_run_and_not_of_what_went_before(few_digits, run_spec):
+    large = torch.ones(2**28)
+    del large
+    record, _ = finished(run_spec(), few_digits)
+    alone = record.metrics["peak_memory"]
+    forget_peak_memory(CPU)
+    assert alone < peak_memory(CPU) + 2**29
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_on_cuda_speed_and_memory_are_the_devices_own(few_digits, run_spec):
+    large = torch.ones(2**28, device="cuda")
+    del large
+    done = train(run_spec(), few_digits, Memory(), torch.device("cuda:0"), threads=1)
+    assert done is not None
+    cost = done[0].metrics
+    assert cost["device_seconds"] == cost["seconds"]
+    assert cost["peak_memory"] < 2**29
+    assert cost["peak_flops_per_s"] > 1e12
+    assert 0 < cost["utilisation"] < 1
+
+
+def test_the_peak_leaves_the_random_numbers_of_a_run_alone():
+    torch.manual_seed(0)
+    before, threads = torch.get_rng_state(), torch.get_num_threads()
+    found = peak(CPU, torch.float32, threads)
+    assert torch.equal(before, torch.get_rng_state())
+    assert peak(CPU, torch.float32, threads) is found

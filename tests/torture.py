@@ -22,6 +22,7 @@ from typing import Any
 
 from vitexp.launch.devices import cuda_devices
 from vitexp.runs.files import TEMPORARY
+from vitexp.runs.record import CLOCKED
 
 TINY = ["--dataset", "digits", "--batch", "32", "--width", "32", "--depth", "2", "--heads", "2"]
 TINY += ["--mlp", "32", "--precision", "fp32", "--jobs", "2"]
@@ -30,8 +31,7 @@ GRID = ["ablate", "pos-emb", "--seeds", "1", "--steps", "60", *TINY]
 SEEDS = ["train", "--seeds", "4", "--steps", "200", *TINY]
 LONGEST_WAIT = 2.5
 PATIENCE = 30
-TIMED = ("seconds", "images_per_s", "peak_memory")
-MAY_DIFFER = ("started", "ended", "test_reads")
+MAY_DIFFER = ("started", "ended", "test_reads", "peak")
 KEPT = {"attempt", "lock", "log.jsonl", "result.json", "spec.json", "weights.safetensors"}
 
 
@@ -231,7 +231,7 @@ def _result(folder: Path) -> dict[str, Any]:
     """The result without what may differ."""
     record: dict[str, Any] = json.loads((folder / "result.json").read_bytes())
     record["spec"]["asked"] = ""
-    metrics = {k: v for k, v in record["metrics"].items() if k not in TIMED}
+    metrics = {k: v for k, v in record["metrics"].items() if k not in CLOCKED}
     execution = {k: v for k, v in record["execution"].items() if k not in MAY_DIFFER}
     return {**record, "metrics": metrics, "execution": execution}
 

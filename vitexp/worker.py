@@ -27,6 +27,7 @@ from safetensors.torch import save as save_weights
 
 from vitexp.datasets.image_set import ImageSet
 from vitexp.datasets.load import load
+from vitexp.datasets.noise import NOISE, noise
 from vitexp.errors import VitexpError
 from vitexp.launch.events import LESS_MEMORY, Event
 from vitexp.runs.files import DiskError, file_hash
@@ -34,6 +35,7 @@ from vitexp.runs.lease import Fenced, Lease
 from vitexp.runs.store import Store
 from vitexp.runs.wishes import Wishes
 from vitexp.spec import DataSpec, FromRun, Init, ProbeSpec, RunSpec, from_json
+from vitexp.training.bench import bench
 from vitexp.training.loop import Progress, Start, State, train
 from vitexp.training.measure import measure
 from vitexp.training.probe import seconds_per_step
@@ -66,7 +68,8 @@ class Worker:
         todo.put(None)
 
     def _obey(self, order: dict[str, Any]) -> None:
-        spec = from_json(RunSpec, order.get("run") or order.get("of") or order["probe"])
+        named = next(order[key] for key in ("run", "of", "probe", "bench") if key in order)
+        spec = from_json(RunSpec, named)
         wishes = Wishes(**order.get("wishes", {}))
         means = {"threads": order["threads"], "wishes": wishes, "memory": order.get("memory")}
         try:
@@ -78,6 +81,8 @@ class Worker:
                 images = self._images(spec.data)
                 pace = seconds_per_step(spec, images, self.device, **means)
                 self.tell(Event("probe", spec.id, seconds_per_step=pace))
+            elif "bench" in order:
+                self._bench(spec, order["threads"], order["seconds"])
             else:
                 self._work(spec, order["keep"], means)
         except Fenced as error:
@@ -139,6 +144,13 @@ class Worker:
         reads = functools.partial(self.store.reads_test, spec.id, probe)
         self.store.keep(measure(spec, weights, probe, images, self.device, wishes, reads))
         self.tell(Event("measured", spec.id))
+
+    def _bench(self, spec: RunSpec, threads: int, seconds: float) -> None:
+        model, data = spec.model, spec.data
+        made = data.source == NOISE
+        images = noise(data, model.channels, model.classes) if made else self._images(data)
+        found = bench(spec, images, self.device, threads, seconds)
+        self.tell(Event("benched", spec.id, details=found))
 
     def _start(self, init: Init) -> Start:
         """Where a run's first weights are.

@@ -126,6 +126,24 @@ def probe(
     return {e.run_id: e.seconds_per_step for e in told if e.seconds_per_step is not None}
 
 
+def bench(
+    spec: RunSpec, out: Path, devices: tuple[str, ...], jobs: int, seconds: float
+) -> list[dict[str, Any]]:
+    """What ``jobs`` workers say that train ``spec`` side by side for some seconds.
+
+    Raises:
+        VitexpError: one of them could not.
+        KeyboardInterrupt: a signal came in.
+    """
+    body = {"bench": to_json(spec), "threads": max(1, cores() // jobs), "seconds": seconds}
+    told = _answers([Order(spec, body) for _ in range(jobs)], out, devices, jobs)
+    for event in told:
+        if event.kind in ("failed", "refused"):
+            problem, _, remedy = event.message.partition("\n")
+            raise VitexpError(problem, remedy)
+    return [event.details for event in told if event.details is not None]
+
+
 def measure(
     todo: list[tuple[RunSpec, ProbeSpec]],
     out: Path,

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import resource
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -19,7 +17,6 @@ from torch import Tensor, nn
 from vitexp.datasets.image_set import ImageSet, Split
 from vitexp.evaluation.accuracy import Accuracy, accuracy
 from vitexp.evaluation.few_shot import few_shot
-from vitexp.models import count
 from vitexp.models.build import build
 from vitexp.models.weights.files import load_weights
 from vitexp.runs.record import RunRecord, Status, pack_correct
@@ -27,11 +24,13 @@ from vitexp.runs.wishes import NONE, Wishes
 from vitexp.spec import ModelSpec, RunSpec
 from vitexp.training.batches import Batches
 from vitexp.training.compilation import plain
+from vitexp.training.cost import cost
 from vitexp.training.determinism import set_deterministic
-from vitexp.training.environment import environment
+from vitexp.training.environment import environment, forget_peak_memory, synchronise
 from vitexp.training.execution import Execution, choose
 from vitexp.training.fit import fitting, keep_within, remarks_on
 from vitexp.training.optimisation import restore
+from vitexp.training.peak import peak
 from vitexp.training.step import DTYPES, Step
 
 State = dict[str, Any]
@@ -137,6 +136,7 @@ def train(
     run = _Run(spec, images, batches, execution, start)
     if state is not None:
         run.load(state)
+    run.measure_peak()
     while run.step < spec.recipe.steps and not run.diverged:
         if host.stopping():
             run.save(host)
@@ -186,6 +186,12 @@ class _Run:
             "started": _now(),
         }
 
+    def measure_peak(self) -> None:
+        """Takes the device's peak, before anything of the run is timed or its memory looked at."""
+        self.peak = peak(self.device, self.dtype, self.execution["threads"])
+        self.execution["peak"] = self.peak.as_json()
+        forget_peak_memory(self.device)
+
     @property
     def diverged(self) -> bool:
         return bool(self.curve) and "train_loss" not in self.curve[-1]
@@ -201,10 +207,8 @@ class _Run:
             self.loss_sum += loss
             self.window += 1
             self.step += 1
-            due = self.step % every == 0 or self.step == recipe.steps
-            if due and self.device.type == "cuda":
-                torch.cuda.synchronize(self.device)
-        if due:
+        if self.step % every == 0 or self.step == recipe.steps:
+            self._settle()
             with plain(), self._timed("evaluate"):
                 self._evaluate()
 
@@ -264,15 +268,10 @@ class _Run:
 
     def _record(self, accuracies: dict[str, float], correct: str) -> RunRecord:
         images_seen = self.step * self.spec.recipe.batch
+        threads = self.execution["threads"]
         metrics = dict(accuracies)
         metrics["params"] = sum(p.numel() for p in self.model.parameters())
-        metrics["seconds"] = sum(self.seconds.values())
-        metrics["images_per_s"] = images_seen / self.seconds["train"]
-        metrics["peak_memory"] = _peak_memory(self.device)
-        macs = count.macs(self.spec.model)
-        if macs is not None:
-            metrics["macs"] = macs
-            metrics["flops"] = count.TRAINING_FLOPS * macs * images_seen
+        metrics |= cost(self.spec, images_seen, self.seconds, self.device, threads, self.peak)
         self.execution["ended"] = _now()
         status: Status = "done" if accuracies else "diverged"
         return RunRecord(self.spec, status, metrics, correct, self.curve, self.execution)
@@ -297,6 +296,7 @@ class _Run:
 
     def save(self, host: Host) -> None:
         """Checkpoint, unless the run is beyond help: the last checkpoint is always a good one."""
+        self._settle()
         if self._sound():
             host.save(self.state())
             self.saved = self.step
@@ -320,6 +320,11 @@ class _Run:
         self.execution["streamed"] = self.optimise.batches.streamed
         self.saved = self.step
 
+    def _settle(self) -> None:
+        """Lets the device catch up, so that the time of its steps is not counted as another's."""
+        with self._timed("train"):
+            synchronise(self.device)
+
     def _timed(self, what: str) -> _Stopwatch:
         return _Stopwatch(lambda seconds: self._spent(what, seconds))
 
@@ -340,11 +345,3 @@ class _Stopwatch:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def _peak_memory(device: torch.device) -> int:
-    """Bytes: the device's allocator on CUDA, else the process's resident set."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

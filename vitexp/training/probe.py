@@ -10,38 +10,24 @@ import torch
 from vitexp.datasets.image_set import ImageSet
 from vitexp.runs.wishes import Wishes
 from vitexp.spec import RunSpec
-from vitexp.training.loop import Progress, State, train
+from vitexp.training.loop import Progress, train
+from vitexp.training.trial import Trial
 
 WARM_UP = 3
 STEPS = 12
 SECONDS = 5.0
 
 
-class _Probed:
-    """A host that saves nothing and stops after some steps or seconds."""
+class _Probed(Trial):
+    """A trial that stops after some steps or seconds."""
 
     def __init__(self) -> None:
         self.times = [time.perf_counter()]
-
-    def restore(self) -> State | None:
-        return None
-
-    def save(self, state: State) -> None:
-        pass
 
     def report(self, progress: Progress) -> None:
         if torch.cuda.is_available():
             torch.cuda.synchronize()
         self.times.append(time.perf_counter())
-
-    def checkpoint_due(self) -> bool:
-        return False
-
-    def reads_test(self) -> int:
-        raise AssertionError("a probe never ends")
-
-    def say(self, message: str) -> None:
-        pass
 
     def stopping(self) -> bool:
         measured = len(self.times) - 1 - WARM_UP
