@@ -21,9 +21,11 @@ from vitexp.models.weights.files import load_weights
 from vitexp.runs.record import RunRecord, Status, pack_correct
 from vitexp.spec import ModelSpec, RunSpec
 from vitexp.training.batches import Batches
+from vitexp.training.compilation import plain
 from vitexp.training.cost import cost
 from vitexp.training.environment import environment, forget_peak_memory, synchronise
 from vitexp.training.execution import Execution, choose
+from vitexp.training.optimisation import restore
 from vitexp.training.peak import peak
 from vitexp.training.step import DTYPES, Step
 
@@ -173,6 +175,7 @@ class _Run:
     def advance(self) -> None:
         """One optimiser step, and an evaluation where one is due."""
         recipe = self.spec.recipe
+        every = recipe.early_stopping or recipe.evaluate_every
         with self._timed("train"):
             loss = self.optimise(self.step)
             bad = ~torch.isfinite(loss) & (self.first_bad < 0)
@@ -180,10 +183,11 @@ class _Run:
             self.loss_sum += loss
             self.window += 1
             self.step += 1
-        every = recipe.early_stopping or recipe.evaluate_every
-        if self.step % every == 0 or self.step == recipe.steps:
-            self._settle()
-            with self._timed("evaluate"):
+            due = self.step % every == 0 or self.step == recipe.steps
+            if due:
+                synchronise(self.device)
+        if due:
+            with plain(), self._timed("evaluate"):
                 self._evaluate()
 
     def _evaluate(self) -> None:
@@ -220,7 +224,7 @@ class _Run:
         if self.best:
             self.model.load_state_dict(self.best)
         reported = max(self.curve, key=lambda p: p["val_top1"]) if self.best else self.curve[-1]
-        with self._timed("evaluate"):
+        with plain(), self._timed("evaluate"):
             test = self._accuracy("test")
             train = self._accuracy("train", limit=len(self.images.val))
             probes = few_shot(self.model, self.images, test, self.device, self.dtype)
@@ -266,7 +270,9 @@ class _Run:
 
     def save(self, host: Host) -> None:
         """Checkpoint, unless the run is beyond help: the last checkpoint is always a good one."""
-        self._settle()
+        # What the device has still to do is time of its steps, not of this.
+        with self._timed("train"):
+            synchronise(self.device)
         if self._sound():
             host.save(self.state())
             self.saved = self.step
@@ -282,17 +288,12 @@ class _Run:
 
     def load(self, state: State) -> None:
         self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        restore(self.optimizer, state["optimizer"])
         self.loss_sum = state["loss_sum"].to(self.device)
         self.first_bad = state["first_bad"].to(self.device)
         for name in ("step", "curve", "best", "window", "seconds", "execution"):
             setattr(self, name, state[name])
         self.saved = self.step
-
-    def _settle(self) -> None:
-        """Lets the device catch up, so that the time of its steps is not counted as another's."""
-        with self._timed("train"):
-            synchronise(self.device)
 
     def _timed(self, what: str) -> _Stopwatch:
         return _Stopwatch(lambda seconds: self._spent(what, seconds))
