@@ -18,8 +18,11 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
 
+# Of the program and its workers, on the CPU and where there is one on CUDA.
+torture: KILLS ?= 200
+torture: SEED ?= 1
 torture: $(VENV)/.dev
-	$(BIN)/python -m tests.torture 200 1
+	$(BIN)/python -m tests.torture $(KILLS) $(SEED)
 
 bench: $(VENV)/.bench
 	$(BIN)/python -m tests.bench $(if $(PARTS),--parts $(PARTS))

@@ -19,6 +19,7 @@ from vitexp.models import count
 from vitexp.models.build import build
 from vitexp.positions import POSITIONS, placements
 from vitexp.runs.record import CLOCKED, RunRecord
+from vitexp.runs.wishes import Wishes
 from vitexp.spec import PositionSpec, Recipe
 from vitexp.training.batches import Batches, paste_box, resized_crop, shifted_crop
 from vitexp.training.draws import Site, uniform
@@ -37,6 +38,8 @@ class Memory:
         self.stop_after = stop_after
         self.saved: bytes | None = None
         self.progress: list[Progress] = []
+        self.said: list[str] = []
+        self.reads = 0
 
     def restore(self) -> dict[str, Any] | None:
         if self.saved is None:
@@ -51,6 +54,13 @@ class Memory:
 
     def report(self, progress: Progress) -> None:
         self.progress.append(progress)
+
+    def reads_test(self) -> int:
+        self.reads += 1
+        return self.reads
+
+    def say(self, message: str) -> None:
+        self.said.append(message)
 
     def checkpoint_due(self) -> bool:
         return False
@@ -70,7 +80,7 @@ def comparable(record: RunRecord) -> dict[str, Any]:
     return {"metrics": metrics, "curve": record.curve, "correct": record.correct}
 
 
-RECIPES = {
+RECIPES: dict[str, dict[str, Any]] = {
     "plain": {},
     "everything": {
         "dropout": 0.1,
@@ -129,6 +139,21 @@ def test_a_resumed_run_keeps_its_threads(few_digits, run_spec):
     assert result[0].execution["threads"] == torch.get_num_threads() == 1
 
 
+@pytest.mark.parametrize("began", [True, False])
+def test_a_resumed_run_is_as_deterministic_as_it_began(few_digits, run_spec, began):
+    host, spec = Memory(stop_after=3), run_spec()
+    first, second = (Wishes(deterministic=on) for on in (began, not began))
+    assert train(spec, few_digits, host, CPU, threads=1, wishes=first) is None
+    assert torch.are_deterministic_algorithms_enabled() is began
+    host.stop_after = None
+    result = train(spec, few_digits, host, CPU, threads=1, wishes=second)
+    assert result is not None
+    assert result[0].execution["deterministic"] is began
+    assert torch.are_deterministic_algorithms_enabled() is began
+    word = "with" if began else "without"
+    assert host.said == [f"Run {spec.id} began {word} --deterministic and goes on so."]
+
+
 def test_the_seed_decides(few_digits, run_spec):
     one, again, other = (finished(run_spec(seed=seed), few_digits)[0] for seed in (0, 0, 1))
     assert comparable(one) == comparable(again)
@@ -162,6 +187,16 @@ def test_the_test_split_is_read_once_and_recorded(few_digits, run_spec):
     Counted.reads = 0
     record, _ = finished(run_spec(), images)
     assert Counted.reads == record.execution["test_reads"] == 1
+
+
+def test_a_run_that_is_killed_before_it_is_published_counts_both_reads_of_test(
+    few_digits, run_spec
+):
+    host = Memory(stop_after=13)
+    assert train(run_spec(), few_digits, host, CPU, threads=1) is None
+    host.stop_after = None
+    reads = [finished(run_spec(), few_digits, host)[0].execution["test_reads"] for _ in range(2)]
+    assert reads == [1, 2]
 
 
 def test_a_run_that_blows_up_is_marked_and_has_no_accuracy(few_digits, run_spec):

@@ -17,30 +17,22 @@ import torch
 from tests.bench.contenders import OURS, PEERS, our_run, peer_step
 from vitexp.spec import ModelSpec, from_json
 from vitexp.training.environment import peak_memory, synchronise
-from vitexp.training.loop import Progress, State, train
+from vitexp.training.loop import Progress, train
+from vitexp.training.probe import Trial
 from vitexp.training.step import DTYPES
 
 WARM_STEPS = 4
 LEAST_STEPS = 2
 
 
-class Rounds:
-    """A training's host that lets it go on in rounds, and tells how far each has come."""
+class Rounds(Trial):
+    """Lets a training go on in rounds, and tells how far each has come."""
 
     def __init__(self, device: torch.device, answers: TextIO) -> None:
         self._device, self._answers = device, answers
         self._steps, self._started = 0, time.perf_counter()
         self._cores = time.process_time()
         self._seconds: float | None = None
-
-    def restore(self) -> State | None:
-        return None
-
-    def save(self, state: State) -> None:
-        pass
-
-    def checkpoint_due(self) -> bool:
-        return False
 
     def report(self, progress: Progress | None) -> None:
         self._steps += 1

@@ -1,8 +1,8 @@
 """What workers tell: one JSON object a line, in both directions.
 
-To a worker:   {"run": spec, "threads": n, "keep": bool}  or  {"probe": spec, "threads": n}
-               or  {"measure": probe spec, "of": spec, "threads": n}
-               or  {"bench": spec, "threads": n, "seconds": x}
+To a worker:   {"run": spec, "keep": bool}, {"probe": spec}, {"bench": spec, "seconds": x} or
+               {"measure": probe spec, "of": spec},
+               each with "threads": n, "memory": bytes or null, and "wishes": {...}
 From a worker: an Event
 """
 

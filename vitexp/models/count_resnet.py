@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Literal
 
 from vitexp.spec import ResNetShape
@@ -86,16 +87,24 @@ def _after_stem(shape: ResNetShape, side: int) -> int:
 
 def convolutions(shape: ResNetShape, channels: int, side: int) -> Iterator[Conv]:
     """Every convolution of a ResNet, in the order of the forward pass."""
+    return chain.from_iterable(units(shape, channels, side))
+
+
+def units(shape: ResNetShape, channels: int, side: int) -> Iterator[list[Conv]]:
+    """The stem's convolution, then those of each bottleneck."""
     kernel, step = (7, 2) if shape.stem == "imagenet" else (3, 1)
-    yield Conv(channels, shape.width, kernel, step, side)
+    yield [Conv(channels, shape.width, kernel, step, side)]
     side, inputs = _after_stem(shape, side), shape.width
     for stage, blocks in enumerate(shape.blocks):
         width = shape.width << stage
         for block in range(blocks):
             step = 2 if stage > 0 and block == 0 else 1
-            yield Conv(inputs, width, 1, 1, side)
-            yield Conv(width, width, 3, step, side)
-            yield Conv(width, EXPANSION * width, 1, 1, reach(side, step))
+            unit = [
+                Conv(inputs, width, 1, 1, side),
+                Conv(width, width, 3, step, side),
+                Conv(width, EXPANSION * width, 1, 1, reach(side, step)),
+            ]
             if block == 0:
-                yield Conv(inputs, EXPANSION * width, 1, step, side)
+                unit.append(Conv(inputs, EXPANSION * width, 1, step, side))
+            yield unit
             side, inputs = reach(side, step), EXPANSION * width

@@ -16,6 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vitexp.models.inputs import sent
+
 Site = int
 EMBEDDING, ATTENTION, HIDDEN, MLP, PATH_ATTENTION, PATH_MLP, PATH_CONV = range(7)
 
@@ -36,7 +38,10 @@ class LayerNoise(Protocol):
     """One layer's masks. It does not know which layer's: see ``positions.base``."""
 
     def keep(self, site: Site, shape: tuple[int, ...], rate: float) -> Tensor:
-        """Bools of ``shape``, each True with probability 1 - ``rate`` to within 2^-17."""
+        """Bools of ``shape``, each True with probability 1 - ``rate`` to within 2^-17.
+
+        The first axis of ``shape`` is the batch.
+        """
 
 
 @dataclass(frozen=True)
@@ -99,7 +104,7 @@ class HashNoise:
 
     @classmethod
     def drawn(cls, seed: int, step: int, device: torch.device) -> HashNoise:
-        return cls(torch.from_numpy(hash_keys(seed, step)).to(device))
+        return cls(sent(hash_keys(seed, step), device))
 
     def at(self, layer: int) -> LayerNoise:
         return HashNoise(self.keys[layer])
@@ -114,6 +119,39 @@ class HashNoise:
         x = (x ^ (x >> 16 & 0xFFFF)) * -2048144789
         x = (x ^ (x >> 13 & 0x7FFFF)) * -1028477387
         return (x >> 16) >= _threshold(rate)
+
+
+@dataclass(frozen=True)
+class Part:
+    """The masks of some rows of a batch: those that the whole batch would have there.
+
+    Attributes:
+        whole: draws for all ``batch`` rows.
+        rows: which of them.
+    """
+
+    whole: Noise
+    rows: slice
+    batch: int
+
+    @property
+    def source(self) -> str:
+        return self.whole.source
+
+    def at(self, layer: int) -> LayerNoise:
+        return LayerPart(self.whole.at(layer), self.rows, self.batch)
+
+
+@dataclass(frozen=True)
+class LayerPart:
+    """One layer's masks of some rows of a batch."""
+
+    whole: LayerNoise
+    rows: slice
+    batch: int
+
+    def keep(self, site: Site, shape: tuple[int, ...], rate: float) -> Tensor:
+        return self.whole.keep(site, (self.batch, *shape[1:]), rate)[self.rows]
 
 
 _LAYERS, _SITES = 256, 8
