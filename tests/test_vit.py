@@ -287,10 +287,7 @@ class Own(Position):
     def tokens(self, x, block):
         return x @ self.mix if block == 0 else x
 
-    def rotate(self, q, k, block):
-        return q, k
-
-    def logits(self, q, block, rows):
+    def attention(self, block):
         return None
 """
 
