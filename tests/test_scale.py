@@ -352,6 +352,16 @@ def test_two_sizes_are_similar_somewhere_between(rng):
     assert ends["DS2"].standing == "NOT RUN"
 
 
+def test_the_numbers_behind_the_figure_say_what_each_size_cost(rng):
+    grid = compute_grid(rng)
+    first, *others = grid
+    fast = replace(first, metrics={**first.metrics, "utilisation": 0.25})
+    (with_cost,) = Compute().grids(Results([fast, *others]))
+    rows = {row["model"]: row for row in Compute().report(with_cost).rows}
+    assert rows.pop(first.spec.model.name)["utilisation"] == 0.25
+    assert {row["utilisation"] for row in rows.values()} == {None}
+
+
 def test_the_papers_table_6_is_drawn_with_an_open_claim(tmp_path):
     said = paper_report()
     by_id = claims(said)

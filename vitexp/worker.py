@@ -8,6 +8,7 @@ started it.
 from __future__ import annotations
 
 import argparse
+import functools
 import hashlib
 import io
 import json
@@ -26,12 +27,15 @@ from safetensors.torch import save as save_weights
 
 from vitexp.datasets.image_set import ImageSet
 from vitexp.datasets.load import load
+from vitexp.datasets.noise import NOISE, noise
 from vitexp.errors import VitexpError
 from vitexp.launch.events import LESS_MEMORY, Event
 from vitexp.runs.files import DiskError, file_hash
 from vitexp.runs.lease import Fenced, Lease
 from vitexp.runs.store import Store
+from vitexp.runs.wishes import Wishes
 from vitexp.spec import DataSpec, FromRun, Init, ProbeSpec, RunSpec, from_json
+from vitexp.training.bench import bench
 from vitexp.training.loop import Progress, Start, State, train
 from vitexp.training.measure import measure
 from vitexp.training.probe import seconds_per_step
@@ -64,16 +68,23 @@ class Worker:
         todo.put(None)
 
     def _obey(self, order: dict[str, Any]) -> None:
-        spec = from_json(RunSpec, order.get("run") or order.get("of") or order["probe"])
+        named = next(order[key] for key in ("run", "of", "probe", "bench") if key in order)
+        spec = from_json(RunSpec, named)
+        wishes = Wishes(**order.get("wishes", {}))
+        means = {"threads": order["threads"], "wishes": wishes, "memory": order.get("memory")}
         try:
             if "measure" in order:
-                self._measure(spec, from_json(ProbeSpec, order["measure"]), order["threads"])
+                self._measure(
+                    spec, from_json(ProbeSpec, order["measure"]), order["threads"], wishes
+                )
             elif "probe" in order:
                 images = self._images(spec.data)
-                pace = seconds_per_step(spec, images, self.device, order["threads"])
+                pace = seconds_per_step(spec, images, self.device, **means)
                 self.tell(Event("probe", spec.id, seconds_per_step=pace))
+            elif "bench" in order:
+                self._bench(spec, order["threads"], order["seconds"])
             else:
-                self._work(spec, order["threads"], order["keep"])
+                self._work(spec, order["keep"], means)
         except Fenced as error:
             self.tell(Event("lost", spec.id, message=str(error)))
         except DiskError as error:
@@ -81,13 +92,13 @@ class Worker:
         except Exception as error:
             self.tell(Event("failed", spec.id, message=_reason(error)))
 
-    def _work(self, spec: RunSpec, threads: int, keep: bool) -> None:
+    def _work(self, spec: RunSpec, keep: bool, means: dict[str, Any]) -> None:
         lease = self.store.lease(spec)
         if lease is None:
             self.tell(Event("busy", spec.id))
             return
         try:
-            self._train(spec, lease, threads, keep)
+            self._train(spec, lease, keep, means)
         except (Fenced, DiskError):
             raise
         except Exception as error:
@@ -96,12 +107,12 @@ class Worker:
         finally:
             lease.release()
 
-    def _train(self, spec: RunSpec, lease: Lease, threads: int, keep: bool) -> None:
+    def _train(self, spec: RunSpec, lease: Lease, keep: bool, means: dict[str, Any]) -> None:
         images = self._images(spec.data)
         start = self._start(spec.init) if spec.init else None
         host = LeaseHost(self, lease)
         self.tell(Event("start", spec.id, steps=spec.recipe.steps))
-        finished = train(spec, images, host, self.device, threads, start)
+        finished = train(spec, images, host, self.device, start=start, **means)
         if finished is None:
             self.tell(Event("stopped", spec.id, step=host.step, steps=spec.recipe.steps))
             return
@@ -126,12 +137,20 @@ class Worker:
             )
         )
 
-    def _measure(self, spec: RunSpec, probe: ProbeSpec, threads: int) -> None:
+    def _measure(self, spec: RunSpec, probe: ProbeSpec, threads: int, wishes: Wishes) -> None:
         torch.set_num_threads(threads)
         images = self._images(probe.data)
         weights = self.store.weights(spec.id)
-        self.store.keep(measure(spec, weights, probe, images, self.device))
+        reads = functools.partial(self.store.reads_test, spec.id, probe)
+        self.store.keep(measure(spec, weights, probe, images, self.device, wishes, reads))
         self.tell(Event("measured", spec.id))
+
+    def _bench(self, spec: RunSpec, threads: int, seconds: float) -> None:
+        model, data = spec.model, spec.data
+        made = data.source == NOISE
+        images = noise(data, model.channels, model.classes) if made else self._images(data)
+        found = bench(spec, images, self.device, threads, seconds)
+        self.tell(Event("benched", spec.id, details=found))
 
     def _start(self, init: Init) -> Start:
         """Where a run's first weights are.
@@ -195,7 +214,7 @@ class LeaseHost:
             state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
             self.step = state["step"]
         for path in damaged:
-            self._note(f"{path.name} was damaged and removed; going on from step {self.step}")
+            self.say(f"{path.name} was damaged and removed; going on from step {self.step}")
         return state
 
     def save(self, state: State) -> None:
@@ -207,7 +226,7 @@ class LeaseHost:
 
     def log(self, curve: list[dict[str, float]]) -> None:
         if self.lease.log(curve):
-            self._note("log.jsonl ended in half a line, which was dropped")
+            self.say("log.jsonl ended in half a line, which was dropped")
 
     def report(self, progress: Progress) -> None:
         self.step = progress.step
@@ -233,7 +252,10 @@ class LeaseHost:
     def stopping(self) -> bool:
         return self.worker.stop.is_set()
 
-    def _note(self, message: str) -> None:
+    def reads_test(self) -> int:
+        return self.lease.reads_test()
+
+    def say(self, message: str) -> None:
         self.worker.tell(Event("note", self.lease.spec.id, message=message))
 
 
@@ -242,6 +264,8 @@ def _reason(error: Exception) -> str:
         return str(error)
     if isinstance(error, torch.OutOfMemoryError):
         return f"The device ran out of memory.\n{LESS_MEMORY}"
+    if "does not have a deterministic implementation" in str(error):
+        return f"{str(error).partition(', but')[0]}.\nLeave out --deterministic."
     # PyTorch's allocator for the CPU has no error of its own.
     if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
         return f"The machine ran out of memory.\n{LESS_MEMORY}"

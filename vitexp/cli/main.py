@@ -15,6 +15,7 @@ import typer
 
 from vitexp.cli import NARROW
 from vitexp.cli.ablate import ablate
+from vitexp.cli.bench import bench
 from vitexp.cli.claims import claims
 from vitexp.cli.compare import compare
 from vitexp.cli.finetune import finetune
@@ -38,7 +39,7 @@ app = typer.Typer(
     rich_markup_mode="rich" if shutil.get_terminal_size().columns >= NARROW else None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-COMMANDS = (ablate, scale, train, finetune, probe, table, plot, claims, compare, models)
+COMMANDS = (ablate, scale, train, finetune, probe, table, plot, claims, compare, models, bench)
 for command in COMMANDS:
     app.command()(command)
 app.add_typer(runs, name="runs")

@@ -79,7 +79,9 @@ def forecast(machine: Machine, plan: Planner, probe: bool) -> Forecast:
     todo = store.missing(specs)
     one_each = list({spec.model: spec for spec in reversed(todo)}.values())
     jobs = machine.jobs(len(todo))
-    times = local.probe(one_each, machine.out, machine.devices, jobs) if probe and todo else {}
+    times = {}
+    if probe and todo:
+        times = local.probe(one_each, machine.out, machine.devices, jobs, machine.wishes)
     return Forecast(specs, todo, times, jobs, machine.keep)
 
 

@@ -21,6 +21,9 @@ def probe(
         str, typer.Option(help="as for train: the images to probe on [the run's]")
     ] = "",
     device: Annotated[str, typer.Option(help="auto, cpu, mps, cuda or cuda:0")] = "auto",
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic", help="the same bits again, also on CUDA")
+    ] = False,
     out: Out = Path("."),
     json: Json = False,
 ) -> None:
@@ -31,6 +34,7 @@ def probe(
     from vitexp.cli import screen
     from vitexp.launch import devices, local
     from vitexp.runs.store import Store
+    from vitexp.runs.wishes import Wishes
     from vitexp.studies.probing import probe_of
 
     store = Store(out)
@@ -38,7 +42,8 @@ def probe(
     asked = {run: probe_of(spec, dataset, store, screen.say) for run, spec in specs.items()}
     todo = [(specs[run], p) for run, p in asked.items() if store.measurement(run, p) is None]
     found = devices.resolve(device)
-    failed = local.measure(todo, out, found, devices.jobs(found, None, len(todo))) if todo else {}
+    jobs, how = devices.jobs(found, None, len(todo)), Wishes(deterministic=deterministic)
+    failed = local.measure(todo, out, found, jobs, how) if todo else {}
     for run, message in failed.items():
         screen.say(f"Failed: {run}: {message}")
     made = [m for run, p in asked.items() if (m := store.measurement(run, p))]

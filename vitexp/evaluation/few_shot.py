@@ -65,6 +65,7 @@ def few_shot(
     test: Accuracy,
     device: torch.device,
     precision: torch.dtype,
+    batch: int | None = None,
 ) -> list[FewShot]:
     """The probe of a model with as many shots as the training split allows.
 
@@ -73,6 +74,7 @@ def few_shot(
 
     Args:
         test: what :func:`vitexp.evaluation.accuracy.accuracy` found on the test split.
+        batch: as for that function.
 
     Returns:
         One entry a number of shots; none where the model gives no features.
@@ -90,10 +92,9 @@ def few_shot(
     seen = np.unique(np.linspace(0, len(images.val) - 1, LOOKED_AT).astype(int))
 
     def features(split: Split, rows: np.ndarray) -> Features:
-        part = Split(split.images[rows], split.labels[rows])
-        found = accuracy(model, part, device, precision).features
+        found = accuracy(model, split, device, precision, batch, rows).features
         assert found is not None
-        return Features(found.double(), torch.from_numpy(part.labels))
+        return Features(found.double(), torch.from_numpy(split.labels[rows]))
 
     train, val = features(images.train, wanted), features(images.val, seen)
     target = Features(test.features.double(), torch.from_numpy(np.array(images.test.labels)))

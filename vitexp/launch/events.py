@@ -1,7 +1,8 @@
 """What workers tell: one JSON object a line, in both directions.
 
-To a worker:   {"run": spec, "threads": n, "keep": bool}  or  {"probe": spec, "threads": n}
-               or  {"measure": probe spec, "of": spec, "threads": n}
+To a worker:   {"run": spec, "keep": bool}, {"probe": spec}, {"bench": spec, "seconds": x} or
+               {"measure": probe spec, "of": spec},
+               each with "threads": n, "memory": bytes or null, and "wishes": {...}
 From a worker: an Event
 """
 
@@ -10,11 +11,11 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 Kind = Literal[
     "start", "progress", "done", "diverged", "failed", "refused", "stopped", "busy", "lost",
-    "note", "probe", "measured",
+    "note", "probe", "measured", "benched",
 ]  # fmt: skip
 
 LESS_MEMORY = "Use a smaller --batch, --width or --image-size, or fewer --jobs."
@@ -28,11 +29,12 @@ class Event:
         kind: ``busy``: another process works on the run or has done it; ``lost``: another one
             took it over; ``refused``: by the disk, which will refuse the other runs, too;
             ``note``: a message for the user; ``probe``: a step was timed; ``measured``: a
-            measurement is in the store.
+            measurement is in the store; ``benched``: a run was timed.
         step, steps: done and in all.
         images_per_s: training images a second.
         seconds_per_step: of a probe.
         message: why it failed, or the note.
+        details: of a run that was timed, what ``vitexp.training.bench.bench`` gives.
     """
 
     kind: Kind
@@ -45,6 +47,7 @@ class Event:
     val_top1: float | None = None
     test_top1: float | None = None
     message: str = ""
+    details: dict[str, Any] | None = None
 
     def line(self) -> str:
         return json.dumps(dataclasses.asdict(self)) + "\n"

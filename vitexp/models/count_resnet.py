@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Literal
 
 from vitexp.spec import ResNetShape
@@ -94,8 +95,13 @@ def projects(shape: ResNetShape, stage: int, block: int) -> bool:
 
 def convolutions(shape: ResNetShape, channels: int, side: int) -> Iterator[Conv]:
     """Every convolution of a ResNet, in the order of the forward pass."""
+    return chain.from_iterable(units(shape, channels, side))
+
+
+def units(shape: ResNetShape, channels: int, side: int) -> Iterator[list[Conv]]:
+    """The stem's convolution, then those of each block."""
     kernel, step = (7, 2) if shape.stem == "imagenet" else (3, 1)
-    yield Conv(channels, shape.width, kernel, step, side)
+    yield [Conv(channels, shape.width, kernel, step, side)]
     side, inputs = _after_stem(shape, side), shape.width
     for stage, blocks in enumerate(shape.blocks):
         width, outputs = shape.width << stage, given(shape, stage)
@@ -103,12 +109,14 @@ def convolutions(shape: ResNetShape, channels: int, side: int) -> Iterator[Conv]
             step = 2 if stage > 0 and block == 0 else 1
             after = reach(side, step)
             if shape.block == "basic":
-                yield Conv(inputs, width, 3, step, side)
-                yield Conv(width, width, 3, 1, after)
+                unit = [Conv(inputs, width, 3, step, side), Conv(width, width, 3, 1, after)]
             else:
-                yield Conv(inputs, width, 1, 1, side)
-                yield Conv(width, width, 3, step, side)
-                yield Conv(width, outputs, 1, 1, after)
+                unit = [
+                    Conv(inputs, width, 1, 1, side),
+                    Conv(width, width, 3, step, side),
+                    Conv(width, outputs, 1, 1, after),
+                ]
             if projects(shape, stage, block):
-                yield Conv(inputs, outputs, 1, step, side)
+                unit.append(Conv(inputs, outputs, 1, step, side))
+            yield unit
             side, inputs = after, outputs

@@ -5,6 +5,7 @@ runs/<id>/lock                 held by the process that works on the run
 runs/<id>/attempt              number and token of the newest lease
 runs/<id>/log.jsonl            evaluations, as far as the last checkpoint
 runs/<id>/checkpoint-*.ckpt    the last two checkpoints, each with its SHA-256
+runs/<id>/test-reads           a stroke for each read of the test split, until the record has them
 runs/<id>/weights.safetensors  final weights, if kept
 runs/<id>/failure.txt          why the last attempt failed
 runs/<id>/result.json          the record; its presence means that the run is done
@@ -23,11 +24,13 @@ from pathlib import Path
 from typing import Literal
 
 from vitexp.errors import VitexpError
-from vitexp.runs.files import TEMPORARY, disk, file_hash, publish_once, sync_folder
-from vitexp.runs.lease import Lease, checkpoints, hold, is_leased
+from vitexp.runs.files import TEMPORARY, disk, file_hash, publish_once, sync_folder, tally
+from vitexp.runs.lease import TEST_READS, Lease, checkpoints, hold, is_leased
 from vitexp.runs.measurement import Measurement, measurement_id
 from vitexp.runs.record import Results, RunRecord
 from vitexp.spec import ProbeSpec, RunSpec, from_json
+
+_READS = ".reads"
 
 State = Literal["done", "diverged", "failed", "running", "stopped", "unreadable"]
 
@@ -151,6 +154,11 @@ class Store:
         path = self._measurement(measurement.run_id, measurement.probe)
         text = json.dumps(measurement.to_json(), indent=1, allow_nan=False)
         publish_once(path, text.encode() + b"\n")
+        path.with_suffix(_READS).unlink(missing_ok=True)
+
+    def reads_test(self, run_id: str, probe: ProbeSpec) -> int:
+        """As :meth:`Lease.reads_test`, for a probe of a finished run."""
+        return tally(self._measurement(run_id, probe).with_suffix(_READS))
 
     def _measurement(self, run_id: str, probe: ProbeSpec) -> Path:
         return self.folder(run_id) / f"measurement-{measurement_id(run_id, probe)}.json"
@@ -320,6 +328,8 @@ def _leftovers(folder: Path, record: RunRecord | None) -> Iterator[Path]:
     yield from folder.glob(f"{TEMPORARY}*")
     if record is not None and record.status == "done":
         yield from checkpoints(folder)
+        yield from folder.glob(TEST_READS)
+        yield from (p for p in folder.glob(f"*{_READS}") if p.with_suffix(".json").is_file())
     if record is not None and record.weights_sha is None:
         yield from folder.glob("weights.safetensors")
 

@@ -11,12 +11,13 @@ the paper's own Table 6 the same way.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import median
 from typing import ClassVar
 
 from vitexp.analysis.decide import LOOK_ALPHA, LOOKS, look
 from vitexp.analysis.groups import Group
 from vitexp.catalog.sizes import parse
-from vitexp.runs.record import Results, RunRecord
+from vitexp.runs.record import CLOCKED, Results, RunRecord
 from vitexp.spec import RunSpec
 from vitexp.studies import compute_claims
 from vitexp.studies.base import Base, Study
@@ -96,8 +97,10 @@ class Compute(Study):
             title=title,
             facts=(("data", data_words(first.spec)), ("recipe", recipe_words(first.spec))),
             tables=(table,),
-            columns=COLUMNS,
-            rows=tuple(row(size, scaling) for size in _by_compute(sizes)),
+            columns=(*COLUMNS, *CLOCKED),
+            rows=tuple(
+                {**row(size, scaling), **_clocked(size, grid)} for size in _by_compute(sizes)
+            ),
             figures=(figure(scaling, title, "Test top-1 (%)", unit),),
             claims=_claims(scaling, groups) + _image_by_image(groups),
             notes=(
@@ -131,6 +134,16 @@ def _sized(group: Group) -> Sized:
         images=group.images,
         runs=tuple(record.id for record in group.records),
     )
+
+
+def _clocked(size: Sized, grid: Results) -> dict[str, float | None]:
+    """The median over seeds of what a clock measured; None where an older result lacks it."""
+
+    def middle(name: str) -> float | None:
+        values = [m[name] for run in size.runs if name in (m := grid[run].metrics)]
+        return float(f"{median(values):.6g}") if values else None
+
+    return {name: middle(name) for name in CLOCKED}
 
 
 def _by_compute(sizes: tuple[Sized, ...]) -> list[Sized]:
