@@ -18,6 +18,7 @@ from vitexp.evaluation.accuracy import accuracy
 from vitexp.launch.devices import cuda_devices
 from vitexp.models.build import build
 from vitexp.models.memory import SLACK, training_bytes
+from vitexp.models.noise import SOURCES, HostNoise
 from vitexp.models.recompute import recompute_blocks
 from vitexp.models.stream import AHEAD, Stream
 from vitexp.runs.wishes import Wishes
@@ -44,7 +45,9 @@ class Doubles(Batches):
         return Batch(batch.images.double(), batch.targets)
 
 
-def one_step(model: ModelSpec, images: ImageSet, wishes: Wishes) -> tuple[Tensor, list[Tensor]]:
+def one_step(
+    model: ModelSpec, images: ImageSet, wishes: Wishes, noise: str = HostNoise.source
+) -> tuple[Tensor, list[Tensor]]:
     """The loss and the gradient of a step with everything that may differ between samples."""
     changed = {**RECIPES["everything"], "dropout": 0.1 if model.vit else 0.0}
     recipe: Recipe = dataclasses.replace(RECIPE, **changed)
@@ -52,18 +55,18 @@ def one_step(model: ModelSpec, images: ImageSet, wishes: Wishes) -> tuple[Tensor
     for value in net.parameters():
         torch.nn.init.normal_(value, std=0.1, generator=torch.Generator().manual_seed(0))
     spec = RunSpec(model, DATA, recipe, 0)
-    step = Step(
-        spec, net, Doubles(images.train, recipe, 10, 0, CPU), CPU, choose(spec, CPU, 1, wishes)
-    )
+    how = dataclasses.replace(choose(spec, CPU, 1, wishes), noise=noise)
+    step = Step(spec, net, Doubles(images.train, recipe, 10, 0, CPU), CPU, how)
     loss = step(3)
     return loss, [v.grad for v in net.parameters() if v.grad is not None]
 
 
+@pytest.mark.parametrize("noise", SOURCES)
 @pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
-def test_a_batch_in_parts_has_the_gradient_of_the_whole(few_digits, model):
+def test_a_batch_in_parts_has_the_gradient_of_the_whole(few_digits, model, noise):
     """Parts of 5 of a batch of 32, with dropout, mixed images and smoothed labels."""
-    loss, whole = one_step(model, few_digits, Wishes())
-    parts_loss, parts = one_step(model, few_digits, Wishes(micro_batch=5))
+    loss, whole = one_step(model, few_digits, Wishes(), noise)
+    parts_loss, parts = one_step(model, few_digits, Wishes(micro_batch=5), noise)
     torch.testing.assert_close(parts_loss, loss, rtol=1e-6, atol=0)
     scale = max(float(gradient.abs().max()) for gradient in whole)
     assert scale > 1e-3

@@ -279,6 +279,16 @@ def test_own_runs_give_a_ratio_or_say_why_not(rng):
     assert not any(series.fit for series in figure.series)
 
 
+def test_the_numbers_behind_the_figure_say_what_each_size_cost(rng):
+    grid = compute_grid(rng)
+    first, *others = grid
+    fast = replace(first, metrics={**first.metrics, "utilisation": 0.25})
+    (with_cost,) = Compute().grids(Results([fast, *others]))
+    rows = {row["model"]: row for row in Compute().report(with_cost).rows}
+    assert rows.pop(first.spec.model.name)["utilisation"] == 0.25
+    assert {row["utilisation"] for row in rows.values()} == {None}
+
+
 HYBRIDS = {"r11x0.75+vit-xxs": 0.90, "r11x1.5+vit-xxs": 0.935, "r11x2+vit-xs": 0.89}
 
 
@@ -350,16 +360,6 @@ def test_two_sizes_are_similar_somewhere_between(rng):
     assert "at 30 %" in found["DS2"].evidence
     ends = claims(report(scale_grid(rng, like, 3, fractions=(0.03, 0.1))))
     assert ends["DS2"].standing == "NOT RUN"
-
-
-def test_the_numbers_behind_the_figure_say_what_each_size_cost(rng):
-    grid = compute_grid(rng)
-    first, *others = grid
-    fast = replace(first, metrics={**first.metrics, "utilisation": 0.25})
-    (with_cost,) = Compute().grids(Results([fast, *others]))
-    rows = {row["model"]: row for row in Compute().report(with_cost).rows}
-    assert rows.pop(first.spec.model.name)["utilisation"] == 0.25
-    assert {row["utilisation"] for row in rows.values()} == {None}
 
 
 def test_the_papers_table_6_is_drawn_with_an_open_claim(tmp_path):

@@ -82,7 +82,7 @@ class Worker:
                 pace = seconds_per_step(spec, images, self.device, **means)
                 self.tell(Event("probe", spec.id, seconds_per_step=pace))
             elif "bench" in order:
-                self._bench(spec, order["threads"], order["seconds"])
+                self._bench(spec, order["seconds"], means)
             else:
                 self._work(spec, order["keep"], means)
         except Fenced as error:
@@ -145,11 +145,11 @@ class Worker:
         self.store.keep(measure(spec, weights, probe, images, self.device, wishes, reads))
         self.tell(Event("measured", spec.id))
 
-    def _bench(self, spec: RunSpec, threads: int, seconds: float) -> None:
+    def _bench(self, spec: RunSpec, seconds: float, means: dict[str, Any]) -> None:
         model, data = spec.model, spec.data
         made = data.source == NOISE
         images = noise(data, model.channels, model.classes) if made else self._images(data)
-        found = bench(spec, images, self.device, threads, seconds)
+        found = bench(spec, images, self.device, seconds=seconds, **means)
         self.tell(Event("benched", spec.id, details=found))
 
     def _start(self, init: Init) -> Start:

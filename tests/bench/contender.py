@@ -18,15 +18,15 @@ from tests.bench.contenders import OURS, PEERS, our_run, peer_step
 from vitexp.spec import ModelSpec, from_json
 from vitexp.training.environment import peak_memory, synchronise
 from vitexp.training.loop import Progress, train
+from vitexp.training.probe import Trial
 from vitexp.training.step import DTYPES
-from vitexp.training.trial import Trial
 
 WARM_STEPS = 4
 LEAST_STEPS = 2
 
 
 class Rounds(Trial):
-    """A training's host that lets it go on in rounds, and tells how far each has come."""
+    """Lets a training go on in rounds, and tells how far each has come."""
 
     def __init__(self, device: torch.device, answers: TextIO) -> None:
         self._device, self._answers = device, answers
@@ -34,7 +34,7 @@ class Rounds(Trial):
         self._cores = time.process_time()
         self._seconds: float | None = None
 
-    def report(self, progress: Progress) -> None:
+    def report(self, progress: Progress | None) -> None:
         self._steps += 1
 
     def stopping(self) -> bool:
@@ -94,7 +94,7 @@ def _peer(order: dict[str, Any], model: ModelSpec, device: torch.device, rounds:
     step = peer_step(built, model, order["batch"], device, DTYPES[order["precision"]])
     while not rounds.stopping():
         step()
-        rounds.report(Progress(0, 0.0, None, None))
+        rounds.report(None)
 
 
 if __name__ == "__main__":

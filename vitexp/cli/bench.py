@@ -24,18 +24,19 @@ def bench(
     otherwise. With --jobs 1 one run has all cores. Nothing is kept.
     """
     from vitexp.cli import live, screen
+    from vitexp.cli.execute import Machine
     from vitexp.launch import devices, local
     from vitexp.models.memory import check_fits
     from vitexp.studies.benching import bench_run, summary
 
-    found = devices.resolve(settings.device or "auto")
-    precision = devices.precision(settings.precision or "auto", found[0])
+    machine = Machine.of(settings)
+    found = machine.devices
     with live.counting(screen.stderr()) as progress:
-        spec = bench_run(settings, precision, progress, screen.say)
-    jobs = devices.jobs(found, settings.jobs, max(devices.cores(), len(found)))
+        spec = bench_run(settings, machine.precision, progress, screen.say)
+    jobs = machine.jobs(max(devices.cores(), len(found)))
     check_fits(spec.model, -(-jobs // len(found)), devices.memory(found[0]), found[0])
     with tempfile.TemporaryDirectory() as out:
-        told = local.bench(spec, Path(out), found, jobs, seconds)
+        told = local.bench(spec, Path(out), found, jobs, seconds, machine.wishes)
     value = {
         "model": spec.model.name,
         "image_size": spec.model.image_size,

@@ -127,7 +127,12 @@ def probe(
 
 
 def bench(
-    spec: RunSpec, out: Path, devices: tuple[str, ...], jobs: int, seconds: float
+    spec: RunSpec,
+    out: Path,
+    devices: tuple[str, ...],
+    jobs: int,
+    seconds: float,
+    wishes: Wishes = NONE,
 ) -> list[dict[str, Any]]:
     """What ``jobs`` workers say that train ``spec`` side by side for some seconds.
 
@@ -135,7 +140,7 @@ def bench(
         VitexpError: one of them could not.
         KeyboardInterrupt: a signal came in.
     """
-    body = {"bench": to_json(spec), "threads": max(1, cores() // jobs), "seconds": seconds}
+    body = {"bench": to_json(spec), "seconds": seconds, **_means(devices, jobs, wishes)}
     told = _answers([Order(spec, body) for _ in range(jobs)], out, devices, jobs)
     for event in told:
         if event.kind in ("failed", "refused"):

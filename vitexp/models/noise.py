@@ -99,6 +99,8 @@ class HashNoise:
 
     keys: Tensor
     """int32, (layers, sites), or (sites,) of one layer."""
+    first: Tensor | None = None
+    """int32, (): the row of the batch that is row 0 here; None for 0."""
 
     source = "hash"
 
@@ -107,12 +109,14 @@ class HashNoise:
         return cls(sent(hash_keys(seed, step), device))
 
     def at(self, layer: int) -> LayerNoise:
-        return HashNoise(self.keys[layer])
+        return replace(self, keys=self.keys[layer])
 
     def keep(self, site: Site, shape: tuple[int, ...], rate: float) -> Tensor:
         x = self.keys[site]
         for dim, size in enumerate(shape):
             along = torch.arange(size, dtype=torch.int32, device=self.keys.device)
+            if dim == 0 and self.first is not None:
+                along = along + self.first
             x = (x + along.view(-1, *[1] * (len(shape) - dim - 1))) * -1640531535
             x = x ^ (x >> 15 & 0x1FFFF)
         # MurmurHash3's finaliser (Appleby 2011), with the logical shifts that int32 lacks.
@@ -121,22 +125,27 @@ class HashNoise:
         return (x >> 16) >= _threshold(rate)
 
 
-@dataclass(frozen=True)
-class Part:
+def part_of(noise: Noise, rows: slice, batch: int) -> Noise:
     """The masks of some rows of a batch: those that the whole batch would have there.
 
-    Attributes:
-        whole: draws for all ``batch`` rows.
-        rows: which of them.
+    Args:
+        noise: of the whole batch.
+        rows: which, one after the other.
+        batch: how many there are in all.
     """
+    if isinstance(noise, HashNoise):
+        # A tensor, so that what is compiled for one part serves for all.
+        first = torch.full((), rows.start, dtype=torch.int32, device=noise.keys.device)
+        return replace(noise, first=first)
+    return Part(noise, rows, batch)
 
-    whole: Noise
-    rows: slice
-    batch: int
 
-    @property
-    def source(self) -> str:
-        return self.whole.source
+class Part:
+    """Some rows of the masks that ``whole`` draws for all ``batch`` rows."""
+
+    def __init__(self, whole: Noise, rows: slice, batch: int) -> None:
+        self.whole, self.rows, self.batch = whole, rows, batch
+        self.source = whole.source
 
     def at(self, layer: int) -> LayerNoise:
         return LayerPart(self.whole.at(layer), self.rows, self.batch)

@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from vitexp.errors import VitexpError
-from vitexp.models.resnet import Bottleneck
+from vitexp.models.resnet import Residual
 from vitexp.models.vit import Block
 
 
@@ -22,7 +22,7 @@ def recompute_blocks(model: nn.Module) -> None:
     Raises:
         VitexpError: it has none of this package's blocks.
     """
-    blocks = [module for module in model.modules() if isinstance(module, Block | Bottleneck)]
+    blocks = [module for module in model.modules() if isinstance(module, Block | Residual)]
     if not blocks:
         raise VitexpError(
             "--grad-checkpointing knows the blocks of ViTs, ResNets and hybrids only.",

@@ -11,12 +11,13 @@ from vitexp.datasets.image_set import ImageSet
 from vitexp.errors import VitexpError
 from vitexp.models.count import TRAINING_FLOPS
 from vitexp.models.counted import executed_macs
+from vitexp.runs.wishes import NONE, Wishes
 from vitexp.spec import RunSpec
 from vitexp.training.environment import environment, peak_memory, synchronise
 from vitexp.training.loop import Progress, train
 from vitexp.training.peak import peak
+from vitexp.training.probe import Trial
 from vitexp.training.step import DTYPES
-from vitexp.training.trial import Trial
 
 WARM_STEPS, WARM_SECONDS = 3, 1.0
 """What is not measured: so many steps at least, and so long after the first of them."""
@@ -29,7 +30,7 @@ LONGEST_STEP = 0.5
 
 
 class Stopwatch(Trial):
-    """A trial that looks at the clock once the device has done its steps.
+    """Looks at the clock once the device has done its steps.
 
     Attributes:
         windows: (start, end, steps), in seconds of the machine's monotonic clock, which all
@@ -63,12 +64,19 @@ class Stopwatch(Trial):
 
 
 def bench(
-    spec: RunSpec, images: ImageSet, device: torch.device, threads: int, seconds: float
+    spec: RunSpec,
+    images: ImageSet,
+    device: torch.device,
+    threads: int,
+    seconds: float,
+    wishes: Wishes = NONE,
+    memory: int | None = None,
 ) -> dict[str, Any]:
     """Trains ``spec`` for a while and forgets it.
 
     Args:
         seconds: how long to measure, the warm-up not counted; two steps are measured at least.
+        threads, wishes, memory: as for :func:`vitexp.training.loop.train`.
 
     Returns:
         ``windows`` (see :class:`Stopwatch`), ``macs_executed`` of an image or None,
@@ -82,7 +90,7 @@ def bench(
     macs = executed_macs(spec.model)
     _check_step(spec.recipe.batch, macs, found.flops_per_s)
     watch = Stopwatch(device, seconds)
-    train(spec, images, watch, device, threads)
+    train(spec, images, watch, device, threads, wishes=wishes, memory=memory)
     return {
         "windows": watch.windows,
         "macs_executed": macs,

@@ -207,8 +207,10 @@ class _Run:
             self.loss_sum += loss
             self.window += 1
             self.step += 1
-        if self.step % every == 0 or self.step == recipe.steps:
-            self._settle()
+            due = self.step % every == 0 or self.step == recipe.steps
+            if due:
+                synchronise(self.device)
+        if due:
             with plain(), self._timed("evaluate"):
                 self._evaluate()
 
@@ -296,7 +298,9 @@ class _Run:
 
     def save(self, host: Host) -> None:
         """Checkpoint, unless the run is beyond help: the last checkpoint is always a good one."""
-        self._settle()
+        # What the device has still to do is time of its steps, not of this.
+        with self._timed("train"):
+            synchronise(self.device)
         if self._sound():
             host.save(self.state())
             self.saved = self.step
@@ -319,11 +323,6 @@ class _Run:
             setattr(self, name, state[name])
         self.execution["streamed"] = self.optimise.batches.streamed
         self.saved = self.step
-
-    def _settle(self) -> None:
-        """Lets the device catch up, so that the time of its steps is not counted as another's."""
-        with self._timed("train"):
-            synchronise(self.device)
 
     def _timed(self, what: str) -> _Stopwatch:
         return _Stopwatch(lambda seconds: self._spent(what, seconds))

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vitexp.models.noise import SOURCES, HashNoise, Noise, Part
+from vitexp.models.noise import SOURCES, HashNoise, Noise, part_of
 from vitexp.models.recompute import recompute_blocks
 from vitexp.spec import RunSpec
 from vitexp.training.batches import Batch, Batches
@@ -43,7 +43,7 @@ class Step:
         self.optimizer = optimiser(model, spec.recipe, execution.captured)
         self._captured: CapturedStep | None = None
         if execution.compiled:
-            compile_blocks(model)
+            compile_blocks(model, execution.deterministic)
         if execution.grad_checkpointing:
             recompute_blocks(model)
 
@@ -73,10 +73,11 @@ class Step:
         """Adds the gradient of a part of the batch; returns its share of the batch's loss."""
         images, targets = batch.images[rows], batch.targets[rows]
         share, whole = len(images) / len(batch.images), len(batch.images)
+        masks = noise if share == 1.0 else part_of(noise, rows, whole)
         mixed = self.dtype != torch.float32
         # A cast that is kept would be read by a captured graph after it is gone.
         with torch.autocast(self.device.type, self.dtype, enabled=mixed, cache_enabled=False):
-            logits = self.model(images, noise if share == 1.0 else Part(noise, rows, whole))
+            logits = self.model(images, masks)
         loss = F.cross_entropy(logits.float(), targets) * share
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach()
