@@ -12,7 +12,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
 from matplotlib.transforms import Bbox
 
 from vitexp.render.style import COLOURS, DASHES, MARKERS, Dash, lay_out
@@ -89,6 +89,13 @@ def _axes(axis: Axes, figure: CurveFigure) -> None:
         places, texts = zip(*figure.ticks, strict=True)
         axis.set_xticks(places, texts)
         axis.xaxis.set_minor_locator(NullLocator())
+    else:
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.xaxis.set_major_formatter("{x:g}")
+        axis.xaxis.set_minor_formatter(NullFormatter())
+    low, high = axis.get_ylim()
+    # A little beyond all that a share can be, so that a point on it is seen whole.
+    axis.set_ylim(low, min(high, 100 + 0.02 * (high - low)))
     if figure.spans:
         low, high = axis.get_ylim()
         share = _SPAN * (len(figure.spans) + 1)
@@ -189,7 +196,7 @@ def _labels(axis: Axes, figure: CurveFigure, looks: list[_Look]) -> None:
 
 
 def _front(axis: Axes, figure: CurveFigure) -> None:
-    if figure.front:
+    if len(figure.front) > 1:
         axis.plot(*zip(*figure.front, strict=True), color="0.75", linewidth=4, zorder=1)
 
 
@@ -240,6 +247,6 @@ def _legend(figure: CurveFigure, looks: list[_Look]) -> list[Line2D | Patch]:
         handles.append(dot)
     if figure.fit:
         handles.append(Line2D([], [], color="0.25", linewidth=1.1, label=figure.fit))
-    if figure.front:
+    if len(figure.front) > 1:
         handles.append(Line2D([], [], color="0.75", linewidth=4, label="not beaten by any other"))
     return handles

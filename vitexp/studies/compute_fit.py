@@ -77,7 +77,9 @@ class Scaling:
 
     @property
     def families(self) -> list[str]:
-        return list(dict.fromkeys(size.family for size in self.sizes))
+        """The known ones first and in one order, so that each has its colour in all figures."""
+        own = dict.fromkeys(size.family for size in self.sizes)
+        return sorted(own, key=lambda f: list(LABELS).index(f) if f in LABELS else len(LABELS))
 
     @property
     def fit(self) -> ComputeRatio | Obstacle:
