@@ -63,7 +63,7 @@ PAIRS = [
 
 def file_of(built: nn.Module, spec: ModelSpec, layout: str, folder: Path) -> Path:
     path = folder / f"weights.{'npz' if layout == 'npz' else 'safetensors'}"
-    write(exported(built.state_dict(), spec, layout), layout, path)
+    write(exported(built.state_dict(), spec, layout), layout, path, spec)
     return path
 
 
@@ -148,7 +148,7 @@ def test_files_go_to_transformers_and_back_with_equal_logits(name, tmp_path):
         num_labels=7,
     )
     config.save_pretrained(tmp_path)
-    write(exported(ours.state_dict(), spec, "hf"), "hf", tmp_path / "model.safetensors")
+    write(exported(ours.state_dict(), spec, "hf"), "hf", tmp_path / "model.safetensors", spec)
     peer = transformers.ViTForImageClassification.from_pretrained(tmp_path).eval()
     with torch.no_grad():
         expected, found = peer(images).logits, ours(images)
@@ -367,7 +367,7 @@ def test_loading_takes_the_files_size_and_a_fifth_more(kind, tmp_path):
         if kind == "torch":
             torch.save(state, paths[-1])
         else:
-            write(state, kind, paths[-1])
+            write(state, kind, paths[-1], spec)
     command = [sys.executable, "-c", MEASURE, *map(str, paths)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert int(done.stdout) < 1.2 * paths[0].stat().st_size

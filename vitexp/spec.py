@@ -306,6 +306,50 @@ class ProbeSpec:
     data: DataSpec
 
 
+@dataclass(frozen=True)
+class Checkpoint:
+    """A file with weights, as something to measure.
+
+    Attributes:
+        model: the one in it; where only its name was given, the file decides the classes, the
+            channels, the pool and the layer before the head.
+        file: the file.
+        precision: of the arithmetic.
+    """
+
+    model: ModelSpec
+    file: FromFile
+    precision: Precision = "fp32"
+
+    @property
+    def id(self) -> str:
+        """16 hexadecimal digits that stand for the weights and how they are read."""
+        return digest(identity(self))
+
+
+SoupKind = Literal["greedy", "uniform"]
+
+
+@dataclass(frozen=True)
+class SoupSpec:
+    """The mean of several runs' weights (Wortsman et al. 2022, Model soups, arXiv 2203.05482).
+
+    Attributes:
+        kind: ``uniform``, all of them; ``greedy``, those without which validation is no better.
+        runs: their ids, rising.
+        weights: SHA-256 of each one's weights.
+    """
+
+    kind: SoupKind
+    runs: tuple[str, ...]
+    weights: tuple[str, ...]
+
+    @property
+    def id(self) -> str:
+        """16 hexadecimal digits that stand for the ingredients and the way they are mixed."""
+        return digest(identity(self))
+
+
 def digest(value: Any) -> str:
     """16 hexadecimal digits of the SHA-256 of ``value``'s canonical JSON and the format."""
     text = json.dumps([FORMAT, value], sort_keys=True, separators=(",", ":"), allow_nan=False)

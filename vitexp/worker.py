@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -28,13 +29,28 @@ from vitexp.datasets.image_set import ImageSet
 from vitexp.datasets.load import load
 from vitexp.errors import VitexpError
 from vitexp.launch.events import LESS_MEMORY, Event
+from vitexp.models.weights.files import fitted
+from vitexp.models.weights.header import header, model_in
 from vitexp.runs.files import DiskError, file_hash
 from vitexp.runs.lease import Fenced, Lease
+from vitexp.runs.soup import Soups
 from vitexp.runs.store import Store
-from vitexp.spec import DataSpec, FromRun, Init, ProbeSpec, RunSpec, from_json
+from vitexp.spec import (
+    Checkpoint,
+    DataSpec,
+    FromFile,
+    FromRun,
+    Init,
+    ProbeSpec,
+    RunSpec,
+    SoupSpec,
+    from_json,
+)
+from vitexp.studies.probing import check_channels
 from vitexp.training.loop import Progress, Start, State, train
 from vitexp.training.measure import measure
 from vitexp.training.probe import seconds_per_step
+from vitexp.training.soup import cook
 
 PROGRESS_SECONDS = 0.25
 
@@ -64,22 +80,34 @@ class Worker:
         todo.put(None)
 
     def _obey(self, order: dict[str, Any]) -> None:
-        spec = from_json(RunSpec, order.get("run") or order.get("of") or order["probe"])
+        threads = order["threads"]
+        if "soup" in order:
+            soup = from_json(SoupSpec, order["soup"])
+            return self._watched(soup.id, lambda: self._cook(soup, threads))
+        if "measure" in order:
+            probe = from_json(ProbeSpec, order["measure"])
+            of = _subject(order)
+            return self._watched(of.id, lambda: self._measure(of, probe, threads))
+        if "probe" in order:
+            timed = from_json(RunSpec, order["probe"])
+            return self._watched(timed.id, lambda: self._time(timed, threads))
+        spec = from_json(RunSpec, order["run"])
+        return self._watched(spec.id, lambda: self._work(spec, threads, order["keep"]))
+
+    def _watched(self, name: str, work: Callable[[], None]) -> None:
+        """Does ``work`` and tells what came in between."""
         try:
-            if "measure" in order:
-                self._measure(spec, from_json(ProbeSpec, order["measure"]), order["threads"])
-            elif "probe" in order:
-                images = self._images(spec.data)
-                pace = seconds_per_step(spec, images, self.device, order["threads"])
-                self.tell(Event("probe", spec.id, seconds_per_step=pace))
-            else:
-                self._work(spec, order["threads"], order["keep"])
+            work()
         except Fenced as error:
-            self.tell(Event("lost", spec.id, message=str(error)))
+            self.tell(Event("lost", name, message=str(error)))
         except DiskError as error:
-            self.tell(Event("refused", spec.id, message=str(error)))
+            self.tell(Event("refused", name, message=str(error)))
         except Exception as error:
-            self.tell(Event("failed", spec.id, message=_reason(error)))
+            self.tell(Event("failed", name, message=_reason(error)))
+
+    def _time(self, spec: RunSpec, threads: int) -> None:
+        pace = seconds_per_step(spec, self._images(spec.data), self.device, threads)
+        self.tell(Event("probe", spec.id, seconds_per_step=pace))
 
     def _work(self, spec: RunSpec, threads: int, keep: bool) -> None:
         lease = self.store.lease(spec)
@@ -106,8 +134,9 @@ class Worker:
             self.tell(Event("stopped", spec.id, step=host.step, steps=spec.recipe.steps))
             return
         record, tensors = finished
-        weights = save_weights(tensors) if keep and record.status == "done" else None
-        if weights is not None:
+        weights = None
+        if keep and record.status == "done":
+            weights = save_weights(tensors, metadata=header(spec.model))
             sha = hashlib.sha256(weights).hexdigest()
             record = record.with_weights(sha)
         host.log(record.curve)
@@ -126,11 +155,24 @@ class Worker:
             )
         )
 
-    def _measure(self, spec: RunSpec, probe: ProbeSpec, threads: int) -> None:
+    def _measure(self, of: RunSpec | Checkpoint, probe: ProbeSpec, threads: int) -> None:
         torch.set_num_threads(threads)
         images = self._images(probe.data)
-        weights = self.store.weights(spec.id)
-        self.store.keep(measure(spec, weights, probe, images, self.device))
+        if isinstance(of, Checkpoint):
+            weights = _unchanged(of.file)
+            model = model_in(weights) or fitted(of.model, weights)
+            check_channels(model, images)
+        else:
+            weights, model = self.store.weights(of.id), of.model
+        self.store.keep(of, measure(of, model, weights, probe, images, self.device))
+        self.tell(Event("measured", of.id))
+
+    def _cook(self, spec: SoupSpec, threads: int) -> None:
+        torch.set_num_threads(threads)
+        weights = {run: self.store.weights(run) for run in spec.runs}
+        runs = [self.store.result(run) for run in spec.runs]
+        soup, content = cook(spec, runs, weights, self._images(runs[0].spec.data), self.device)
+        Soups(self.store.out).keep(soup, content)
         self.tell(Event("measured", spec.id))
 
     def _start(self, init: Init) -> Start:
@@ -142,13 +184,7 @@ class Worker:
         if isinstance(init, FromRun):
             path = self.store.weights(init.run)
             return Start(path, file_hash(path), init.tables == "fresh")
-        path = Path(init.path)
-        if not path.is_file() or file_hash(path) != init.sha256:
-            raise VitexpError(
-                f"{path} is no longer the file that this run was planned to start from.",
-                "Put it back, or plan anew with --from and the file's new path.",
-            )
-        return Start(path, init.sha256)
+        return Start(_unchanged(init), init.sha256)
 
     def _images(self, data: DataSpec) -> ImageSet:
         """The data set of ``data``, kept for the next run.
@@ -235,6 +271,27 @@ class LeaseHost:
 
     def _note(self, message: str) -> None:
         self.worker.tell(Event("note", self.lease.spec.id, message=message))
+
+
+def _subject(order: dict[str, Any]) -> RunSpec | Checkpoint:
+    if "file" in order:
+        return from_json(Checkpoint, order["file"])
+    return from_json(RunSpec, order["of"])
+
+
+def _unchanged(file: FromFile) -> Path:
+    """Where a file is.
+
+    Raises:
+        VitexpError: it is not there, or another one by now.
+    """
+    path = Path(file.path)
+    if not path.is_file() or file_hash(path) != file.sha256:
+        raise VitexpError(
+            f"{path} is no longer the file that it was when the command began.",
+            "Put it back, or repeat the command with the file's new path.",
+        )
+    return path
 
 
 def _reason(error: Exception) -> str:

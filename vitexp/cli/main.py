@@ -23,6 +23,7 @@ from vitexp.cli.probe import probe
 from vitexp.cli.report import plot, table
 from vitexp.cli.runs import runs
 from vitexp.cli.scale import scale
+from vitexp.cli.soup import soup
 from vitexp.cli.train import train
 from vitexp.cli.weights import weights
 from vitexp.errors import VitexpError
@@ -38,7 +39,7 @@ app = typer.Typer(
     rich_markup_mode="rich" if shutil.get_terminal_size().columns >= NARROW else None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-COMMANDS = (ablate, scale, train, finetune, probe, table, plot, claims, compare, models)
+COMMANDS = (ablate, scale, train, finetune, soup, probe, table, plot, claims, compare, models)
 for command in COMMANDS:
     app.command()(command)
 app.add_typer(runs, name="runs")

@@ -2,6 +2,8 @@
 
 To a worker:   {"run": spec, "threads": n, "keep": bool}  or  {"probe": spec, "threads": n}
                or  {"measure": probe spec, "of": spec, "threads": n}
+               or  {"measure": probe spec, "file": checkpoint, "threads": n}
+               or  {"soup": soup spec, "threads": n}
 From a worker: an Event
 """
 
@@ -28,7 +30,7 @@ class Event:
         kind: ``busy``: another process works on the run or has done it; ``lost``: another one
             took it over; ``refused``: by the disk, which will refuse the other runs, too;
             ``note``: a message for the user; ``probe``: a step was timed; ``measured``: a
-            measurement is in the store.
+            measurement, or a soup, is in the store.
         step, steps: done and in all.
         images_per_s: training images a second.
         seconds_per_step: of a probe.

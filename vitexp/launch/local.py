@@ -16,7 +16,7 @@ from vitexp.launch.devices import cores
 from vitexp.launch.events import Event
 from vitexp.launch.pool import Order, Pool
 from vitexp.runs.store import Store
-from vitexp.spec import ProbeSpec, RunSpec, to_json
+from vitexp.spec import Checkpoint, ProbeSpec, RunSpec, SoupSpec, to_json
 
 ATTEMPTS = 2
 """A run that fails is tried once more, then given up."""
@@ -72,9 +72,9 @@ def launch(
     """
     threads = max(1, cores() // jobs)
     orders = deque(
-        Order(spec, {"run": to_json(spec), "threads": threads, "keep": keep}) for spec in specs
+        Order(spec.id, {"run": to_json(spec), "threads": threads, "keep": keep}) for spec in specs
     )
-    outcome = Outcome()
+    outcome, by_id = Outcome(), {spec.id: spec for spec in specs}
     store = Store(out)
     elsewhere = _Elsewhere(store, PATIENCE * checkpoint_seconds, on_event)
 
@@ -94,7 +94,7 @@ def launch(
                         on_event(Event("note", event.run_id, message=f"failed ({why}); once more"))
                         orders.append(order)
                         continue
-                    _keep_reason(store, order.spec, event.message)
+                    _keep_reason(store, by_id[order.id], event.message)
                 if event.kind == "stopped":
                     orders.append(order)
                 if event.kind in ("busy", "lost"):
@@ -113,27 +113,49 @@ def probe(specs: list[RunSpec], out: Path, devices: tuple[str, ...], jobs: int) 
         KeyboardInterrupt: a signal came in.
     """
     threads = max(1, cores() // jobs)
-    orders = [Order(s, {"probe": to_json(s), "threads": threads}) for s in specs]
+    orders = [Order(s.id, {"probe": to_json(s), "threads": threads}) for s in specs]
     told = _answers(orders, out, devices, jobs)
     return {e.run_id: e.seconds_per_step for e in told if e.seconds_per_step is not None}
 
 
 def measure(
-    todo: list[tuple[RunSpec, ProbeSpec]], out: Path, devices: tuple[str, ...], jobs: int
+    todo: list[tuple[RunSpec | Checkpoint, ProbeSpec]],
+    out: Path,
+    devices: tuple[str, ...],
+    jobs: int,
 ) -> dict[str, str]:
-    """Makes these measurements of finished runs; they are in the store afterwards.
+    """Makes these measurements of finished runs and of files; they are in the store afterwards.
 
     Returns:
-        Run id -> why it could not be measured, for those that could not.
+        Id of the run or file -> why it could not be measured, for those that could not.
 
     Raises:
         KeyboardInterrupt: a signal came in.
     """
     threads = max(1, cores() // jobs)
     orders = [
-        Order(s, {"measure": to_json(p), "of": to_json(s), "threads": threads}) for s, p in todo
+        Order(s.id, {"measure": to_json(p), _called(s): to_json(s), "threads": threads})
+        for s, p in todo
     ]
     told = _answers(orders, out, devices, jobs)
+    return {e.run_id: e.message for e in told if e.kind in ("failed", "refused")}
+
+
+def _called(subject: RunSpec | Checkpoint) -> str:
+    return "file" if isinstance(subject, Checkpoint) else "of"
+
+
+def soup(specs: list[SoupSpec], out: Path, devices: tuple[str, ...]) -> dict[str, str]:
+    """Makes these soups, one after the other; they are in the store afterwards.
+
+    Returns:
+        Soup id -> why it could not be made, for those that could not.
+
+    Raises:
+        KeyboardInterrupt: a signal came in.
+    """
+    orders = [Order(s.id, {"soup": to_json(s), "threads": cores()}) for s in specs]
+    told = _answers(orders, out, devices[:1], 1)
     return {e.run_id: e.message for e in told if e.kind in ("failed", "refused")}
 
 
@@ -190,14 +212,14 @@ class _Elsewhere:
     def add(self, order: Order, event: Event) -> None:
         self.orders.append(order)
         if event.kind == "lost":
-            self._pulses[order.spec.id] = {}, time.monotonic()
+            self._pulses[order.id] = {}, time.monotonic()
 
     def given_up(self, outcome: Outcome) -> list[Order]:
         """The runs that are free again; those that are done are counted in ``outcome``."""
         orders, self.orders, free = self.orders, [], []
         for order in orders:
-            run = order.spec.id
-            if not self._store.missing([order.spec]):
+            run = order.id
+            if self._store.is_done(run):
                 outcome.done.append(run)
             elif self._store.is_leased(run) or self._alive(run):
                 self.orders.append(order)
