@@ -154,6 +154,9 @@ class DataSpec:
         split_seed: draws the validation split where the source has none.
         fraction: share of the training split that is used (nested, stratified subsets).
         subset_seed: draws the subset.
+        classes: the labels of the only classes that are used, rising; ``train``, ``val`` and
+            ``test`` count their images. None: all.
+        held_out: share of train that becomes validation where the source has none; None: 0.1.
         skip_broken: whether unreadable images were counted and left out.
     """
 
@@ -165,6 +168,8 @@ class DataSpec:
     split_seed: int = 0
     fraction: float | None = None
     subset_seed: int | None = None
+    classes: tuple[int, ...] | None = None
+    held_out: float | None = None
     name: str = label("")
     source: str = label("")
     skip_broken: bool = label(False)

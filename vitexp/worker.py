@@ -26,7 +26,7 @@ import torch
 from safetensors.torch import save as save_weights
 
 from vitexp.datasets.image_set import ImageSet
-from vitexp.datasets.load import load
+from vitexp.datasets.load import images_of
 from vitexp.errors import VitexpError
 from vitexp.launch.events import LESS_MEMORY, Event
 from vitexp.models.weights.files import fitted
@@ -193,20 +193,7 @@ class Worker:
             VitexpError: it is not the one that the spec was made from.
         """
         if self._data is None or self._data[0] != data:
-            images = load(
-                data.source,
-                image_size=data.image_size,
-                split_seed=data.split_seed,
-                skip_broken=data.skip_broken,
-                fraction=data.fraction,
-                subset_seed=data.subset_seed,
-            )
-            if images.fingerprint != data.fingerprint:
-                raise VitexpError(
-                    f"The data set {data.source!r} changed while runs on it were planned.",
-                    "Repeat the command: it plans anew and never mixes the two versions.",
-                )
-            self._data = data, images
+            self._data = data, images_of(data)
         return self._data[1]
 
     def tell(self, event: Event) -> None:

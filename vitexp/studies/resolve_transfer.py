@@ -56,6 +56,7 @@ def resolve_finetune(
         skip_broken=bool(settings.skip_broken),
         fraction=settings.fraction,
         subset_seed=seeds[0],
+        held_out=preset(settings.recipe or FINETUNE).held_out,
         progress=progress,
     )
     for text in remarks(images):
