@@ -63,10 +63,12 @@ class DeviceNoise:
         return words >= _threshold(rate)
 
 
-def noise(seed: int, step: int, device: torch.device) -> Noise:
+SOURCES = {source.source: source for source in (HostNoise, DeviceNoise)}
+
+
+def source_for(device: torch.device) -> str:
     """The source that suits ``device``."""
-    kind = DeviceNoise if device.type == "cuda" else HostNoise
-    return kind(seed, step, device)
+    return DeviceNoise.source if device.type == "cuda" else HostNoise.source
 
 
 def drop(

@@ -7,30 +7,28 @@ import resource
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from vitexp.datasets.image_set import ImageSet
 from vitexp.evaluation.accuracy import Accuracy, accuracy
 from vitexp.evaluation.few_shot import few_shot
 from vitexp.models import count
 from vitexp.models.build import build
-from vitexp.models.noise import noise
 from vitexp.models.weights.files import load_weights
 from vitexp.runs.record import RunRecord, Status, pack_correct
 from vitexp.spec import ModelSpec, RunSpec
 from vitexp.training.batches import Batches
 from vitexp.training.environment import environment
-from vitexp.training.optimisation import learning_rate, optimiser, set_learning_rate
+from vitexp.training.execution import Execution, choose
+from vitexp.training.step import DTYPES, Step
 
 State = dict[str, Any]
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
@@ -107,10 +105,12 @@ def train(
         The record and the final weights (CPU), or None when the host stopped the run.
     """
     assert images.fingerprint == spec.data.fingerprint
-    run = _Run(spec, images, device, threads, start)
-    if (state := host.restore()) is not None:
+    state = host.restore()
+    execution = Execution.recorded(state["execution"]) if state else choose(spec, device, threads)
+    torch.set_num_threads(execution.threads)
+    run = _Run(spec, images, device, execution, start)
+    if state is not None:
         run.load(state)
-    torch.set_num_threads(run.execution["threads"])
     while run.step < spec.recipe.steps and not run.diverged:
         if host.stopping():
             run.save(host)
@@ -130,7 +130,7 @@ class _Run:
         spec: RunSpec,
         images: ImageSet,
         device: torch.device,
-        threads: int,
+        execution: Execution,
         start: Start | None,
     ) -> None:
         recipe = spec.recipe
@@ -140,8 +140,9 @@ class _Run:
         if start is not None:
             start.give(self.model, spec.model)
         self.model.to(device)
-        self.optimizer = optimiser(self.model, recipe)
-        self.batches = Batches(images.train, recipe, spec.model.classes, spec.seed, device)
+        batches = Batches(images.train, recipe, spec.model.classes, spec.seed, device)
+        self.optimise = Step(spec, self.model, batches, device, execution)
+        self.optimizer = self.optimise.optimizer
         self.step = 0
         self.curve: list[dict[str, float]] = []
         self.best: dict[str, Tensor] = {}
@@ -153,9 +154,8 @@ class _Run:
         self.saved: int | None = None
         self.execution = {
             **environment(device),
-            "threads": threads,
+            **asdict(execution),
             "precision": spec.precision,
-            "noise": noise(0, 0, device).source,
             "init_weights": start and start.sha,
             "started": _now(),
         }
@@ -168,7 +168,7 @@ class _Run:
         """One optimiser step, and an evaluation where one is due."""
         recipe = self.spec.recipe
         with self._timed("train"):
-            loss = self._optimise()
+            loss = self.optimise(self.step)
             bad = ~torch.isfinite(loss) & (self.first_bad < 0)
             self.first_bad = self.first_bad.masked_fill(bad, self.step)
             self.loss_sum += loss
@@ -178,21 +178,6 @@ class _Run:
         if self.step % every == 0 or self.step == recipe.steps:
             with self._timed("evaluate"):
                 self._evaluate()
-
-    def _optimise(self) -> Tensor:
-        recipe, model = self.spec.recipe, self.model
-        batch = self.batches.at(self.step)
-        set_learning_rate(self.optimizer, learning_rate(recipe, self.step))
-        mask = noise(self.spec.seed, self.step, self.device)
-        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            logits = model(batch.images, mask)
-        loss = F.cross_entropy(logits.float(), batch.targets)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        if recipe.clip is not None:
-            nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
-        self.optimizer.step()
-        return loss.detach()
 
     def _evaluate(self) -> None:
         loss = float(self.loss_sum) / self.window

@@ -16,7 +16,7 @@ from vitexp.runs.measurement import Measurement
 from vitexp.runs.record import pack_correct
 from vitexp.spec import Checkpoint, ModelSpec, ProbeSpec, RunSpec
 from vitexp.training.environment import environment
-from vitexp.training.loop import DTYPES
+from vitexp.training.step import DTYPES
 
 
 def measure(
