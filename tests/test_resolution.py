@@ -22,7 +22,8 @@ from vitexp.studies import STUDIES
 from vitexp.studies.base import Base
 from vitexp.studies.report import Report
 from vitexp.studies.resolution import Resolution
-from vitexp.training.loop import Start, train
+from vitexp.training.loop import train
+from vitexp.training.start import Start
 
 __all__ = ["parent"]
 

@@ -187,7 +187,7 @@ class Recipe:
     Attributes:
         lr: peak learning rate.
         weight_decay: decoupled, on kernels only (AdamW; for SGD added to the gradient).
-        steps: optimiser steps.
+        steps: optimiser steps; 0 for a run that only measures what it starts from.
         batch: images a step.
         warmup: steps of linear warm-up.
         schedule: what follows the warm-up, down to 0 at the last step.
@@ -200,6 +200,8 @@ class Recipe:
         mixup, cutmix: Beta parameter, or None; with both, a batch gets one of them.
         early_stopping: steps between two looks at the validation split, of which the best
             one's weights are the result (the first of equals); None: the last weights are.
+        averaging: factor of an exponential mean of the weights over the steps, which then is
+            what is evaluated and kept (the paper's 0.9999, section 4.1); None: the last weights.
         evaluate_every: steps between two looks at the validation split.
         name: the preset it departed from.
     """
@@ -224,8 +226,12 @@ class Recipe:
     mixup: float | None = None
     cutmix: float | None = None
     early_stopping: int | None = None
+    averaging: float | None = None
     evaluate_every: int = label(100)
     name: str = label("")
+
+
+Head = Literal["kept", "ridge"]
 
 
 @dataclass(frozen=True)
@@ -236,10 +242,14 @@ class FromRun:
         run: its id; the run need not be done before one that starts from it is planned.
         tables: ``fresh`` draws the positional tables anew; None brings the learned ones to the
             grid of the images.
+        head: ``kept`` keeps that run's head after all; ``ridge`` solves the new one by ridge
+            regression on the features of the training images, the penalty chosen on validation;
+            None starts it from zero.
     """
 
     run: str
     tables: Literal["fresh"] | None = None
+    head: Head | None = None
 
 
 @dataclass(frozen=True)

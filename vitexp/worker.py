@@ -47,10 +47,11 @@ from vitexp.spec import (
     from_json,
 )
 from vitexp.studies.probing import check_channels
-from vitexp.training.loop import Progress, Start, State, train
+from vitexp.training.loop import Progress, State, train
 from vitexp.training.measure import measure
 from vitexp.training.probe import seconds_per_step
 from vitexp.training.soup import cook
+from vitexp.training.start import Start
 
 PROGRESS_SECONDS = 0.25
 
@@ -183,7 +184,7 @@ class Worker:
         """
         if isinstance(init, FromRun):
             path = self.store.weights(init.run)
-            return Start(path, file_hash(path), init.tables == "fresh")
+            return Start(path, file_hash(path), init.tables == "fresh", init.head)
         return Start(_unchanged(init), init.sha256)
 
     def _images(self, data: DataSpec) -> ImageSet:

@@ -62,6 +62,7 @@ class Preset:
     steps: int | None = None
     rates: tuple[float, ...] = ()
     held_out: float | None = None
+    averaging: float | None = None
 
     def peak_lr(self, model: str, family: str = "vit") -> float:
         """The peak learning rate for the model named ``model``."""
