@@ -10,7 +10,6 @@ from vitexp.catalog.recipes import FINETUNE, Preset, preset
 from vitexp.datasets.image_set import ImageSet
 from vitexp.datasets.load import Progress, describe
 from vitexp.errors import VitexpError
-from vitexp.models import count
 from vitexp.models.weights.header import model_in
 from vitexp.runs.record import Results
 from vitexp.runs.store import Store
@@ -21,6 +20,7 @@ from vitexp.studies.probing import check_channels, from_file
 from vitexp.studies.resolve import check_length, recipe_of, remarks
 from vitexp.studies.resolve_model import Wanted, check_model, model_of
 from vitexp.studies.settings import MODEL, Settings, asked, flags, spelled
+from vitexp.studies.stages import onto
 
 FILES = (".npz", ".safetensors", ".pt", ".pth", ".bin")
 """How the names of files with weights end."""
@@ -108,9 +108,7 @@ def _said(settings: Settings, path: Path) -> ModelSpec | None:
 def _new(old: ModelSpec, images: ImageSet) -> ModelSpec:
     """The parent's model with another image size and a single linear layer as its head."""
     check_channels(old, images)
-    vit = old.vit and dataclasses.replace(old.vit, pre_logits=None)
-    new = dataclasses.replace(old, classes=len(images.names), vit=vit)
-    return count.at_resolution(new, images.image_size)
+    return onto(old, len(images.names), images.image_size)
 
 
 def _named(settings: Settings, images: ImageSet) -> ModelSpec:
