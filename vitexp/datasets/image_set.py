@@ -60,6 +60,16 @@ class ImageSet:
         return int(self.train.images.shape[3])
 
 
+def _ranges(labels: Sequence[int]) -> str:
+    """(0, 1, 2, 7) -> ``"0-2,7"``."""
+    starts = [label for label in labels if label - 1 not in labels]
+    ends = [label for label in labels if label + 1 not in labels]
+    return ",".join(
+        f"{first}-{last}" if last > first else str(first)
+        for first, last in zip(starts, ends, strict=True)
+    )
+
+
 def only(images: ImageSet, classes: Sequence[int]) -> ImageSet:
     """The images of some classes, in the splits in which they are; labels are counted anew.
 
@@ -93,4 +103,5 @@ def only(images: ImageSet, classes: Sequence[int]) -> ImageSet:
         val=part("validation", images.val),
         test=part("test", images.test),
         names=tuple(images.names[label] for label in classes),
+        name=f"{images.name}[{_ranges(classes)}]",
     )

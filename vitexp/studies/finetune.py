@@ -58,12 +58,16 @@ class FineTune(Study):
         return "fine-tuned", what
 
     def grids(self, done: Results) -> list[Results]:
-        tuned = [r for r in done if r.spec.init is not None and r.spec.seed < TUNING_SEEDS]
+        tuned = [r for r in done if _reported(r.spec)]
         parts = sorted(split(tuned, lambda r: _setting(r.spec, done)), key=last_ended)
         return [Results([*part, *_behind(part, done)]) for part in parts]
 
     def report(self, grid: Results) -> Report:
         return finetune_report(self.stem, grid)
+
+
+def _reported(spec: RunSpec) -> bool:
+    return spec.init is not None and spec.recipe.steps > 0 and spec.seed < TUNING_SEEDS
 
 
 def _child(base: Base, seed: int) -> RunSpec:
