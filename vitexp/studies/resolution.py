@@ -25,6 +25,8 @@ from vitexp.studies.resolution_report import resolution_report
 from vitexp.studies.stages import finetuning, measuring, onto
 
 FACTORS = (1.0, 1.5, 2.0)
+SHARE = 4
+"""Steps of pre-training for each step of fine-tuning."""
 
 
 class Resolution(Study):
@@ -117,7 +119,7 @@ def _children(parent: RunSpec, data: DataSpec) -> list[RunSpec]:
         parent,
         model=onto(parent.model, parent.model.classes, data.image_size),
         data=data,
-        recipe=finetuning(parent.recipe),
+        recipe=finetuning(parent.recipe, max(1, parent.recipe.steps // SHARE)),
         init=FromRun(parent.id),
     ).seeded(parent.seed)
     return _also_fresh(run) if data.image_size != parent.model.image_size else [run]

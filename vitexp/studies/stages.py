@@ -8,9 +8,6 @@ from vitexp.catalog.recipes import FINETUNE, preset
 from vitexp.models import count
 from vitexp.spec import ModelSpec, Recipe
 
-SHARE = 4
-"""Steps of pre-training for each step of fine-tuning."""
-
 
 def onto(old: ModelSpec, classes: int, image_size: int) -> ModelSpec:
     """A trained model with a single linear layer as its head, for images of another size."""
@@ -18,10 +15,9 @@ def onto(old: ModelSpec, classes: int, image_size: int) -> ModelSpec:
     return count.at_resolution(dataclasses.replace(old, classes=classes, vit=vit), image_size)
 
 
-def finetuning(before: Recipe) -> Recipe:
-    """The fine-tuning preset for a quarter of the steps, in the batches and flips of before."""
+def finetuning(before: Recipe, steps: int) -> Recipe:
+    """The fine-tuning preset for so many steps, in the batches and flips of before."""
     chosen = preset(FINETUNE)
-    steps = max(1, before.steps // SHARE)
     return Recipe(
         lr=chosen.lr,
         weight_decay=chosen.weight_decay,
