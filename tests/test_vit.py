@@ -213,9 +213,9 @@ def whole_features(model: ViT, images: Tensor, noise: Noise) -> Tensor:
     for layer, block in enumerate(model.blocks):
         x = model.position.tokens(x, layer)
         if layer == 0 and model.dropout:
-            keep = noise.keep(0, 0, tuple(x.shape), model.dropout)
+            keep = noise.at(0).keep(0, tuple(x.shape), model.dropout)
             x = x * keep / (1 - round(model.dropout * 65536) / 65536)
-        x = block(x, model.position, slice(None), noise)
+        x = block(x, model.position.attention(layer), slice(None), noise.at(layer))
     x = model.norm(x)
     pooled: Tensor = x[:, 0] if model.geometry.class_token else x.mean(1)
     return pooled
@@ -272,8 +272,8 @@ def counted_macs(model: torch.nn.Module, spec: ModelSpec) -> int:
         x = model.embedding(images)
         if model.geometry.class_token:
             x = torch.cat([model.class_token.expand(1, 1, -1), x], dim=1)
-        for block in model.blocks:
-            x = block(x, model.position, slice(None), None)
+        for layer, block in enumerate(model.blocks):
+            x = block(x, model.position.attention(layer), slice(None), None)
     return int(counter.get_total_flops()) // 2
 
 
@@ -290,20 +290,20 @@ def test_published_sizes_have_their_published_number_of_parameters():
 @pytest.mark.parametrize("source", [HostNoise, DeviceNoise])
 def test_masks_follow_from_their_key_alone(source, rate):
     shape = (8, 50, 64)
-    keep = source(1, 2, CPU).keep(3, 4, shape, rate)
-    assert torch.equal(keep, source(1, 2, CPU).keep(3, 4, shape, rate))
+    keep = source(1, 2, CPU).at(3).keep(4, shape, rate)
+    assert torch.equal(keep, source(1, 2, CPU).at(3).keep(4, shape, rate))
     assert float(keep.float().mean()) == pytest.approx(1 - rate, abs=0.01)
     for key in ((0, 2, 3, 4), (1, 0, 3, 4), (1, 2, 0, 4), (1, 2, 3, 0)):
-        other = source(key[0], key[1], CPU).keep(key[2], key[3], shape, rate)
+        other = source(key[0], key[1], CPU).at(key[2]).keep(key[3], shape, rate)
         agree = float((keep == other).float().mean())
         assert agree == pytest.approx(rate**2 + (1 - rate) ** 2, abs=0.01)
 
 
 def test_dropout_keeps_the_expected_value():
     ones = torch.ones(64, 17, 32)
-    dropped = drop(ones, 0.3, HostNoise(0, 0, CPU), 0, 0, 17)
+    dropped = drop(ones, 0.3, HostNoise(0, 0, CPU).at(0), 0, 17)
     assert float(dropped.mean()) == pytest.approx(1.0, abs=0.02)
-    assert torch.equal(drop(ones, 0.3, None, 0, 0, 17), ones)
+    assert torch.equal(drop(ones, 0.3, None, 0, 17), ones)
 
 
 def test_initialise_leaves_plain_layers_alone():

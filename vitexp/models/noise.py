@@ -8,6 +8,7 @@ uninterrupted one. There is no generator state to save.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -26,39 +27,58 @@ class Noise(Protocol):
     source: str
     """Recorded with the run: two sources give different masks from the same seed."""
 
-    def keep(self, layer: int, site: Site, shape: tuple[int, ...], rate: float) -> Tensor:
+    def at(self, layer: int) -> LayerNoise:
+        """The masks of one layer."""
+
+
+class LayerNoise(Protocol):
+    """One layer's masks. It does not know which layer's: see ``positions.base``."""
+
+    def keep(self, site: Site, shape: tuple[int, ...], rate: float) -> Tensor:
         """Bools of ``shape``, each True with probability 1 - ``rate`` to within 2^-17."""
 
 
+@dataclass(frozen=True)
 class HostNoise:
     """Masks drawn by NumPy's SFC64 on the host: faster there than torch's Mersenne twister."""
 
+    seed: int
+    step: int
+    device: torch.device
+    layer: int = 0
+
     source = "host-sfc64"
 
-    def __init__(self, seed: int, step: int, device: torch.device) -> None:
-        self.seed, self.step, self.device = seed, step, device
+    def at(self, layer: int) -> LayerNoise:
+        return replace(self, layer=layer)
 
-    def keep(self, layer: int, site: Site, shape: tuple[int, ...], rate: float) -> Tensor:
+    def keep(self, site: Site, shape: tuple[int, ...], rate: float) -> Tensor:
         count = math.prod(shape)
-        generator = np.random.SFC64([self.seed, self.step, layer, site])
+        generator = np.random.SFC64([self.seed, self.step, self.layer, site])
         words = generator.random_raw(-(-count // 4)).view(np.int16)[:count]
         return (torch.from_numpy(words) >= _threshold(rate)).view(shape).to(self.device)
 
 
+@dataclass(frozen=True)
 class DeviceNoise:
     """Masks drawn by the device's own generator: no copy from the host."""
 
+    seed: int
+    step: int
+    device: torch.device
+    layer: int = 0
+
     source = "device-generator"
 
-    def __init__(self, seed: int, step: int, device: torch.device) -> None:
-        self.seed, self.step, self.device = seed, step, device
-        self.generator = torch.Generator(device)
+    def at(self, layer: int) -> LayerNoise:
+        return replace(self, layer=layer)
 
-    def keep(self, layer: int, site: Site, shape: tuple[int, ...], rate: float) -> Tensor:
-        self.generator.manual_seed(_mix(self.seed, self.step, layer, site))
+    def keep(self, site: Site, shape: tuple[int, ...], rate: float) -> Tensor:
+        generator = torch.Generator(self.device)
+        generator.manual_seed(_mix(self.seed, self.step, self.layer, site))
         low, high = -_LEVELS // 2, _LEVELS // 2
         words = torch.randint(
-            low, high, shape, generator=self.generator, device=self.device, dtype=torch.int16
+            low, high, shape, generator=generator, device=self.device, dtype=torch.int16
         )
         return words >= _threshold(rate)
 
@@ -71,21 +91,19 @@ def source_for(device: torch.device) -> str:
     return DeviceNoise.source if device.type == "cuda" else HostNoise.source
 
 
-def drop(
-    x: Tensor, rate: float, noise: Noise | None, layer: int, site: Site, tokens: int
-) -> Tensor:
+def drop(x: Tensor, rate: float, noise: LayerNoise | None, site: Site, tokens: int) -> Tensor:
     """Inverted dropout of ``x`` (B, R, C), the first R rows of ``tokens``."""
     if noise is None or rate == 0.0:
         return x
-    keep = noise.keep(layer, site, (x.shape[0], tokens, x.shape[2]), rate)
+    keep = noise.keep(site, (x.shape[0], tokens, x.shape[2]), rate)
     return x * keep[:, : x.shape[1]].to(x.dtype).mul_(_scale(rate))
 
 
-def drop_path(branch: Tensor, rate: float, noise: Noise | None, layer: int, site: Site) -> Tensor:
+def drop_path(branch: Tensor, rate: float, noise: LayerNoise | None, site: Site) -> Tensor:
     """Stochastic depth (Huang et al. 2016): drops the whole ``branch`` (B, ...) of a sample."""
     if noise is None or rate == 0.0:
         return branch
-    keep = noise.keep(layer, site, (branch.shape[0], *[1] * (branch.ndim - 1)), rate)
+    keep = noise.keep(site, (branch.shape[0], *[1] * (branch.ndim - 1)), rate)
     return branch * keep.to(branch.dtype).mul_(_scale(rate))
 
 

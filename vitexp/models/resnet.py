@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from vitexp.initialisation import constant, lecun_normal, parameter, starts
 from vitexp.models import noise as sites
 from vitexp.models.count_resnet import EXPANSION, map_channels, same_padding
-from vitexp.models.noise import Noise, drop_path
+from vitexp.models.noise import LayerNoise, Noise, drop_path
 from vitexp.models.vit import linear
 from vitexp.spec import ModelSpec, ResNetShape, Stem
 
@@ -68,16 +68,16 @@ class Trunk(nn.Module):
             for unit in range(count):
                 width, first = shape.width << stage, unit == 0
                 stride = 2 if first and stage > 0 else 1
-                block = Bottleneck(inputs, width, stride, first, shape.stem, len(blocks))
-                block.drop_path_rate = rise * block.layer
+                block = Bottleneck(inputs, width, stride, first, shape.stem)
+                block.drop_path_rate = rise * len(blocks)
                 blocks.append(block)
                 inputs = EXPANSION * width
         self.blocks = nn.ModuleList(blocks)
 
     def forward(self, images: Tensor, noise: Noise | None = None) -> Tensor:
         x: Tensor = self.pool(F.relu(self.norm(self.stem(images))))
-        for block in self.blocks:
-            x = block(x, noise)
+        for layer, block in enumerate(self.blocks):
+            x = block(x, None if noise is None else noise.at(layer))
         return x
 
 
@@ -90,16 +90,12 @@ class Bottleneck(nn.Module):
         stride: of the 3x3 and of the shortcut.
         project: whether the shortcut is a 1x1 convolution.
         stem: decides the groups of the norms.
-        layer: its index in the net.
     """
 
     drop_path_rate = 0.0
 
-    def __init__(
-        self, inputs: int, width: int, stride: int, project: bool, stem: Stem, layer: int
-    ) -> None:
+    def __init__(self, inputs: int, width: int, stride: int, project: bool, stem: Stem) -> None:
         super().__init__()
-        self.layer = layer
         outputs = EXPANSION * width
         self.conv1, self.norm1 = StdConv(inputs, width, 1), group_norm(width, stem)
         self.conv2, self.norm2 = StdConv(width, width, 3, stride), group_norm(width, stem)
@@ -110,11 +106,11 @@ class Bottleneck(nn.Module):
             shortcut = StdConv(inputs, outputs, 1, stride)
             self.projection = nn.Sequential(shortcut, group_norm(outputs, stem))
 
-    def forward(self, x: Tensor, noise: Noise | None) -> Tensor:
+    def forward(self, x: Tensor, noise: LayerNoise | None) -> Tensor:
         h = F.relu(self.norm1(self.conv1(x)))
         h = F.relu(self.norm2(self.conv2(h)))
         h = self.norm3(self.conv3(h))
-        h = drop_path(h, self.drop_path_rate, noise, self.layer, sites.PATH_CONV)
+        h = drop_path(h, self.drop_path_rate, noise, sites.PATH_CONV)
         return F.relu(self.projection(x) + h)
 
 

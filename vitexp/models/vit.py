@@ -26,9 +26,9 @@ from vitexp.initialisation import (
 )
 from vitexp.models import count
 from vitexp.models import noise as sites
-from vitexp.models.noise import Noise, drop, drop_path
+from vitexp.models.noise import LayerNoise, Noise, drop, drop_path
 from vitexp.positions import POSITIONS
-from vitexp.positions.base import Geometry, Position, Rows
+from vitexp.positions.base import AttentionSignal, Geometry, Position, Rows
 from vitexp.spec import ModelSpec, ViTShape
 
 _ALL = slice(None)
@@ -63,7 +63,7 @@ class ViT(nn.Module):
         self.position: Position = POSITIONS.load(shape.position.kind)(shape.position, self.geometry)
         rise = stochastic_depth / max(1, shape.depth - 1)
         self.blocks = nn.ModuleList(
-            Block(shape, layer, dropout, rise * layer) for layer in range(shape.depth)
+            Block(shape, dropout, rise * layer) for layer in range(shape.depth)
         )
         self.norm = nn.LayerNorm(shape.width, eps=1e-6)
         features = shape.width
@@ -86,12 +86,13 @@ class ViT(nn.Module):
             x = torch.cat([self.class_token.expand(len(x), 1, -1).to(x.dtype), x], dim=1)
         last = len(self.blocks) - 1
         for layer, block in enumerate(self.blocks):
+            masks = None if noise is None else noise.at(layer)
             x = self.position.tokens(x, layer)
             if layer == 0:
-                x = drop(x, self.dropout, noise, 0, sites.EMBEDDING, x.shape[1])
+                x = drop(x, self.dropout, masks, sites.EMBEDDING, x.shape[1])
             # After the last block's attention only what the pool reads goes on.
             rows = slice(0, 1) if layer == last and self.geometry.class_token else _ALL
-            x = block(x, self.position, rows, noise)
+            x = block(x, self.position.attention(layer), rows, masks)
         x = self.norm(x)
         pooled = x[:, 0] if self.geometry.class_token else x.mean(dim=1)
         features: Tensor = self.pre_logits(pooled)
@@ -118,46 +119,49 @@ class PatchEmbedding(nn.Module):
 class Block(nn.Module):
     """Pre-norm encoder block: attention, then MLP, each on a residual branch."""
 
-    def __init__(self, shape: ViTShape, layer: int, dropout: float, drop_path_rate: float) -> None:
+    def __init__(self, shape: ViTShape, dropout: float, drop_path_rate: float) -> None:
         super().__init__()
-        self.layer, self.dropout, self.drop_path_rate = layer, dropout, drop_path_rate
+        self.dropout, self.drop_path_rate = dropout, drop_path_rate
         self.norm1 = nn.LayerNorm(shape.width, eps=1e-6)
-        self.attention = Attention(shape, layer)
+        self.attention = Attention(shape)
         self.norm2 = nn.LayerNorm(shape.width, eps=1e-6)
         self.expand = linear(shape.width, shape.mlp, xavier_uniform(), normal(1e-6))
         self.contract = linear(shape.mlp, shape.width, xavier_uniform(), normal(1e-6))
         self.gelu = nn.GELU("tanh" if shape.gelu == "tanh" else "none")
 
-    def forward(self, x: Tensor, position: Position, rows: Rows, noise: Noise | None) -> Tensor:
+    def forward(
+        self, x: Tensor, signal: AttentionSignal | None, rows: Rows, noise: LayerNoise | None
+    ) -> Tensor:
         """(B, T, D) -> (B, R, D): the block's output at the kept rows."""
-        tokens, layer = x.shape[1], self.layer
+        tokens = x.shape[1]
 
         def dropped(h: Tensor, site: sites.Site) -> Tensor:
-            return drop(h, self.dropout, noise, layer, site, tokens)
+            return drop(h, self.dropout, noise, site, tokens)
 
-        h = dropped(self.attention(self.norm1(x), position, rows), sites.ATTENTION)
-        x = x[:, rows] + drop_path(h, self.drop_path_rate, noise, layer, sites.PATH_ATTENTION)
+        h = dropped(self.attention(self.norm1(x), signal, rows), sites.ATTENTION)
+        x = x[:, rows] + drop_path(h, self.drop_path_rate, noise, sites.PATH_ATTENTION)
         h = dropped(self.gelu(self.expand(self.norm2(x))), sites.HIDDEN)
         h = dropped(self.contract(h), sites.MLP)
-        return x + drop_path(h, self.drop_path_rate, noise, layer, sites.PATH_MLP)
+        return x + drop_path(h, self.drop_path_rate, noise, sites.PATH_MLP)
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention (paper, appendix A) with the position's two hooks."""
+    """Multi-head self-attention (paper, appendix A) with the positional signal inside it."""
 
-    def __init__(self, shape: ViTShape, layer: int) -> None:
+    def __init__(self, shape: ViTShape) -> None:
         super().__init__()
-        self.layer, self.heads = layer, shape.heads
+        self.heads = shape.heads
         self.qkv = linear(shape.width, 3 * shape.width, xavier_uniform(parts=3), constant(0.0))
         self.projection = linear(shape.width, shape.width, xavier_uniform(), constant(0.0))
 
-    def forward(self, x: Tensor, position: Position, rows: Rows) -> Tensor:
+    def forward(self, x: Tensor, signal: AttentionSignal | None, rows: Rows) -> Tensor:
         """(B, T, D) -> (B, R, D)."""
         b, t, width = x.shape
         q, k, v = self.qkv(x).view(b, t, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        q, k = position.rotate(q, k, self.layer)
+        if signal is not None:
+            q, k = signal.rotate(q, k)
         q = q[:, :, rows]
-        bias = position.logits(q, self.layer, rows)
+        bias = None if signal is None else signal.logits(q, rows)
         out = attend(q, k, v, bias)
         mixed: Tensor = self.projection(out.transpose(1, 2).reshape(b, -1, width))
         return mixed

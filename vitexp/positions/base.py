@@ -1,4 +1,4 @@
-"""What a positional signal is to the Vision Transformer: three hooks; and how it is resized.
+"""What a positional signal is to the Vision Transformer, and how it is resized.
 
 B images, T tokens (class token first where there is one), D width, H heads, d = D / H,
 R rows (the queries that are kept).
@@ -65,16 +65,27 @@ class Position(nn.Module, ABC):
         """The input of block ``block``, (B, T, D), with the signal added."""
 
     @abstractmethod
-    def rotate(self, q: Tensor, k: Tensor, block: int) -> tuple[Tensor, Tensor]:
-        """Queries and keys of a block, (B, H, T, d) each, rotated by position."""
+    def attention(self, block: int) -> AttentionSignal | None:
+        """What acts inside the attention of block ``block``; None where nothing does."""
+
+
+class AttentionSignal(nn.Module, ABC):
+    """The part of a signal that acts inside one block's attention.
+
+    It does not know which block that is: blocks that differ in their weights alone are compiled
+    once.
+    """
 
     @abstractmethod
-    def logits(self, q: Tensor, block: int, rows: Rows) -> Tensor | None:
-        """What is added to a block's attention logits, or None.
+    def rotate(self, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
+        """Queries and keys, (B, H, T, d) each, rotated by position."""
+
+    @abstractmethod
+    def logits(self, q: Tensor, rows: Rows) -> Tensor | None:
+        """What is added to the attention's logits, or None.
 
         Args:
             q: the queries of the kept rows, (B, H, R, d).
-            block: index of the block.
             rows: which of the T queries were kept.
 
         Returns:
@@ -109,10 +120,7 @@ class Additive(Position):
         table = self.table(block)
         return x if table is None else x + table
 
-    def rotate(self, q: Tensor, k: Tensor, block: int) -> tuple[Tensor, Tensor]:
-        return q, k
-
-    def logits(self, q: Tensor, block: int, rows: Rows) -> Tensor | None:
+    def attention(self, block: int) -> None:
         return None
 
 

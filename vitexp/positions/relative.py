@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from vitexp.initialisation import normal, parameter
 from vitexp.positions.base import (
+    AttentionSignal,
     Geometry,
     Interpolation,
     Placed,
@@ -28,7 +29,7 @@ from vitexp.spec import PositionSpec
 
 
 class Relative(Position, Resizable):
-    """Logits from the query and the offset; tokens, queries and keys stay as they are."""
+    """Logits from the query and the offset; the tokens stay as they are."""
 
     def __init__(self, spec: PositionSpec, geometry: Geometry) -> None:
         super().__init__(spec, geometry)
@@ -37,12 +38,10 @@ class Relative(Position, Resizable):
     def tokens(self, x: Tensor, block: int) -> Tensor:
         return x
 
-    def rotate(self, q: Tensor, k: Tensor, block: int) -> tuple[Tensor, Tensor]:
-        return q, k
-
-    def logits(self, q: Tensor, block: int, rows: Rows) -> Tensor | None:
+    def attention(self, block: int) -> AttentionSignal | None:
         place = self.tables.at(block)
-        return None if place is None else place(q, rows)
+        assert place is None or isinstance(place, _Offsets)
+        return place
 
     def resized(self, learned: Mapping[str, Tensor], how: Interpolation) -> dict[str, Tensor]:
         return {
@@ -57,7 +56,7 @@ class Relative(Position, Resizable):
         return torch.stack([_resized(table, side, self.geometry.grid, how) for table in offsets])
 
 
-class _Offsets(nn.Module):
+class _Offsets(AttentionSignal):
     """Embeddings of the 2P - 1 raster offsets, ordered from k - q = -(P - 1) to P - 1."""
 
     def __init__(self, spec: PositionSpec, geometry: Geometry) -> None:
@@ -71,7 +70,10 @@ class _Offsets(nn.Module):
         if geometry.class_token:
             self.class_offsets = parameter((tables, 3, head_width), normal(spec.std))
 
-    def forward(self, q: Tensor, rows: Rows) -> Tensor:
+    def rotate(self, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
+        return q, k
+
+    def logits(self, q: Tensor, rows: Rows) -> Tensor:
         q = q * self.scale
         if not self.class_token:
             return self._between_patches(q)
