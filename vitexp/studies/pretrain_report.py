@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from vitexp.analysis.decide import LOOKS
 from vitexp.analysis.groups import Comparison, Group, compare_pairs
@@ -17,7 +17,7 @@ from vitexp.studies.pretrain_cells import (
     cells_of,
     parents_of,
 )
-from vitexp.studies.report import Cell, CurveFigure, GridTable, Report, Tone, Value
+from vitexp.studies.report import Cell, CurveFigure, GridTable, Report, Span, Tone, Value
 from vitexp.studies.values import compared_values, ids, top1_values
 from vitexp.studies.words import (
     data_words,
@@ -87,8 +87,8 @@ def best(fraction: float, cells: Cells, compared: Compared) -> str:
     winner = [arm for arm in here if len(beaten[arm]) == len(here) - 1]
     if winner:
         return winner[0]
-    lost = set().union(*beaten.values())
-    return f"undecided ({', '.join(arm for arm in here if arm not in lost)})"
+    left = [arm for arm in here if arm not in set().union(*beaten.values())]
+    return f"undecided ({', '.join(left)})" if len(left) < len(here) else "undecided"
 
 
 def _beats(fraction: float, compared: Compared) -> list[tuple[str, str]]:
@@ -171,8 +171,6 @@ def _row(key: Key, cells: Cells, compared: Compared) -> dict[str, Value]:
 
 
 def _figure(title: str, cells: Cells, verdicts: list[str]) -> CurveFigure:
-    pairs = [Pair(SCRATCH, arm, True) for arm in (FINE_TUNED, PROBED) if arm in cells.models]
-    curves = [(pair, curve_of(cells, pair)) for pair in pairs]
     return CurveFigure(
         title=title.removesuffix(": test top-1 in %"),
         x_axis="Training images of the target",
@@ -182,11 +180,23 @@ def _figure(title: str, cells: Cells, verdicts: list[str]) -> CurveFigure:
             (float(cells.images(f)), f"{cells.images(f):,}\n{fraction_label(f)}")
             for f in cells.fractions
         ),
-        spans=tuple(span_of(pair, curve) for pair, curve in curves if curve is not None),
+        spans=tuple(_spans(cells)),
         remarks=(f"Best: {'; '.join(verdicts)}.",),
         band="95 % over seeds",
         dot="one seed",
     )
+
+
+def _spans(cells: Cells) -> Iterator[Span]:
+    """Where training from scratch overtakes each other way, or is overtaken."""
+    for arm in (FINE_TUNED, PROBED):
+        pair = Pair(SCRATCH, arm, True)
+        curve = curve_of(cells, pair) if arm in cells.models else None
+        if curve is not None and curve.values[0] > 0:
+            pair = Pair(arm, SCRATCH, True)
+            curve = curve_of(cells, pair)
+        if curve is not None:
+            yield span_of(pair, curve)
 
 
 def _notes(cells: Cells, compared: Compared) -> tuple[str, ...]:
