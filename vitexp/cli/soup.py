@@ -80,10 +80,10 @@ def _show(
     screen.say("Validation alone decided; each test number is of one reading of the test split.")
     for each in made:
         screen.say(f"{each.spec.kind}: {files[each.spec.kind]}")
-    if best.val_top1 < single.metrics["val_top1"]:
-        screen.say(f"Best on validation is still run {single.id}.")
-    else:
+    if best.val_top1 > single.metrics["val_top1"]:
         screen.say(f"Best on validation: the {best.spec.kind} soup.")
+    else:
+        screen.say(f"No soup does better on validation than run {single.id}.")
 
 
 def _in(run: str, made: Sequence[Soup]) -> str:
