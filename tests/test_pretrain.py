@@ -153,6 +153,7 @@ def test_it_runs_and_goes_on(capsys, tmp_path):
         (["--source-classes", "9"], "9 of 10 classes to pre-train on leave 1 to go to."),
         (["--target", "digits", "--source-classes", "5"], "exclude one another"),
         (["--fractions", "0.1%"], "some class would have none"),
+        (["--budget", "1h"], "--budget cannot tell beforehand"),
     ):
         code, _, err = call(capsys, "ablate", "pretrain", *own, "--out", tmp_path)
         assert (code, problem in err.splitlines()[0]) == (2, True)

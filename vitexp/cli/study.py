@@ -7,6 +7,7 @@ import dataclasses
 import typer
 
 from vitexp.cli import budget, execute, plan, report, screen
+from vitexp.errors import VitexpError
 from vitexp.runs.record import Results
 from vitexp.spec import RunSpec
 from vitexp.studies.base import Base, Study
@@ -29,8 +30,14 @@ def run(
         limit: the time that the runs may take, such as ``"2h"``; None for any.
 
     Raises:
+        VitexpError: a limit for a study whose runs cannot all be told beforehand.
         typer.Exit: with 1 where a run failed.
     """
+    if limit is not None and study.searches:
+        raise VitexpError(
+            "--budget cannot tell beforehand how many trials the search for rates will need.",
+            "Leave it out; --dry-run shows its first trials.",
+        )
     machine, base = execute.prepare(settings, seeds=3)
     asked = f"{base.run.asked} {own}".strip()
     base = dataclasses.replace(base, run=dataclasses.replace(base.run, asked=asked))

@@ -66,11 +66,13 @@ class Study(ABC):
         stem: file name, without ending, of its tables and figures.
         command: what to type for it, after ``vitexp``.
         claim_ids: the paper's claims that it tests.
+        searches: whether what its first runs reach decides which others it plans.
     """
 
     stem: ClassVar[str]
     command: ClassVar[str]
     claim_ids: ClassVar[tuple[str, ...]] = ()
+    searches: ClassVar[bool] = False
 
     @abstractmethod
     def plan(self, base: Base, done: Results) -> list[RunSpec]:

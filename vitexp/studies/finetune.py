@@ -29,6 +29,7 @@ class FineTune(Study):
 
     stem: ClassVar[str] = "finetune"
     command: ClassVar[str] = "finetune --from RUN"
+    searches: ClassVar[bool] = True
 
     def plan(self, base: Base, done: Results) -> list[RunSpec]:
         """The parents and the search for a rate; then, with the best, every seed."""
