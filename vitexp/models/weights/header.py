@@ -14,8 +14,11 @@ _LARGEST = 100_000_000
 
 
 def header(model: ModelSpec) -> dict[str, str]:
-    """What the header of a file with this model's weights says."""
-    return {"format": "pt", _KEY: json.dumps(to_json(model), sort_keys=True)}
+    """What the header of a file with this model's weights says.
+
+    One entry only: safetensors writes several in any order, and equal runs have equal files.
+    """
+    return {_KEY: json.dumps(to_json(model), sort_keys=True)}
 
 
 def model_in(path: Path) -> ModelSpec | None:
