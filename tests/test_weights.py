@@ -26,6 +26,7 @@ from vitexp.models import build as building
 from vitexp.models.build import skeleton
 from vitexp.models.weights import LAYOUTS
 from vitexp.models.weights.files import exported, fitted, load_weights, write
+from vitexp.models.weights.header import model_in
 from vitexp.spec import ModelSpec, PositionSpec, ResNetShape
 
 
@@ -403,3 +404,23 @@ def test_the_command_converts_a_file(tmp_path, capsys):
     ):
         assert called(*wrong) == 2
         assert words in capsys.readouterr().err
+
+
+def test_a_file_of_ours_says_its_model_and_has_the_same_bytes_every_time(tmp_path):
+    """In processes of their own: what a hash table's order decides differs between them."""
+    spec = model("vit-xxs/2", 8)
+    code = (
+        "import hashlib, sys, torch\n"
+        "from safetensors.torch import save\n"
+        "from vitexp.models.weights.header import header\n"
+        "from vitexp.catalog.sizes import model\n"
+        "state = {name: torch.zeros(2) for name in 'abcdefgh'}\n"
+        "content = save(state, metadata=header(model('vit-xxs/2', 8, 3, 7)))\n"
+        "print(hashlib.sha256(content).hexdigest())\n"
+    )
+    said = {subprocess.check_output([sys.executable, "-c", code], text=True) for _ in range(4)}
+    assert len(said) == 1
+    file = file_of(randomised(spec), spec, "vitexp", tmp_path)
+    assert model_in(file) == spec
+    (tmp_path / "other").mkdir()
+    assert model_in(file_of(randomised(spec), spec, "timm", tmp_path / "other")) is None
