@@ -29,8 +29,9 @@ from vitexp.datasets.image_set import ImageSet
 from vitexp.datasets.load import images_of
 from vitexp.errors import VitexpError
 from vitexp.launch.events import LESS_MEMORY, Event
-from vitexp.models.weights.files import fitted
+from vitexp.models.weights.files import check, fitted
 from vitexp.models.weights.header import header, model_in
+from vitexp.models.weights.sources import open_source
 from vitexp.runs.files import DiskError, file_hash
 from vitexp.runs.lease import Fenced, Lease
 from vitexp.runs.soup import Soups
@@ -162,6 +163,7 @@ class Worker:
         if isinstance(of, Checkpoint):
             weights = _unchanged(of.file)
             model = model_in(weights) or fitted(of.model, weights)
+            check(model, open_source(weights))
             check_channels(model, images)
         else:
             weights, model = self.store.weights(of.id), of.model

@@ -20,23 +20,25 @@ class Average:
 
     def __init__(self, model: nn.Module, factor: float) -> None:
         self._model, self._factor = model, factor
-        self.state = {name: value.clone() for name, value in self._weights().items()}
+        # These share their memory with the parameters, which are changed in place.
+        state = model.state_dict()
+        self._live = {name: value for name, value in state.items() if value.is_floating_point()}
+        self.state = self._copied()
 
-    def _weights(self) -> dict[str, Tensor]:
-        state = self._model.state_dict()
-        return {name: value.detach() for name, value in state.items() if value.is_floating_point()}
+    def _copied(self) -> dict[str, Tensor]:
+        return {name: value.clone() for name, value in self._live.items()}
 
     @torch.no_grad()
     def add(self, step: int) -> None:
         """Takes the weights after ``step``, counted from 0, into the mean."""
         share = (1 - self._factor) / (1 - self._factor ** (step + 1))
-        for name, value in self._weights().items():
+        for name, value in self._live.items():
             self.state[name].lerp_(value, share)
 
     @contextmanager
     def used(self) -> Iterator[None]:
         """The model has the mean for its weights."""
-        live = {name: value.clone() for name, value in self._weights().items()}
+        live = self._copied()
         self._model.load_state_dict(self.state, strict=False)
         try:
             yield
