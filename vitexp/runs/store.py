@@ -154,8 +154,9 @@ class Store:
             VitexpError: the disk is full or not writable.
         """
         path = self._measurement(of, measurement.probe)
-        with disk(path):
-            make_folder(path.parent)
+        if isinstance(of, Checkpoint):
+            with disk(path):
+                make_folder(path.parent)
         text = json.dumps(measurement.to_json(), indent=1, allow_nan=False)
         publish_once(path, text.encode() + b"\n")
 
