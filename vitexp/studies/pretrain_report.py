@@ -214,7 +214,8 @@ def _notes(cells: Cells, compared: Compared) -> tuple[str, ...]:
         " starts from pre-training seed s. Linear probe: ridge regression on the features.",
         "Differences: with their 95 % interval over seeds and test images; p adjusted (Holm) for"
         " all of this table. Best: the way with a verdict over both others." + settle,
-        "Learning rates are each size's best on validation, with a seed that is not reported; so"
-        f" are the weights and the probe's penalty. Validation has all its {spec.data.val} images"
-        " at every size, more than the smallest sizes would have in practice.",
+        "Learning rates are each size's best on validation, tried with a seed that is not reported;"
+        " the step whose weights are kept and the probe's penalty are the best on validation, too."
+        f" Validation has all its {spec.data.val} images at every size, more than the smallest"
+        " sizes would have in practice.",
     )
