@@ -122,8 +122,8 @@ def test_the_claim_needs_every_larger_size(accuracy, seeds, standing):
     assert (claim.id, claim.standing) == ("PE9", standing)
     table, before = said.tables
     assert before.columns == (
-        *("8 px, pre-trained", "12 px, fresh", "12 px, learned"),
-        *("16 px, fresh", "16 px, learned"),
+        *("8 px, pre-trained", "12 px, fresh, not tuned", "12 px, learned, not tuned"),
+        *("16 px, fresh, not tuned", "16 px, learned, not tuned"),
     )
     one_d = next(cells for label, cells in before.rows if label.text.startswith("1-D"))
     asked = [100 * accuracy[f"12 px, {tables}, not tuned"] for tables in ("fresh", "learned")]

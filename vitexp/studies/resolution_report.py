@@ -113,7 +113,7 @@ def _tables(groups: Mapping[Key, Group], against: Mapping[Key, Comparison]) -> I
             {key[1:] for key in groups if key[3] == stage or key[2] == "pre-trained"},
             key=lambda c: (HOW.index(c[1]) > 0, *c),
         )
-        names = tuple(f"{size} px, {how}" for size, how, _ in columns)
+        names = tuple(_name(*column) for column in columns)
         rows = tuple(
             (
                 Cell(kind_label(kind)),
@@ -123,6 +123,11 @@ def _tables(groups: Mapping[Key, Group], against: Mapping[Key, Comparison]) -> I
         )
         if len(columns) > 1:
             yield GridTable(title, "position", names, rows)
+
+
+def _name(size: int, how: str, stage: str) -> str:
+    untuned = stage == BEFORE and how != "pre-trained"
+    return f"{size} px, {how}{f', {BEFORE}' if untuned else ''}"
 
 
 def _figure(title: str, groups: Mapping[Key, Group]) -> IntervalFigure:
