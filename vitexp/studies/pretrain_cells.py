@@ -31,25 +31,20 @@ def grids_of(done: Results) -> list[Results]:
     from_parent = [r for r in able if r.spec.parent is not None and r.spec.parent in done]
     scratch = [r for r in able if r.spec.init is None]
     grids = []
-    for own in split(from_parent, lambda r: (_target(r.spec), _setting(_parent(r, done)))):
-        parent = _parent(own[0], done)
+    for own in split(from_parent, lambda r: (_target(r.spec), _setting(_parent(r, done).spec))):
+        parents = {p.id: p for p in (_parent(r, done) for r in own)}
+        target, recipe = _target(own[0].spec), _recipe(next(iter(parents.values())).spec)
+        alike = [r for r in scratch if (_target(r.spec), _recipe(r.spec)) == (target, recipe)]
         fractions = {fraction_of(r.spec) for r in own if arm_of(r.spec) == PROBED}
-        alike = [r for r in scratch if (_target(r.spec)) == _target(own[0].spec)]
-        every = [*own, *(r for r in alike if _recipe(r.spec) == _recipe(parent))]
-        kept = [r for r in every if fraction_of(r.spec) in fractions]
+        kept = [r for r in (*own, *alike) if fraction_of(r.spec) in fractions]
         if len({arm_of(r.spec) for r in kept}) > 1:
-            grids.append(
-                [
-                    *kept,
-                    *{r.spec.parent: done[r.spec.parent] for r in own if r.spec.parent}.values(),
-                ]
-            )
+            grids.append([*kept, *parents.values()])
     return [Results(grid) for grid in sorted(grids, key=last_ended)]
 
 
-def _parent(record: RunRecord, done: Results) -> RunSpec:
+def _parent(record: RunRecord, done: Results) -> RunRecord:
     assert record.spec.parent is not None
-    return done[record.spec.parent].spec
+    return done[record.spec.parent]
 
 
 def _target(spec: RunSpec) -> str:

@@ -165,14 +165,12 @@ class _Run:
 
     def _evaluate(self) -> None:
         point = {"step": float(self.step)}
-        if self.window:
-            point["train_loss"] = float(self.loss_sum) / self.window
-        if math.isfinite(point.get("train_loss", 0.0)) and self._sound():
+        # A run of no steps has no loss.
+        losses = {"train_loss": float(self.loss_sum) / self.window} if self.window else {}
+        if all(map(math.isfinite, losses.values())) and self._sound():
             with self.average.used() if self.average is not None else nullcontext():
-                point["val_top1"] = self._accuracy("val").top1
+                point |= losses | {"val_top1": self._accuracy("val").top1}
                 self._keep_best(point["val_top1"])
-        else:
-            point.pop("train_loss", None)
         self.curve.append(point)
         self.loss_sum.zero_()
         self.window = 0
