@@ -14,7 +14,7 @@ from tests.conftest import model_spec
 from vitexp.initialisation import initialise
 from vitexp.models import count
 from vitexp.models.build import build
-from vitexp.models.noise import DeviceNoise, HostNoise, Noise, drop
+from vitexp.models.noise import DeviceNoise, HashNoise, HostNoise, Noise, drop
 from vitexp.models.vit import ViT
 from vitexp.positions import POSITIONS, placements
 from vitexp.spec import ModelSpec, PositionSpec, ViTShape
@@ -287,7 +287,7 @@ def test_published_sizes_have_their_published_number_of_parameters():
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.5])
-@pytest.mark.parametrize("source", [HostNoise, DeviceNoise])
+@pytest.mark.parametrize("source", [HostNoise, DeviceNoise, HashNoise.drawn])
 def test_masks_follow_from_their_key_alone(source, rate):
     shape = (8, 50, 64)
     keep = source(1, 2, CPU).at(3).keep(4, shape, rate)

@@ -8,6 +8,7 @@ uninterrupted one. There is no generator state to save.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -83,12 +84,52 @@ class DeviceNoise:
         return words >= _threshold(rate)
 
 
-SOURCES = {source.source: source for source in (HostNoise, DeviceNoise)}
+@dataclass(frozen=True)
+class HashNoise:
+    """Masks hashed from (key, sample, token, channel), the key from (seed, step, layer, site).
+
+    All of it is arithmetic on tensors, so that a compiler can fuse it into what it masks, and the
+    masks of the rows that are kept cost no more than those rows.
+    """
+
+    keys: Tensor
+    """int32, (layers, sites), or (sites,) of one layer."""
+
+    source = "hash"
+
+    @classmethod
+    def drawn(cls, seed: int, step: int, device: torch.device) -> HashNoise:
+        return cls(torch.from_numpy(hash_keys(seed, step)).to(device))
+
+    def at(self, layer: int) -> LayerNoise:
+        return HashNoise(self.keys[layer])
+
+    def keep(self, site: Site, shape: tuple[int, ...], rate: float) -> Tensor:
+        x = self.keys[site]
+        for dim, size in enumerate(shape):
+            along = torch.arange(size, dtype=torch.int32, device=self.keys.device)
+            x = (x + along.view(-1, *[1] * (len(shape) - dim - 1))) * -1640531535
+            x = x ^ (x >> 15 & 0x1FFFF)
+        # MurmurHash3's finaliser (Appleby 2011), with the logical shifts that int32 lacks.
+        x = (x ^ (x >> 16 & 0xFFFF)) * -2048144789
+        x = (x ^ (x >> 13 & 0x7FFFF)) * -1028477387
+        return (x >> 16) >= _threshold(rate)
 
 
-def source_for(device: torch.device) -> str:
-    """The source that suits ``device``."""
-    return DeviceNoise.source if device.type == "cuda" else HostNoise.source
+_LAYERS, _SITES = 256, 8
+
+
+def hash_keys(seed: int, step: int) -> np.ndarray:
+    """A key for each layer and site: int32, (layers, sites)."""
+    words = np.random.SFC64([seed, step]).random_raw(_LAYERS * _SITES // 2)
+    return words.view(np.int32).reshape(_LAYERS, _SITES)
+
+
+SOURCES: dict[str, Callable[[int, int, torch.device], Noise]] = {
+    HostNoise.source: HostNoise,
+    DeviceNoise.source: DeviceNoise,
+    HashNoise.source: HashNoise.drawn,
+}
 
 
 def drop(x: Tensor, rate: float, noise: LayerNoise | None, site: Site, tokens: int) -> Tensor:

@@ -171,8 +171,9 @@ def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
     """softmax(q k' / sqrt(d) + bias) v: (B, H, R, d), (B, H, T, d) twice -> (B, H, R, d)."""
     if q.device.type != "cpu":
         return F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
-    # On a CPU the fused kernel's backward is slower than plain products at these lengths.
-    logits = q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5
+    # On a CPU the fused kernel's backward is slower than plain products at these lengths, and the
+    # compiler would take it if it saw the product scaled.
+    logits = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
     if bias is not None:
         logits = logits + bias
     weighted: Tensor = logits.softmax(dim=-1) @ v

@@ -9,8 +9,12 @@ from typing import Any
 
 import torch
 
-from vitexp.models.noise import source_for
+from vitexp.models.noise import DeviceNoise, HashNoise, HostNoise
 from vitexp.spec import RunSpec
+from vitexp.training import compilation
+
+COMPILED_FROM = 2000
+"""Steps of a run that repay the compiler's time."""
 
 
 @dataclass(frozen=True)
@@ -20,10 +24,14 @@ class Execution:
     Attributes:
         threads: of a CPU's kernels.
         noise: where dropout's masks come from, by the name of a source in ``models/noise.py``.
+        compiled: whether the encoder's blocks are compiled for training.
+        captured: whether a step is one CUDA graph.
     """
 
     threads: int
     noise: str
+    compiled: bool = False
+    captured: bool = False
 
     @classmethod
     def recorded(cls, execution: Mapping[str, Any]) -> Execution:
@@ -33,4 +41,15 @@ class Execution:
 
 def choose(spec: RunSpec, device: torch.device, threads: int) -> Execution:
     """The fastest way to compute ``spec`` on this device."""
-    return Execution(threads, source_for(device))
+    recipe, cuda = spec.recipe, device.type == "cuda"
+    compiled = (
+        spec.model.vit is not None
+        and recipe.steps >= COMPILED_FROM
+        and (cuda or spec.precision == "bf16")
+        and compilation.works(device)
+    )
+    # Hashed masks that no compiler fuses cost more than the launches that a graph saves.
+    captured = cuda and (compiled or not (recipe.dropout or recipe.stochastic_depth))
+    if compiled or captured:
+        return Execution(threads, HashNoise.source, compiled, captured)
+    return Execution(threads, DeviceNoise.source if cuda else HostNoise.source)

@@ -24,8 +24,10 @@ from vitexp.runs.record import RunRecord, Status, pack_correct
 from vitexp.spec import RunSpec
 from vitexp.training.average import Average
 from vitexp.training.batches import Batches
+from vitexp.training.compilation import plain
 from vitexp.training.environment import environment
 from vitexp.training.execution import Execution, choose
+from vitexp.training.optimisation import restore
 from vitexp.training.start import Start
 from vitexp.training.step import DTYPES, Step
 
@@ -149,6 +151,7 @@ class _Run:
     def advance(self) -> None:
         """One optimiser step, and an evaluation where one is due."""
         recipe = self.spec.recipe
+        every = recipe.early_stopping or recipe.evaluate_every
         with self._timed("train"):
             loss = self.optimise(self.step)
             if self.average is not None:
@@ -158,9 +161,11 @@ class _Run:
             self.loss_sum += loss
             self.window += 1
             self.step += 1
-        every = recipe.early_stopping or recipe.evaluate_every
-        if self.step % every == 0 or self.step == recipe.steps:
-            with self._timed("evaluate"):
+            due = self.step % every == 0 or self.step == recipe.steps
+            if due and self.device.type == "cuda":
+                torch.cuda.synchronize(self.device)
+        if due:
+            with plain(), self._timed("evaluate"):
                 self._evaluate()
 
     def _evaluate(self) -> None:
@@ -203,7 +208,7 @@ class _Run:
         if self.best:
             self.model.load_state_dict(self.best)
         reported = max(self.curve, key=lambda p: p["val_top1"]) if self.best else self.curve[-1]
-        with self._timed("evaluate"):
+        with plain(), self._timed("evaluate"):
             test = self._accuracy("test")
             train = self._accuracy("train", limit=len(self.images.val))
             probes = few_shot(self.model, self.images, test, self.device, self.dtype)
@@ -271,7 +276,7 @@ class _Run:
 
     def load(self, state: State) -> None:
         self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        restore(self.optimizer, state["optimizer"])
         if self.average is not None:
             self.average.load(state["average"])
         self.loss_sum = state["loss_sum"].to(self.device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import nn
@@ -10,8 +11,15 @@ from torch import nn
 from vitexp.spec import Recipe
 
 
-def optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """AdamW or SGD with momentum; weight decay on kernels only."""
+def optimiser(model: nn.Module, recipe: Recipe, captured: bool = False) -> torch.optim.Optimizer:
+    """AdamW or SGD with momentum; weight decay on kernels only.
+
+    Args:
+        model: on its device.
+        recipe: which, and its settings.
+        captured: whether its steps will be part of a CUDA graph, which reads the rate from the
+            device.
+    """
     kernels: list[nn.Parameter] = []
     others: list[nn.Parameter] = []
     for name, value in model.named_parameters():
@@ -20,11 +28,38 @@ def optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
         {"params": kernels, "weight_decay": recipe.weight_decay},
         {"params": others, "weight_decay": 0.0},
     ]
+    device = kernels[0].device
+    rate = torch.tensor(recipe.lr, device=device) if captured else recipe.lr
+    fused = device.type in ("cpu", "cuda")
     if recipe.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum)
+        return torch.optim.SGD(groups, lr=rate, momentum=recipe.momentum, fused=captured or None)
     betas = (recipe.beta1, recipe.beta2)
-    fused = next(model.parameters()).device.type in ("cpu", "cuda")
-    return torch.optim.AdamW(groups, lr=recipe.lr, betas=betas, fused=fused)
+    return torch.optim.AdamW(groups, lr=rate, betas=betas, fused=fused, capturable=captured)
+
+
+def ready(optimizer: torch.optim.Optimizer) -> None:
+    """Makes the moments that the first step would make, or finds those of a checkpoint."""
+    if optimizer.state:
+        return
+    rates = [group["lr"].clone() for group in optimizer.param_groups]
+    set_learning_rate(optimizer, 0.0)
+    for group in optimizer.param_groups:
+        for value in group["params"]:
+            value.grad = torch.zeros_like(value)
+    optimizer.step()
+    for state in optimizer.state.values():
+        for moment in state.values():
+            moment.zero_()
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        group["lr"].copy_(rate)
+
+
+def restore(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Loads a ``state_dict``; a rate that lives on the device stays there."""
+    rates = [group["lr"] for group in optimizer.param_groups]
+    optimizer.load_state_dict(state)
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate
 
 
 def is_kernel(name: str, value: torch.Tensor) -> bool:
@@ -46,4 +81,7 @@ def learning_rate(recipe: Recipe, step: int) -> float:
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        if torch.is_tensor(group["lr"]):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate

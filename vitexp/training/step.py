@@ -6,11 +6,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vitexp.models.noise import SOURCES
+from vitexp.models.noise import SOURCES, HashNoise, Noise
 from vitexp.spec import RunSpec
-from vitexp.training.batches import Batches
+from vitexp.training.batches import Batch, Batches
+from vitexp.training.capture import CapturedStep
+from vitexp.training.compilation import compile_blocks
 from vitexp.training.execution import Execution
-from vitexp.training.optimisation import learning_rate, optimiser, set_learning_rate
+from vitexp.training.optimisation import learning_rate, optimiser, ready, set_learning_rate
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -37,20 +39,37 @@ class Step:
         self.spec, self.model, self.batches, self.device = spec, model, batches, device
         self.dtype = DTYPES[spec.precision]
         self.execution = execution
-        self.optimizer = optimiser(model, spec.recipe)
+        self.optimizer = optimiser(model, spec.recipe, execution.captured)
+        self._captured: CapturedStep | None = None
+        if execution.compiled:
+            compile_blocks(model)
 
     def __call__(self, step: int) -> Tensor:
         """Takes step ``step``, counted from 0; returns its loss, a scalar on the device."""
-        recipe, model = self.spec.recipe, self.model
         batch = self.batches.at(step)
-        set_learning_rate(self.optimizer, learning_rate(recipe, step))
-        mask = SOURCES[self.execution.noise](self.spec.seed, step, self.device)
-        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            logits = model(batch.images, mask)
-        loss = F.cross_entropy(logits.float(), batch.targets)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        if recipe.clip is not None:
-            nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
+        set_learning_rate(self.optimizer, learning_rate(self.spec.recipe, step))
+        noise = SOURCES[self.execution.noise](self.spec.seed, step, self.device)
+        if self.execution.captured:
+            return self._replay(batch, noise)
+        loss = self._gradients(batch, noise)
         self.optimizer.step()
+        return loss
+
+    def _gradients(self, batch: Batch, noise: Noise) -> Tensor:
+        """Writes the clipped gradients of a batch; returns its loss."""
+        self.optimizer.zero_grad(set_to_none=True)
+        mixed = self.dtype != torch.float32
+        with torch.autocast(self.device.type, self.dtype, enabled=mixed, cache_enabled=False):
+            logits = self.model(batch.images, noise)
+        loss = F.cross_entropy(logits.float(), batch.targets)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if self.spec.recipe.clip is not None:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.spec.recipe.clip)
         return loss.detach()
+
+    def _replay(self, batch: Batch, noise: Noise) -> Tensor:
+        assert isinstance(noise, HashNoise)
+        if self._captured is None:
+            ready(self.optimizer)
+            self._captured = CapturedStep(self._gradients, self.optimizer.step, batch, noise)
+        return self._captured(batch, noise)

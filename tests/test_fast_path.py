@@ -1,0 +1,110 @@
+"""The fast path gives the numbers of the plain one, and is what a long run takes by itself."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+import torch
+
+from tests.conftest import model_spec
+from tests.test_training import CPU, Memory, comparable, finished
+from tests.test_vit import CELLS, POOLS, ident, images_for, randomised
+from vitexp.models.noise import HashNoise
+from vitexp.models.vit import attend
+from vitexp.training import compilation, loop
+from vitexp.training.compilation import compile_blocks, plain, works
+from vitexp.training.execution import COMPILED_FROM, Execution, choose
+
+
+@pytest.fixture
+def compiler() -> None:
+    if not works(CPU):
+        pytest.skip("no C++ compiler that torch.compile can use")
+
+
+def hashed(step: int) -> HashNoise:
+    return HashNoise.drawn(0, step, CPU)
+
+
+@pytest.mark.parametrize("pool", POOLS)
+@pytest.mark.parametrize("position", CELLS, ids=ident)
+def test_compiled_blocks_give_the_plain_ones_numbers(compiler, position, pool):
+    """Logits and every gradient, dropout included, whatever the position and the pool."""
+    spec = model_spec(pool=pool, position=position)
+    model, images = randomised(spec, dropout=0.3), images_for(spec)
+    compile_blocks(model)
+    found = []
+    for slow in (False, True):
+        model.zero_grad()
+        if slow:
+            with plain():
+                logits = model(images, hashed(5))
+        else:
+            logits = model(images, hashed(5))
+        logits.square().sum().backward()
+        grads = {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
+        found.append((logits.detach(), grads))
+    (fast, fast_grads), (slow_logits, slow_grads) = found
+    torch.testing.assert_close(fast, slow_logits, rtol=1e-4, atol=1e-5)
+    assert fast_grads.keys() == slow_grads.keys()
+    for name, grad in slow_grads.items():
+        torch.testing.assert_close(fast_grads[name], grad, rtol=1e-3, atol=1e-4, msg=name)
+
+
+def test_the_compiler_leaves_the_attention_as_two_products(compiler):
+    """Rewritten into the fused kernel it would be three times slower on a CPU."""
+    from torch._inductor.utils import run_and_get_code
+
+    def code_of(attention: Any) -> str:
+        torch.compiler.reset()
+        q, k, v = torch.randn(3, 4, 2, 17, 16, requires_grad=True)
+        with torch._inductor.config.patch(force_disable_caches=True):
+            compiled = torch.compile(attention, dynamic=False)
+            _, codes = run_and_get_code(lambda: compiled(q, k, v).sum().backward())
+        return "\n".join(codes)
+
+    fused = code_of(torch.nn.functional.scaled_dot_product_attention)
+    assert "scaled_dot_product" in fused
+    ours = code_of(lambda q, k, v: attend(q, k, v, None))
+    assert "scaled_dot_product" not in ours
+    assert ours.count("extern_kernels.bmm") == 6
+
+
+def test_a_long_run_is_compiled_and_a_short_one_is_not(compiler, run_spec, monkeypatch):
+    long = dataclasses.replace(run_spec(steps=COMPILED_FROM), precision="bf16")
+    assert choose(long, CPU, 1) == Execution(1, "hash", compiled=True)
+    assert not choose(run_spec(steps=COMPILED_FROM - 1), CPU, 1).compiled
+    monkeypatch.setattr(compilation, "works", lambda device: False)
+    assert not choose(long, CPU, 1).compiled
+
+
+WAYS = {
+    "compiled": Execution(1, "hash", compiled=True),
+    "captured": Execution(1, "hash", captured=True),
+}
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_a_run_on_the_fast_path_ends_where_the_plain_one_does(
+    compiler, few_digits, run_spec, monkeypatch, way, optimizer
+):
+    """And stopped and resumed, to the same bits, although by then another way would be chosen."""
+    spec = run_spec(optimizer=optimizer, dropout=0.1, lr=3e-3)
+    runs = {}
+    for name, chosen in (("plain", Execution(1, "hash")), ("fast", way)):
+        monkeypatch.setattr(loop, "choose", lambda *_, chosen=chosen: chosen)
+        runs[name] = finished(spec, few_digits)
+    record, weights = runs["fast"]
+    for name, value in runs["plain"][1].items():
+        torch.testing.assert_close(weights[name], value, rtol=0.02, atol=2e-3, msg=name)
+    assert Execution.recorded(record.execution) == way
+    host = Memory(stop_after=13)
+    assert loop.train(spec, few_digits, host, CPU, threads=1) is None
+    monkeypatch.setattr(loop, "choose", lambda *_: Execution(1, "host-sfc64"))
+    host.stop_after = None
+    resumed, resumed_weights = finished(spec, few_digits, host)
+    assert comparable(resumed) == comparable(record)
+    assert all(torch.equal(weights[name], resumed_weights[name]) for name in weights)

@@ -1,0 +1,50 @@
+"""Compiling a model's blocks: where it works, and where it is left aside."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import shutil
+import warnings
+from collections.abc import Iterator
+
+import torch
+from torch import nn
+
+from vitexp.models.vit import Block
+
+VARIANTS = 64
+"""Most versions of one block: with stochastic depth, each layer's rate makes one of its own."""
+
+
+def compile_blocks(model: nn.Module) -> None:
+    """Compiles the encoder blocks, which share their code: not the model, which takes longer."""
+    torch._dynamo.config.recompile_limit = VARIANTS
+    for block in model.modules():
+        if isinstance(block, Block):
+            block.compile(dynamic=False)
+
+
+@contextlib.contextmanager
+def plain() -> Iterator[None]:
+    """Runs compiled blocks as they were written: other shapes are not worth compiling for."""
+    with torch.compiler.set_stance("force_eager"):
+        yield
+
+
+@functools.cache
+def works(device: torch.device) -> bool:
+    """Whether this machine can compile for ``device``, found by doing it."""
+    compiler = os.environ.get("CXX", "g++")
+    if device.type not in ("cpu", "cuda") or not (shutil.which(compiler) or shutil.which("cl")):
+        return False
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            twice = torch.compile(lambda x: (x * 2).sum())
+            return float(twice(torch.ones(8, device=device))) == 16.0
+    except Exception:
+        return False
+    finally:
+        torch.compiler.reset()
