@@ -1,10 +1,10 @@
-# make demo | test | check | torture | bench        (nothing installed beforehand but Python 3.11+ and make)
+# make demo | test | check | torture | bench | cuda  (nothing installed beforehand but Python 3.11+ and make)
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: demo test check torture bench clean
+.PHONY: demo test check torture bench cuda clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/vitexp ablate pos-emb --dataset digits --seeds 3$(if $(OUT), --out $(OUT))
@@ -18,11 +18,22 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
 
+# Of the program and its workers, on the CPU and where there is one on CUDA.
+torture: KILLS ?= 200
+torture: SEED ?= 1
 torture: $(VENV)/.dev
-	$(BIN)/python -m tests.torture 200 1
+	$(BIN)/python -m tests.torture $(KILLS) $(SEED)
 
-bench: $(VENV)/.dev
-	$(BIN)/python tests/bench.py
+bench: $(VENV)/.bench
+	$(BIN)/python -m tests.bench $(if $(PARTS),--parts $(PARTS))
+
+# make cuda DATA=folder MINUTES=60 [PROOF=cuda-proof]
+# A Python that has what is needed, as on a machine without a network, is used as it is.
+NEEDED := torch numpy scipy pandas matplotlib typer rich PIL pyarrow safetensors
+cuda:
+	@if $(PYTHON) -c 'import importlib.util as u, sys; sys.exit(not all(map(u.find_spec, sys.argv[1:])))' $(NEEDED); \
+	  then python=$(PYTHON); else $(MAKE) $(VENV)/.bench && python=$(BIN)/python; fi; \
+	$$python -m tests.cuda_proof --data "$(DATA)" --minutes $(or $(MINUTES),60) --out $(or $(PROOF),cuda-proof)
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache
@@ -39,4 +50,10 @@ $(VENV)/.runtime: $(VENV)/.python pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(VENV)/.runtime
 	$(PIP) install --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+# vit-pytorch asks for torchvision, of which nothing is needed here.
+$(VENV)/.bench: $(VENV)/.dev
+	$(PIP) install --constraint constraints.txt --editable '.[bench]'
+	$(PIP) install --constraint constraints.txt --no-deps vit-pytorch
 	@touch $@

@@ -19,12 +19,16 @@ from rich.console import Console
 from vitexp.cli import live, screen
 from vitexp.cli.main import main
 from vitexp.launch.events import Event
+from vitexp.runs.store import Store
 from vitexp.studies.resolve import resolve
 from vitexp.studies.settings import Settings
 
 TINY = ["--steps", "2", "--batch", "16", "--width", "16", "--depth", "2", "--heads", "2",
         "--mlp", "16", "--device", "cpu", "--precision", "fp32"]  # fmt: skip
-PROGRAM = [str(Path(sys.executable).with_name("vitexp"))]
+SCRIPT = Path(sys.executable).with_name("vitexp")
+# Where the package is only on the path, as on a machine without a network, there is no script.
+MODULE = [sys.executable, "-c", "from vitexp.cli.main import main; main()"]
+PROGRAM = [str(SCRIPT)] if SCRIPT.exists() else MODULE
 
 
 def call(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
@@ -305,6 +309,53 @@ def test_interrupt_says_how_to_go_on_and_leaves_no_process(tmp_path):
     assert "Interrupted with 1 runs to do" in err
     assert f"vitexp train {' '.join(TINY)} --steps 1000000 --out {tmp_path}" in err
     assert not _workers_of(tmp_path)
+
+
+def test_a_run_that_began_deterministic_goes_on_so(capsys, tmp_path):
+    """Interrupted and gone on without the flag: the same bits, and that is said."""
+    command = ["train", *TINY, "--steps", "150", "--checkpoint-seconds", "0.05"]
+    means = ["--deterministic", "--micro-batch", "5", "--grad-checkpointing"]
+    (whole,) = read(capsys, *command, *means, "--out", tmp_path / "whole")
+    out = tmp_path / "cut"
+    process = subprocess.Popen([*PROGRAM, *command, *means, "--out", str(out)])
+    while process.poll() is None and not list(out.glob("runs/*/checkpoint-*")):
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=60) == 130
+    code, _, err = call(capsys, *command, "--out", out)
+    assert f"Run {whole['id']} began with --deterministic and goes on so." in err
+    assert f"Run {whole['id']} began with --grad-checkpointing and goes on so." in err
+    cut, peace = (Store(folder).results()[whole["id"]] for folder in (out, tmp_path / "whole"))
+    assert cut.execution["deterministic"] == peace.execution["deterministic"] is True
+    assert (cut.execution["micro_batch"], cut.execution["grad_checkpointing"]) == (5, True)
+    assert (code, cut.weights_sha, cut.curve) == (0, peace.weights_sha, peace.curve)
+    read(capsys, "probe", cut.id, "--device", "cpu", "--deterministic", "--out", out)
+    (probed,) = (json.loads(path.read_text()) for path in out.glob("runs/*/measurement-*"))
+    assert probed["execution"]["deterministic"] is True
+
+
+UNPOOLING = """
+import os, torch
+class Net(torch.nn.Module):
+    def __init__(self, spec, dropout=0.0, stochastic_depth=0.0):
+        super().__init__()
+        assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+        self.head = torch.nn.Linear(spec.image_size ** 2, spec.classes)
+    def forward(self, images, noise=None):
+        pooled, at = torch.nn.functional.max_pool2d(images, 2, return_indices=True)
+        return self.head(torch.nn.functional.max_unpool2d(pooled, at, 2).flatten(1))
+"""
+
+
+def test_deterministic_refuses_what_cannot_be_so_and_nothing_else_does(capsys, tmp_path):
+    """Unpooling has no such kernel, on a CPU neither."""
+    file = tmp_path / "net.py"
+    file.write_text(UNPOOLING)
+    command = ["train", "--model", f"{file}:Net", "--device", "cpu", "--steps", "2", "--out"]
+    code, _, err = call(capsys, *command, tmp_path / "out", "--deterministic")
+    assert code == 1
+    assert "does not have a deterministic implementation.\nLeave out --deterministic." in err
+    assert call(capsys, *command, tmp_path / "out")[0] == 0
 
 
 def _workers_of(out: Path) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import itertools
 import multiprocessing
 import os
 import random
@@ -44,6 +45,7 @@ def train(
         lease.log([{"step": float(at)} for at in range(10, step + 1, 10)])
         lease.save(step, state(step))
         say(str(step))
+    lease.reads_test()
     lease.publish(final(lease.spec, weights), weights)
     say("published")
 
@@ -171,6 +173,41 @@ def test_a_disk_that_is_full_at_any_write_costs_nothing(tmp_path, run_spec, coun
         assert not list(out.rglob(f"{TEMPORARY}*"))
         check_survived(out, spec, said)
     assert refused > 30
+
+
+def _look_at_test(out: Path, spec: RunSpec) -> None:
+    lease = leased(Store(out), spec)
+    reads = lease.reads_test()
+    with (out / "looks").open("a") as looks:
+        looks.write(".")
+    lease.publish(record_of(spec, reads=reads), None)
+    lease.release()
+
+
+def _die_at_test(out: Path, spec: RunSpec, at: int) -> None:
+    with watched(pytest.MonkeyPatch()) as watch:
+        watch.before = lambda number, _: os._exit(9) if number == at else None
+        _look_at_test(out, spec)
+        os._exit(0)
+
+
+def test_no_kill_leaves_a_read_of_test_uncounted(tmp_path, run_spec, monkeypatch):
+    """Killed before each operation, then done again: as many reads as there were, or one more."""
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+    spec, seen = run_spec(), set()
+    for at in itertools.count():
+        out = tmp_path / str(at)
+        process = FORK.Process(target=_die_at_test, args=(out, spec, at))
+        process.start()
+        process.join()
+        if Store(out).missing([spec]):
+            _look_at_test(out, spec)
+        looks = (out / "looks").stat().st_size
+        (record,) = Store(out).results()
+        seen.add((looks, record.metrics["reads"]))
+        if process.exitcode == 0:
+            break
+    assert seen == {(1, 1), (1, 2), (2, 2)}
 
 
 @pytest.mark.parametrize("first", ["the sleeper", "the other"])

@@ -602,6 +602,20 @@ def test_a_folder_of_parquet_files_in_the_hubs_layout(tmp_path, cache):
     assert [len(s) for s in (alone.train, alone.val, alone.test)] == [24, 3, 3]
 
 
+def test_parquet_files_are_read_where_datasets_is_not_installed(tmp_path):
+    root = hub_folder(tmp_path / "pets")
+    code = "import sys; sys.modules['datasets'] = None; from vitexp.datasets.load import load;"
+    code += f"print(*load({str(root)!r}).names)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "VITEXP_CACHE": str(tmp_path / "cache")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["dog", "cat"]
+
+
 def test_a_data_set_saved_to_disk_is_the_same_as_its_parquet_files(tmp_path, cache):
     import datasets
 
@@ -647,7 +661,7 @@ def test_a_broken_row_is_named_or_skipped(tmp_path, cache):
         (lambda rows: rows.pop("image"), "no image column; its columns: label"),
         (lambda rows: rows["label"].__setitem__(3, -1), "train row 3 has label -1"),
         (lambda rows: rows["label"].__setitem__(3, None), "train row 3 has no label"),
-        (lambda rows: rows.update(label=[0.5] * 40), "label column holds float64"),
+        (lambda rows: rows.update(label=[0.5] * 40), "label column holds double"),
     ],
 )
 def test_a_table_that_is_no_data_set_says_why(tmp_path, cache, change, expected):

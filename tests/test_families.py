@@ -60,6 +60,7 @@ PUBLISHED = {
 """models_test.py of the authors' vision_transformer; ResNets and three hybrids from their code."""
 
 SMALL = ResNetShape((1, 2), 8, "small")
+BASIC = ResNetShape((2, 1), 8, "small", "basic")
 LARGE = ResNetShape((1, 2), 32, "imagenet")
 
 
@@ -108,7 +109,9 @@ def test_every_published_count_is_of_a_listed_model():
     assert count.params(gap) == 86_566_120
 
 
-@pytest.mark.parametrize("name", ["r50x1", "r50+vit-b/32", "r20", "r+vit-ti/16", "vit-b/16"])
+@pytest.mark.parametrize(
+    "name", ["r50x1", "r50+vit-b/32", "r20", "r8x2.5", "r+vit-ti/16", "vit-b/16"]
+)
 def test_nominal_macs_with_padding_are_those_of_every_row_without_the_head(name):
     spec = next(spec for spec in listed() if spec.name == name)
     found, tokens = count.executed_macs(spec) or 0, count.tokens(spec) or 0
@@ -122,7 +125,7 @@ def test_nominal_macs_with_padding_are_those_of_every_row_without_the_head(name)
 
 
 @pytest.mark.parametrize("side", [8, 15, 33])
-@pytest.mark.parametrize("trunk", [SMALL, LARGE])
+@pytest.mark.parametrize("trunk", [SMALL, LARGE, BASIC])
 def test_taps_inside_are_those_that_meet_a_value(side, trunk):
     """A kernel of ones on an image of ones counts the taps that do not fall on padding."""
     for conv in count_resnet.convolutions(trunk, 3, side):
@@ -153,8 +156,8 @@ def test_the_papers_exaflops_follow_from_our_macs():
     "trio",
     [
         ("vit-xs/8", "r20x0.75+vit-xxs/8", "r11"),
-        ("vit-xs/4", "r11x1.75+vit-xs/8", "r11x2"),
-        ("vit-ti/4", "r20+vit-ti", "r20x3.5"),
+        ("vit-xs/4", "r8x0.5+vit-xs/4", "r8x2.75"),
+        ("vit-ti/4", "r20+vit-ti", "r14x4"),
     ],
 )
 def test_the_readmes_trios_on_32_pixels_have_about_equal_compute(trio):
@@ -238,10 +241,12 @@ def plain_trunk(p: dict[str, Tensor], shape: ResNetShape, image: Tensor) -> Tens
     for stage, blocks in enumerate(shape.blocks):
         for unit in range(blocks):
             at, stride = f"blocks.{index}", 2 if stage and not unit else 1
-            h = normed(same(x, p[f"{at}.conv1.kernel"], 1), f"{at}.norm1").relu()
-            h = normed(same(h, p[f"{at}.conv2.kernel"], stride), f"{at}.norm2").relu()
-            h = normed(same(h, p[f"{at}.conv3.kernel"], 1), f"{at}.norm3")
-            if unit == 0:
+            steps = (stride, 1) if shape.block == "basic" else (1, stride, 1)
+            h = x
+            for n, step in enumerate(steps, start=1):
+                h = normed(same(h, p[f"{at}.conv{n}.kernel"], step), f"{at}.norm{n}")
+                h = h.relu() if n < len(steps) else h
+            if f"{at}.projection.0.kernel" in p:
                 x = same(x, p[f"{at}.projection.0.kernel"], stride)
                 x = normed(x, f"{at}.projection.1")
             x, index = (x + h).relu(), index + 1
@@ -254,7 +259,7 @@ def parameters(built: nn.Module, prefix: str = "") -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize("side", [16, 21])
-@pytest.mark.parametrize("trunk", [SMALL, LARGE], ids=["small", "imagenet"])
+@pytest.mark.parametrize("trunk", [SMALL, LARGE, BASIC], ids=["small", "imagenet", "basic"])
 def test_a_resnet_follows_its_equations(trunk, side):
     spec = spec_of(trunk, side=side)
     built, images = randomised(spec), images_for(spec)
@@ -275,10 +280,11 @@ def test_a_resnet_follows_its_equations(trunk, side):
     [
         (SMALL, 16, {}),
         (LARGE, 32, {"pre_logits": 24}),
+        (BASIC, 16, {}),
         (SMALL, 16, {"patch": 2, "pool": "gap"}),
         (ResNetShape((), 32, "imagenet"), 32, {"patch": 4}),
     ],
-    ids=["small", "imagenet", "patch 2, gap", "stem only"],
+    ids=["small", "imagenet", "basic", "patch 2, gap", "stem only"],
 )
 def test_a_hybrid_is_the_plain_transformer_on_the_plain_trunks_map(trunk, side, shape):
     spec = spec_of(trunk, vit=True, side=side, **shape)
@@ -383,7 +389,7 @@ def test_a_hybrid_takes_every_position(kind):
     assert built(images_for(spec)).shape == (2, 7)
 
 
-@pytest.mark.parametrize("name", ["vit-xxs/4", "r11x0.5", "r11x0.5+vit-xxs"])
+@pytest.mark.parametrize("name", ["vit-xxs/4", "r11x0.5", "r8", "r11x0.5+vit-xxs"])
 def test_every_family_trains_by_the_same_recipe_and_gives_the_same_bits_again(name, few_digits):
     small = dataclasses.replace(RECIPE, steps=20, lr=3e-3, stochastic_depth=0.1)
     spec = RunSpec(model(name, 8, channels=1, classes=10), DATA, small, seed=0)

@@ -11,11 +11,16 @@ import torch
 from tests.conftest import model_spec
 from tests.test_training import CPU, Memory, comparable, finished
 from tests.test_vit import CELLS, POOLS, ident, images_for, randomised
+from vitexp.launch.devices import cuda_devices
+from vitexp.models.build import build
 from vitexp.models.noise import HashNoise
 from vitexp.models.vit import attend
+from vitexp.runs.wishes import NONE
 from vitexp.training import compilation, loop
+from vitexp.training.batches import Batches
 from vitexp.training.compilation import compile_blocks, plain, works
 from vitexp.training.execution import COMPILED_FROM, Execution, choose
+from vitexp.training.step import Step
 
 
 @pytest.fixture
@@ -74,10 +79,10 @@ def test_the_compiler_leaves_the_attention_as_two_products(compiler):
 
 def test_a_long_run_is_compiled_and_a_short_one_is_not(compiler, run_spec, monkeypatch):
     long = dataclasses.replace(run_spec(steps=COMPILED_FROM), precision="bf16")
-    assert choose(long, CPU, 1) == Execution(1, "hash", compiled=True)
-    assert not choose(run_spec(steps=COMPILED_FROM - 1), CPU, 1).compiled
+    assert choose(long, CPU, 1, NONE) == Execution(1, "hash", compiled=True)
+    assert not choose(run_spec(steps=COMPILED_FROM - 1), CPU, 1, NONE).compiled
     monkeypatch.setattr(compilation, "works", lambda device: False)
-    assert not choose(long, CPU, 1).compiled
+    assert not choose(long, CPU, 1, NONE).compiled
 
 
 WAYS = {
@@ -108,3 +113,26 @@ def test_a_run_on_the_fast_path_ends_where_the_plain_one_does(
     resumed, resumed_weights = finished(spec, few_digits, host)
     assert comparable(resumed) == comparable(record)
     assert all(torch.equal(weights[name], resumed_weights[name]) for name in weights)
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not cuda_devices(), reason="needs a CUDA device")
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+@pytest.mark.parametrize("position", CELLS, ids=ident)
+def test_a_captured_graph_gives_the_plain_steps_numbers_and_never_waits(
+    few_digits, run_spec, position, optimizer, dropout
+):
+    device = torch.device("cuda")
+    spec = run_spec(position, optimizer=optimizer, dropout=dropout, crop=True, lr=3e-3)
+    found = []
+    for captured in (False, True):
+        batches = Batches(few_digits.train, spec.recipe, spec.model.classes, 0, device)
+        model = build(spec.model, 0, dropout).to(device)
+        step = Step(spec, model, batches, device, Execution(1, "hash", captured=captured))
+        losses = [step(0).clone()]
+        torch.cuda.set_sync_debug_mode("error")
+        losses += [step(number).clone() for number in range(1, 12)]
+        torch.cuda.set_sync_debug_mode("default")
+        found.append(torch.stack(losses))
+    torch.testing.assert_close(found[1], found[0], rtol=0.02, atol=2e-3)

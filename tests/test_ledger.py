@@ -22,8 +22,10 @@ from vitexp.cli.report import study_of
 from vitexp.datasets.load import describe
 from vitexp.errors import VitexpError
 from vitexp.runs import archive, frame
+from vitexp.runs.measurement import Measurement
 from vitexp.runs.record import Results, RunRecord
 from vitexp.runs.store import Store
+from vitexp.spec import ProbeSpec
 from vitexp.studies import STUDIES, compare, ledger
 from vitexp.studies.report import Claim
 
@@ -154,6 +156,14 @@ def test_per_class_differences_are_of_that_class_alone(rng, tmp_path):
     assert mean == pytest.approx(rows[compare.ALL]["difference"], abs=0.01)
 
 
+def test_the_placements_that_a_position_stands_for_are_named(rng):
+    with pytest.raises(VitexpError) as caught:
+        compare.side("learned_2d", paper_grid(rng, 3))
+    for placement in ("stem", "every-layer", "shared"):
+        assert f"learned_2d/{placement})" in caught.value.remedy
+    assert compare.side("learned_2d/shared", paper_grid(rng, 3)).label.endswith("learned_2d/shared")
+
+
 def test_what_cannot_be_compared_is_said(rng):
     results = Results([*scale_grid(rng, CROSSING, 2)])
     with pytest.raises(VitexpError, match="not pooled"):
@@ -193,6 +203,30 @@ def test_an_archive_gives_the_same_runs_elsewhere(rng, tmp_path):
     assert {r.id: r for r in other.results()} == {r.id: r for r in results}
     assert (other.folder(added[0]) / "weights.safetensors").read_bytes() == weights
     assert archive.unpacked(other, file) == ([], added)
+
+
+def test_an_archive_and_the_frame_hold_what_probes_found(rng, tmp_path):
+    results = two(rng)
+    store, first = stored(results, tmp_path / "a"), next(iter(results))
+    run = first.id
+    probe = ProbeSpec("few_shot", replace(next(iter(results)).spec.data, name="other"))
+    found = Measurement(run, probe, {"few_shot_5_top1": 0.5}, {}, {})
+    store.keep(first.spec, found)
+    file = tmp_path / "runs.tar.gz"
+    file.write_bytes(archive.packed(store, [r.id for r in results]))
+    other = Store(tmp_path / "b")
+    archive.unpacked(other, file)
+    assert other.measurement(first.spec, probe) == found
+    assert other.measurements(run) == [found]
+    row = next(r for r in frame.rows(results, other.measurements(run)) if r["id"] == run)
+    assert row["probe.other.few_shot_5_top1"] == 0.5
+    name = f"runs/{run}/measurement-{found.id}.json"
+    files = entries(file.read_bytes())
+    moved = {n.replace(found.id, "0" * 16): content for n, content in files.items()}
+    for wrong in (files | {name: b"{}"}, moved):
+        with pytest.raises(VitexpError, match="is damaged"):
+            archive.unpacked(Store(tmp_path / "c"), rewritten(tmp_path / "m.tar.gz", wrong))
+    assert not (tmp_path / "c").exists()
 
 
 def entries(packed: bytes) -> dict[str, bytes]:

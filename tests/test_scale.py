@@ -10,18 +10,23 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.scale_grid import CROSSING, cell, done, scale_grid
 from tests.synthetic import draw
+from vitexp.catalog.sizes import model
 from vitexp.datasets.load import load
 from vitexp.errors import VitexpError
+from vitexp.models.count import macs
 from vitexp.render import write
 from vitexp.runs.record import Results
 from vitexp.runs.store import Store
 from vitexp.studies.compute import Compute
+from vitexp.studies.compute_claims import matched
 from vitexp.studies.compute_paper import paper_report
 from vitexp.studies.data_size import DataSize
 from vitexp.studies.grids import TUNING_SEEDS
+from vitexp.studies.ladders import MORE, SCALE, nearest
 from vitexp.studies.report import Claim, CurveFigure, Report
 from vitexp.studies.resolve import resolve
 from vitexp.studies.settings import Settings
@@ -62,6 +67,15 @@ def test_every_fraction_gets_the_same_steps_and_batch_and_the_seed_draws_its_sub
     assert all(run.recipe.early_stopping for run in runs)
 
 
+def test_a_small_batch_gets_more_steps_unless_they_were_asked_for():
+    study = DataSize(models=THREE[:1], fractions=(0.01, 1.0))
+    (few, all_) = study.plan(base(1), EMPTY)
+    assert few.recipe.batch == all_.recipe.batch == 8, "13 images"
+    assert {few.recipe.steps, all_.recipe.steps} == {1600}
+    asked = replace(study, by_steps=True).plan(base(1, steps=30), EMPTY)
+    assert {run.recipe.steps for run in asked} == {30}
+
+
 def test_with_epochs_the_steps_follow_from_the_images():
     study = DataSize(models=THREE[:1], fractions=(0.1, 1.0), by_epochs=True)
     few, all_ = study.plan(base(1, epochs=4), EMPTY)
@@ -81,9 +95,6 @@ def test_a_fraction_without_a_class_names_the_smallest_that_has_all():
 
 
 def test_the_defaults_match_three_families_in_compute():
-    from vitexp.models.count import macs
-    from vitexp.studies.ladders import SCALE
-
     for side, names in SCALE.items():
         plan = {
             run.model.name: macs(run.model)
@@ -268,6 +279,89 @@ def test_own_runs_give_a_ratio_or_say_why_not(rng):
     assert not any(series.fit for series in figure.series)
 
 
+def test_the_numbers_behind_the_figure_say_what_each_size_cost(rng):
+    grid = compute_grid(rng)
+    first, *others = grid
+    fast = replace(first, metrics={**first.metrics, "utilisation": 0.25})
+    (with_cost,) = Compute().grids(Results([fast, *others]))
+    rows = {row["model"]: row for row in Compute().report(with_cost).rows}
+    assert rows.pop(first.spec.model.name)["utilisation"] == 0.25
+    assert {row["utilisation"] for row in rows.values()} == {None}
+
+
+HYBRIDS = {"r11x0.75+vit-xxs": 0.90, "r11x1.5+vit-xxs": 0.935, "r11x2+vit-xs": 0.89}
+
+
+def with_hybrids(rng, seeds):
+    drawn = draw(rng, HYBRIDS.values(), seeds, 2000, seed_luck=0.01, image_luck=0.1)
+    own = [
+        done(cell(name, 1.0, seed, 2000), row)
+        for name, rows in zip(HYBRIDS, drawn, strict=True)
+        for seed, row in enumerate(rows)
+    ]
+    return Results([*compute_grid(rng, seeds), *own])
+
+
+def test_vits_still_rise_and_the_hybrids_lead_goes_away(rng):
+    study = Compute()
+    (grid,) = study.grids(with_hybrids(rng, 10))
+    found = claims(study.report(grid))
+    assert found["CA3"].standing == "SUPPORTED"
+    assert found["CA3"].evidence.startswith("vit-xs/2 over vit-xxs/2: +")
+    assert "2.6 doublings" in found["CA3"].evidence
+    assert found["HY1"].standing == "SUPPORTED"
+    assert (found["HY1"].n, found["HY1"].dataset) == (10, "digits")
+    assert "--model vit-ti/2 --early-stopping --seeds 3" in found["CA1"].settle
+
+
+def test_a_vit_that_stands_for_a_hybrids_compute_lies_between_two_on_the_log_axis():
+    vits = [("a", 1e9), ("b", 1e11)]
+    assert matched(("h", 1e10), vits) == {("a", 1e9): 0.5, ("b", 1e11): 0.5}
+    assert matched(("h", 1e11), vits) == {("b", 1e11): 1.0}
+    assert matched(("h", 1.2e11), vits) == {("b", 1e11): 1.0}
+    assert matched(("h", 0.8e9), vits) == {("a", 1e9): 1.0}
+    assert matched(("h", 2e11), vits) == {}
+    assert matched(("h", 2e11), []) == {}
+
+
+def test_the_compute_ladder_has_hybrids_within_the_vits_range():
+    for side in (8, 32, 224):
+        runs = Compute().plan(base(1, image_size=side), EMPTY)
+        keys = [(r.model.name, float(macs(r.model) or 0), r.model.family) for r in runs]
+        vits = sorted((k[:2] for k in keys if k[2] == "vit"), key=lambda k: k[1])
+        hybrids = [k[:2] for k in keys if k[2] == "hybrid"]
+        assert sum(bool(matched(key, vits)) for key in hybrids) > 1, side
+        assert all(model(name, 8 if side == 8 else side) for name in nearest(MORE, side))
+
+
+def test_what_seeds_cannot_settle_names_the_runs_that_may(rng):
+    study = Compute()
+    (grid,) = study.grids(compute_grid(rng, 3))
+    found = claims(study.report(grid))
+    assert found["HY1"].standing == "NOT RUN"
+    assert found["HY1"].settle == "Run `vitexp ablate compute --dataset digits --seeds 3`."
+    open_ratio = study.report(grid.where(lambda r: r.spec.model.name != "r20x2"))
+    assert "vitexp ablate compute" in claims(open_ratio)["CA1"].settle
+    found = claims(report(scale_grid(rng, {"r11x1.75": (0.9,) * 4, "vit-xxs/2": (0.5,) * 4}, 3)))
+    assert "vitexp scale --dataset digits --seeds 3 --steps 1200" in found["DS4"].settle
+    assert "vitexp scale" in found["DS2"].settle
+
+
+def test_a_model_trained_by_the_named_command_is_a_cell_of_the_study():
+    planned = next(iter(Compute().plan(base(1), EMPTY)))
+    alone = base(1, model="vit-ti/2", early_stopping=True).run
+    assert alone == replace(planned, model=alone.model, asked=alone.asked)
+
+
+def test_two_sizes_are_similar_somewhere_between(rng):
+    like = {"vit-xxs/2": (0.60, 0.80, 0.93, 0.97), "vit-xs/2": (0.45, 0.70, 0.93, 0.99)}
+    found = claims(report(scale_grid(rng, like, 10, images=20_000, seed_luck=0.01)))
+    assert found["DS2"].standing == "SUPPORTED"
+    assert "at 30 %" in found["DS2"].evidence
+    ends = claims(report(scale_grid(rng, like, 3, fractions=(0.03, 0.1))))
+    assert ends["DS2"].standing == "NOT RUN"
+
+
 def test_the_papers_table_6_is_drawn_with_an_open_claim(tmp_path):
     said = paper_report()
     by_id = claims(said)
@@ -310,6 +404,41 @@ def test_a_small_study_runs_resumes_and_is_exported(tmp_path):
     assert names == {f"data_size.{ending}" for ending in ("png", "svg", "pdf", "csv")}
     again = vitexp(*words, "--seeds", "1", "--precision", "fp32", "--device", "cpu", out=tmp_path)
     assert "all 4 runs are done already" in again.stderr
+
+
+TINY = ("--precision", "fp32", "--device", "cpu", "--no-keep")
+
+
+def test_an_image_folder_is_scaled_like_any_data(tmp_path, monkeypatch):
+    monkeypatch.setenv("VITEXP_CACHE", str(tmp_path / "cache"))
+    images = load("digits")
+    for split, part in (("train", images.train), ("test", images.test)):
+        for index in range(150):
+            folder = tmp_path / "my digits" / split / str(part.labels[index])
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(part.images[index].reshape(8, 8)).save(folder / f"{index}.png")
+    words = ("scale", "--dataset", str(tmp_path / "my digits"), "--fractions", "40%,100%")
+    few = ("--models", "vit-xxs/4,r8x0.5", "--steps", "3", "--seeds", "2")
+    ran = vitexp(*words, *few, *TINY, "--json", out=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    rows = json.loads(ran.stdout)["rows"]
+    assert {(row["model"], row["n"]) for row in rows} == {("vit-xxs/4", 2), ("r8x0.5", 2)}
+    assert {row["images"] for row in rows} == {54, 135}
+
+
+def test_tuning_ends_with_each_models_own_rate_and_reports_no_trial(tmp_path):
+    words = ("scale", "--models", "vit-xxs/4", "--fractions", "10%,100%", "--steps", "2", "--tune")
+    ran = vitexp(*words, "--seeds", "1", *TINY, "--json", out=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    records = list(Store(tmp_path).results())
+    trials = [record for record in records if record.spec.seed >= TUNING_SEEDS]
+    final = [record for record in records if record.spec.seed == 0]
+    assert len(trials) >= 9
+    (chosen,) = {(r.spec.recipe.lr, r.spec.recipe.weight_decay) for r in final}
+    tried = {(r.spec.recipe.lr, r.spec.recipe.weight_decay): r for r in trials}
+    assert tried[chosen].metrics["val_top1"] == max(r.metrics["val_top1"] for r in trials)
+    reported = " ".join(row["run_ids"] for row in json.loads(ran.stdout)["rows"])
+    assert sorted(reported.split()) == sorted(record.id for record in final)
 
 
 @pytest.mark.parametrize(

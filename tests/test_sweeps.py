@@ -10,8 +10,11 @@ import pytest
 
 from tests.synthetic import draw, record
 from vitexp.cli.budget import seconds
+from vitexp.cli.main import main
 from vitexp.errors import VitexpError
-from vitexp.runs.record import Results
+from vitexp.models.count import macs
+from vitexp.runs.record import Results, RunRecord
+from vitexp.spec import RunSpec
 from vitexp.studies.base import Base
 from vitexp.studies.optimizer import Optimizer
 from vitexp.studies.patch import Patch
@@ -46,6 +49,10 @@ def results(
     return Results(
         record(replace(run, data=data), drawn[study.label(run)[0]][run.seed]) for run in runs
     )
+
+
+def done_like(record: RunRecord, run: RunSpec) -> RunRecord:
+    return replace(record, spec=replace(run, data=record.spec.data))
 
 
 def judged(study: Sweep, done: Results) -> dict[str, Claim]:
@@ -98,9 +105,9 @@ def test_the_gap_to_none_grows_with_smaller_patches(rng):
 
 def test_adam_is_ahead_only_if_it_is_for_every_model(rng):
     study = Optimizer()
-    ahead = {"r11 adamw lr 0.001": 0.97, "r11x1.75 adamw lr 0.001": 0.97}
+    ahead = {"r8x1.25 adamw lr 0.001": 0.97, "r8x2.5 adamw lr 0.001": 0.97}
     assert judged(study, results(study, rng, ahead))["OP1"].standing == "SUPPORTED"
-    mixed = {"r11 adamw lr 0.001": 0.97, "r11x1.75 sgd lr 0.03": 0.97}
+    mixed = {"r8x1.25 adamw lr 0.001": 0.97, "r8x2.5 sgd lr 0.03": 0.97}
     assert judged(study, results(study, rng, mixed))["OP1"].standing == "REFUTED"
 
 
@@ -118,7 +125,70 @@ def test_shapes_are_compared_with_the_one_they_depart_from(rng):
         "SH1": "SUPPORTED",
         "SH2": "SUPPORTED",
         "SH3": "SUPPORTED",
+        "SH4": "NOT RUN",
     }
+
+
+def sized(done: Results) -> Results:
+    """The same runs with their compute and a made-up number of parameters."""
+
+    def sizes(run: RunSpec) -> dict[str, float]:
+        vit = run.model.transformer
+        return {
+            "macs": float(macs(run.model) or 0),
+            "params": float(vit.depth * vit.width * (4 * vit.width + 2 * vit.mlp)),
+        }
+
+    return Results(replace(r, metrics=r.metrics | sizes(r.spec)) for r in done)
+
+
+def test_compute_against_parameters_is_judged_over_the_shapes(rng):
+    study = Shape()
+    names = [study.label(run)[0] for run in study.plan(base(1), EMPTY)]
+    cost = {study.label(r)[0]: macs(r.model) or 1 for r in study.plan(base(1), EMPTY)}
+    rises = {name: 0.7 + 0.05 * float(np.log(cost[name] / min(cost.values()))) for name in names}
+    claim = judged(study, sized(results(study, rng, rises, 5)))["SH4"]
+    assert claim.standing == "SUPPORTED"
+    assert claim.n == len(names)
+    flat = judged(study, sized(results(study, rng, {}, 5)))["SH4"]
+    assert flat.standing == "INCONCLUSIVE"
+    assert "vitexp train --dataset digits --lr 0.001 --patch 1 --width 32" in flat.settle
+    few = judged(study, results(study, rng, {}, 5))["SH4"]
+    assert (few.standing, "vitexp ablate shape" in few.settle) == ("NOT RUN", True)
+
+
+def test_a_shape_trained_by_itself_joins_the_table(rng):
+    study = Shape()
+    done = sized(results(study, rng, {}, 3))
+    alone = base(3, patch=4, width=128, mlp=512).run
+    extra = [done_like(next(iter(done)), alone.seeded(seed)) for seed in range(3)]
+    (grid,) = study.grids(Results([*done, *extra]))
+    assert len(study.cells(grid)) == len(study.cells(done)) + 1
+
+
+@pytest.mark.parametrize(
+    ("words", "flag"),
+    [
+        (("pos-emb", "--placement", "shared"), "--placement"),
+        (("compute", "--model", "r11"), "--model"),
+        (("pool", "--pool", "gap"), "--pool"),
+    ],
+)
+def test_a_flag_for_what_a_study_compares_is_refused_and_not_ignored(words, flag, tmp_path, capsys):
+    with pytest.raises(SystemExit) as left:
+        main(["ablate", *words, "--dry-run", "--no-probe", "--out", str(tmp_path)])
+    assert left.value.code == 2
+    said = capsys.readouterr().err
+    assert f"compares several values of {flag} by itself" in said
+    assert f"`vitexp train` takes {flag}" in said
+
+
+def test_a_wrong_study_lists_the_names_as_they_are_typed(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(["plot", "pos-em", "--out", str(tmp_path)])
+    said = capsys.readouterr().err
+    assert "Did you mean 'pos-emb'?" in said
+    assert "pos_emb" not in said
 
 
 def test_cells_of_other_studies_make_no_table_of_these(rng):

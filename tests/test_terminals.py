@@ -10,9 +10,14 @@ import struct
 import subprocess
 import sys
 import termios
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from tests.synthetic import paper_grid
+from vitexp.runs.store import Store
 
 PROGRAM = [sys.executable, "-c", "from vitexp.cli.main import main; main()"]
 TINY = ["--steps", "2", "--batch", "16", "--width", "16", "--depth", "2", "--heads", "2",
@@ -130,3 +135,38 @@ def test_a_reader_that_leaves_early_is_no_crash(out):
     command.stdout.close()
     assert b"Traceback" not in command.stderr.read()
     command.wait()
+
+
+EVIL = "cat\x1b]0;owned\x07\x1b[31m\x9b2J\u202e"
+
+
+@pytest.mark.parametrize("columns", [40, 200])
+def test_no_name_steers_the_terminal(tmp_path, columns):
+    rng = np.random.default_rng(1)
+    store = Store(tmp_path)
+    for record in paper_grid(rng, 3):
+        spec = record.spec
+        named = replace(
+            spec,
+            data=replace(spec.data, name=EVIL, source=EVIL),
+            model=replace(spec.model, name=EVIL),
+        )
+        lease = store.lease(named)
+        assert lease is not None
+        lease.publish(replace(record, spec=named), None)
+        lease.release()
+    run = store.entries()[0].id
+    for words in (
+        ["table", "pos-emb"],
+        ["claims"],
+        ["runs", "list"],
+        ["runs", "show", run],
+        ["compare", run, "none"],
+        ["plot", EVIL],
+        ["train", "--dataset", f"./{EVIL}"],
+    ):
+        _, shown = in_terminal([*words, "--out", str(tmp_path)], columns)
+        if columns == 200 and words[0] in ("table", "runs"):
+            assert "cat?]0;owned" in shown, words
+        for mark in ("\x1b]0;", "\x07", "\x9b", "\u202e", "\x1b[31m?"):
+            assert mark not in shown, words

@@ -7,14 +7,32 @@ from pathlib import Path
 
 import pytest
 
-from tests.torture import KILLS, SEEDS, Siege, differences, in_peace, workers_of
+from tests.torture import KILLS, SEEDS, Siege, differences, in_peace, on, workers_of
+from vitexp.launch.devices import cuda_devices
+
+pytestmark = pytest.mark.skipif(
+    not Path("/proc").exists(), reason="finds the workers through /proc"
+)
 
 
-@pytest.mark.skipif(not Path("/proc").exists(), reason="finds the workers through /proc")
-def test_ten_kills_change_not_a_bit(tmp_path):
-    peace, kills = in_peace(SEEDS, tmp_path / "peace"), 0
+@pytest.mark.parametrize(
+    "device",
+    [
+        "cpu",
+        pytest.param(
+            "cuda",
+            marks=[
+                pytest.mark.cuda,
+                pytest.mark.skipif(not cuda_devices(), reason="needs a CUDA device"),
+            ],
+        ),
+    ],
+)
+def test_ten_kills_change_not_a_bit(tmp_path, device):
+    study, kills = on(device, SEEDS), 0
+    peace = in_peace(study, tmp_path / "peace")
     while kills < 10:
-        siege = Siege(SEEDS, tmp_path / str(kills), random.Random(kills), longest_wait=1.5)
+        siege = Siege(study, tmp_path / str(kills), random.Random(kills), longest_wait=1.5)
         siege.run(10 - kills)
         assert differences(peace, siege.out) == []
         assert siege.doubled() == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import itertools
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,14 +15,18 @@ import torch
 from tests.conftest import RECIPE, model_spec
 from vitexp.datasets.image_set import ImageSet, Split
 from vitexp.evaluation.accuracy import accuracy
+from vitexp.models import count
 from vitexp.models.build import build
 from vitexp.positions import POSITIONS, placements
-from vitexp.runs.record import RunRecord
+from vitexp.runs.record import CLOCKED, RunRecord
+from vitexp.runs.wishes import Wishes
 from vitexp.spec import PositionSpec, Recipe
 from vitexp.training.batches import Batches, paste_box, resized_crop, shifted_crop
 from vitexp.training.draws import Site, uniform
+from vitexp.training.environment import forget_peak_memory, peak_memory
 from vitexp.training.loop import Progress, train
 from vitexp.training.optimisation import is_kernel, learning_rate, optimiser
+from vitexp.training.peak import peak
 
 CPU = torch.device("cpu")
 
@@ -33,6 +38,8 @@ class Memory:
         self.stop_after = stop_after
         self.saved: bytes | None = None
         self.progress: list[Progress] = []
+        self.said: list[str] = []
+        self.reads = 0
 
     def restore(self) -> dict[str, Any] | None:
         if self.saved is None:
@@ -48,6 +55,13 @@ class Memory:
     def report(self, progress: Progress) -> None:
         self.progress.append(progress)
 
+    def reads_test(self) -> int:
+        self.reads += 1
+        return self.reads
+
+    def say(self, message: str) -> None:
+        self.said.append(message)
+
     def checkpoint_due(self) -> bool:
         return False
 
@@ -62,12 +76,11 @@ def finished(spec: Any, images: ImageSet, host: Memory | None = None) -> Any:
 
 
 def comparable(record: RunRecord) -> dict[str, Any]:
-    timing = ("seconds", "images_per_s", "peak_memory")
-    metrics = {name: value for name, value in record.metrics.items() if name not in timing}
+    metrics = {name: value for name, value in record.metrics.items() if name not in CLOCKED}
     return {"metrics": metrics, "curve": record.curve, "correct": record.correct}
 
 
-RECIPES = {
+RECIPES: dict[str, dict[str, Any]] = {
     "plain": {},
     "everything": {
         "dropout": 0.1,
@@ -127,6 +140,21 @@ def test_a_resumed_run_keeps_its_threads(few_digits, run_spec):
     assert result[0].execution["threads"] == torch.get_num_threads() == 1
 
 
+@pytest.mark.parametrize("began", [True, False])
+def test_a_resumed_run_is_as_deterministic_as_it_began(few_digits, run_spec, began):
+    host, spec = Memory(stop_after=3), run_spec()
+    first, second = (Wishes(deterministic=on) for on in (began, not began))
+    assert train(spec, few_digits, host, CPU, threads=1, wishes=first) is None
+    assert torch.are_deterministic_algorithms_enabled() is began
+    host.stop_after = None
+    result = train(spec, few_digits, host, CPU, threads=1, wishes=second)
+    assert result is not None
+    assert result[0].execution["deterministic"] is began
+    assert torch.are_deterministic_algorithms_enabled() is began
+    word = "with" if began else "without"
+    assert host.said == [f"Run {spec.id} began {word} --deterministic and goes on so."]
+
+
 def test_the_seed_decides(few_digits, run_spec):
     one, again, other = (finished(run_spec(seed=seed), few_digits)[0] for seed in (0, 0, 1))
     assert comparable(one) == comparable(again)
@@ -160,6 +188,16 @@ def test_the_test_split_is_read_once_and_recorded(few_digits, run_spec):
     Counted.reads = 0
     record, _ = finished(run_spec(), images)
     assert Counted.reads == record.execution["test_reads"] == 1
+
+
+def test_a_run_that_is_killed_before_it_is_published_counts_both_reads_of_test(
+    few_digits, run_spec
+):
+    host = Memory(stop_after=13)
+    assert train(run_spec(), few_digits, host, CPU, threads=1) is None
+    host.stop_after = None
+    reads = [finished(run_spec(), few_digits, host)[0].execution["test_reads"] for _ in range(2)]
+    assert reads == [1, 2]
 
 
 def test_a_run_that_blows_up_is_marked_and_has_no_accuracy(few_digits, run_spec):
@@ -288,3 +326,50 @@ def test_weight_decay_is_on_kernels_only():
     groups = optimiser(model, RECIPE).param_groups
     assert [group["weight_decay"] for group in groups] == [RECIPE.weight_decay, 0.0]
     assert len(groups[0]["params"]) == len(kernels)
+
+
+def test_a_run_says_what_it_cost_and_how_well_it_used_its_device(few_digits, run_spec):
+    spec = run_spec()
+    record, _ = finished(spec, few_digits)
+    cost, images = record.metrics, spec.recipe.steps * spec.recipe.batch
+    assert cost["macs_executed"] == count.executed_macs(spec.model) < cost["macs"]
+    assert cost["flops_per_s"] == pytest.approx(6 * cost["macs_executed"] * cost["images_per_s"])
+    assert cost["utilisation"] == cost["flops_per_s"] / cost["peak_flops_per_s"]
+    assert cost["device_seconds"] == cost["seconds"] > images / cost["images_per_s"]
+    # One core does more than a billion and less than a hundred thousand billion a second.
+    assert 1e9 < record.execution["peak"]["flops_per_s"] < 1e14
+    old = record.to_json()
+    old["metrics"] = {k: v for k, v in old["metrics"].items() if k in ("seconds", "images_per_s")}
+    assert RunRecord.from_json(old).metrics.keys() == {"seconds", "images_per_s"}
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux's /proc")
+def test_memory_is_that_of_the_run_and_not_of_what_went_before(few_digits, run_spec):
+    large = torch.ones(2**28)
+    del large
+    record, _ = finished(run_spec(), few_digits)
+    alone = record.metrics["peak_memory"]
+    forget_peak_memory(CPU)
+    assert alone < peak_memory(CPU) + 2**29
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_on_cuda_speed_and_memory_are_the_devices_own(few_digits, run_spec):
+    large = torch.ones(2**28, device="cuda")
+    del large
+    done = train(run_spec(), few_digits, Memory(), torch.device("cuda:0"), threads=1)
+    assert done is not None
+    cost = done[0].metrics
+    assert cost["device_seconds"] == cost["seconds"]
+    assert cost["peak_memory"] < 2**29
+    assert cost["peak_flops_per_s"] > 1e12
+    assert 0 < cost["utilisation"] < 1
+
+
+def test_the_peak_leaves_the_random_numbers_of_a_run_alone():
+    torch.manual_seed(0)
+    before, threads = torch.get_rng_state(), torch.get_num_threads()
+    found = peak(CPU, torch.float32, threads)
+    assert torch.equal(before, torch.get_rng_state())
+    assert peak(CPU, torch.float32, threads) is found

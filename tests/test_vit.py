@@ -12,11 +12,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from tests.conftest import model_spec
 from vitexp.initialisation import initialise
-from vitexp.models import count
+from vitexp.models import count, counted
 from vitexp.models.build import build
 from vitexp.models.noise import DeviceNoise, HashNoise, HostNoise, Noise, drop
 from vitexp.models.vit import ViT
-from vitexp.positions import POSITIONS, placements
+from vitexp.positions import POSITIONS, placements, position_spec
 from vitexp.spec import ModelSpec, PositionSpec, ViTShape
 
 CELLS = [PositionSpec(kind, place, std=0.5) for kind in POSITIONS for place in placements(kind)]
@@ -261,6 +261,38 @@ def test_counts_are_those_of_the_model(position, pool):
     model = build(spec, 0)
     assert count.params(spec) == sum(value.numel() for value in model.parameters())
     assert count.macs(spec) == counted_macs(model, spec)
+    assert count.executed_macs(spec) == counted.counted_macs(spec)
+
+
+def test_macs_of_a_users_own_signal_are_counted(tmp_path):
+    file = tmp_path / "own.py"
+    file.write_text(OWN_SIGNAL)
+    spec = model_spec(position=position_spec(f"{file}:Own", "stem", 0.5))
+    without = count.executed_macs(model_spec(position=PositionSpec("none")))
+    assert counted.executed_macs(spec) == (without or 0) + 17 * 32 * 32
+    file.write_text(OWN_SIGNAL.replace("x @ self.mix", "x @ self.mix if x.sum() > 0 else x"))
+    looking = model_spec(position=position_spec(f"{file}:Own", "stem", 0.5))
+    assert counted.executed_macs(looking) is None
+
+
+OWN_SIGNAL = """
+import torch
+from vitexp.positions.base import Position
+
+class Own(Position):
+    def __init__(self, spec, geometry):
+        super().__init__(spec, geometry)
+        self.mix = torch.nn.Parameter(torch.eye(geometry.width))
+
+    def tokens(self, x, block):
+        return x @ self.mix if block == 0 else x
+
+    def rotate(self, q, k, block):
+        return q, k
+
+    def logits(self, q, block, rows):
+        return None
+"""
 
 
 def counted_macs(model: torch.nn.Module, spec: ModelSpec) -> int:

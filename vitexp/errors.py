@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
@@ -21,6 +22,18 @@ class VitexpError(Exception):
 
     def __str__(self) -> str:
         return f"{self.problem}\n{self.remedy}"
+
+
+# Control characters but for the end of a line and the tab, and marks that turn text around.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def printable(text: str) -> str:
+    """``text`` with a question mark for each character that would steer a terminal.
+
+    Names of folders, classes and runs come from anybody.
+    """
+    return _CONTROL.sub("?", text)
 
 
 def unknown(kind: str, name: str, choices: Iterable[str]) -> VitexpError:

@@ -24,14 +24,20 @@ class Registry(Mapping[str, str]):
         kind: what a choice is called in messages, for instance ``"position"``.
         entries: name -> ``"package.module:Attribute"``.
         aliases: other spellings -> name.
+        dashed: whether names are written with dashes on the command line.
     """
 
     def __init__(
-        self, kind: str, entries: Mapping[str, str], aliases: Mapping[str, str] | None = None
+        self,
+        kind: str,
+        entries: Mapping[str, str],
+        aliases: Mapping[str, str] | None = None,
+        dashed: bool = False,
     ) -> None:
         self.kind = kind
         self._entries = dict(entries)
         self._aliases = dict(aliases or {})
+        self._dashed = dashed
 
     def __getitem__(self, name: str) -> str:
         return self._entries[name]
@@ -54,7 +60,8 @@ class Registry(Mapping[str, str]):
         plain = name.lower().replace("-", "_")
         plain = self._aliases.get(plain, plain)
         if plain not in self._entries:
-            raise unknown(self.kind, name, self._entries)
+            names = (n.replace("_", "-") if self._dashed else n for n in self._entries)
+            raise unknown(self.kind, name, names)
         return plain
 
     def load(self, name: str) -> Any:

@@ -92,16 +92,18 @@ class ResNetShape:
     """A ResNet's sizes (paper, section 4.1), by itself or as a hybrid's trunk.
 
     Attributes:
-        blocks: bottleneck blocks of each stage; none is the stem alone.
+        blocks: blocks of each stage; none is the stem alone.
         width: channels of the stem and of the first stage's 3x3; each stage doubles it, and a
-            stage gives four times its own (the paper's R50x1: 64, R50x2: 128).
+            stage of bottlenecks gives four times its own (the paper's R50x1: 64, R50x2: 128).
         stem: ``imagenet``, a 7x7 convolution and a 3x3 max pool of stride 2 each, or ``small``,
             one 3x3 convolution of stride 1, for images up to 64 px.
+        block: ``basic``, two 3x3 convolutions (He et al. 2015); None for bottlenecks.
     """
 
     blocks: tuple[int, ...]
     width: int
     stem: Stem = "imagenet"
+    block: Literal["basic"] | None = None
 
     @property
     def stride(self) -> int:
@@ -449,7 +451,18 @@ def _convert(hint: Any, value: Any) -> Any:
         return value
     # Of several specs it is the one that has the value's fields.
     fits = [kind for kind in kinds if isinstance(value, dict) and set(value) == set(_hints(kind))]
-    return from_json((fits or kinds)[0], value)
+    return _part((fits or kinds)[0], value)
+
+
+# Thousands of runs share a few data sets, recipes and models: equal text is read once.
+_parts: dict[tuple[type, str], Any] = {}
+
+
+def _part(kind: type, value: Any) -> Any:
+    key = (kind, repr(value))
+    if key not in _parts:
+        _parts[key] = from_json(kind, value)
+    return _parts[key]
 
 
 @functools.cache

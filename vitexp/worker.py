@@ -8,6 +8,7 @@ started it.
 from __future__ import annotations
 
 import argparse
+import functools
 import hashlib
 import io
 import json
@@ -27,6 +28,7 @@ from safetensors.torch import save as save_weights
 
 from vitexp.datasets.image_set import ImageSet
 from vitexp.datasets.load import images_of
+from vitexp.datasets.noise import NOISE, noise
 from vitexp.errors import VitexpError
 from vitexp.launch.events import LESS_MEMORY, Event
 from vitexp.models.weights.files import check, fitted
@@ -36,6 +38,7 @@ from vitexp.runs.files import DiskError, file_hash
 from vitexp.runs.lease import Fenced, Lease
 from vitexp.runs.soup import Soups
 from vitexp.runs.store import Store
+from vitexp.runs.wishes import Wishes
 from vitexp.spec import (
     Checkpoint,
     DataSpec,
@@ -48,6 +51,7 @@ from vitexp.spec import (
     from_json,
 )
 from vitexp.studies.probing import check_channels
+from vitexp.training.bench import bench
 from vitexp.training.loop import Progress, State, train
 from vitexp.training.measure import measure
 from vitexp.training.probe import seconds_per_step
@@ -82,19 +86,26 @@ class Worker:
         todo.put(None)
 
     def _obey(self, order: dict[str, Any]) -> None:
-        threads = order["threads"]
+        wishes = Wishes(**order.get("wishes", {}))
+        means = {"threads": order["threads"], "wishes": wishes, "memory": order.get("memory")}
         if "soup" in order:
             soup = from_json(SoupSpec, order["soup"])
-            return self._watched(soup.id, lambda: self._cook(soup, threads))
+            return self._watched(soup.id, lambda: self._cook(soup, order["threads"]))
         if "measure" in order:
-            probe = from_json(ProbeSpec, order["measure"])
-            of = _subject(order)
-            return self._watched(of.id, lambda: self._measure(of, probe, threads))
+            probe, of = from_json(ProbeSpec, order["measure"]), _subject(order)
+            threads = order["threads"]
+            return self._watched(of.id, lambda: self._measure(of, probe, threads, wishes))
+        spec = from_json(RunSpec, order.get("run") or order.get("probe") or order["bench"])
+        return self._watched(spec.id, lambda: self._train_or_time(spec, order, means))
+
+    def _train_or_time(self, spec: RunSpec, order: dict[str, Any], means: dict[str, Any]) -> None:
         if "probe" in order:
-            timed = from_json(RunSpec, order["probe"])
-            return self._watched(timed.id, lambda: self._time(timed, threads))
-        spec = from_json(RunSpec, order["run"])
-        return self._watched(spec.id, lambda: self._work(spec, threads, order["keep"]))
+            pace = seconds_per_step(spec, self._images(spec.data), self.device, **means)
+            self.tell(Event("probe", spec.id, seconds_per_step=pace))
+        elif "bench" in order:
+            self._bench(spec, order["seconds"], means)
+        else:
+            self._work(spec, order["keep"], means)
 
     def _watched(self, name: str, work: Callable[[], None]) -> None:
         """Does ``work`` and tells what came in between."""
@@ -107,17 +118,13 @@ class Worker:
         except Exception as error:
             self.tell(Event("failed", name, message=_reason(error)))
 
-    def _time(self, spec: RunSpec, threads: int) -> None:
-        pace = seconds_per_step(spec, self._images(spec.data), self.device, threads)
-        self.tell(Event("probe", spec.id, seconds_per_step=pace))
-
-    def _work(self, spec: RunSpec, threads: int, keep: bool) -> None:
+    def _work(self, spec: RunSpec, keep: bool, means: dict[str, Any]) -> None:
         lease = self.store.lease(spec)
         if lease is None:
             self.tell(Event("busy", spec.id))
             return
         try:
-            self._train(spec, lease, threads, keep)
+            self._train(spec, lease, keep, means)
         except (Fenced, DiskError):
             raise
         except Exception as error:
@@ -126,12 +133,12 @@ class Worker:
         finally:
             lease.release()
 
-    def _train(self, spec: RunSpec, lease: Lease, threads: int, keep: bool) -> None:
+    def _train(self, spec: RunSpec, lease: Lease, keep: bool, means: dict[str, Any]) -> None:
         images = self._images(spec.data)
         start = self._start(spec.init) if spec.init else None
         host = LeaseHost(self, lease)
         self.tell(Event("start", spec.id, steps=spec.recipe.steps))
-        finished = train(spec, images, host, self.device, threads, start)
+        finished = train(spec, images, host, self.device, start=start, **means)
         if finished is None:
             self.tell(Event("stopped", spec.id, step=host.step, steps=spec.recipe.steps))
             return
@@ -157,7 +164,9 @@ class Worker:
             )
         )
 
-    def _measure(self, of: RunSpec | Checkpoint, probe: ProbeSpec, threads: int) -> None:
+    def _measure(
+        self, of: RunSpec | Checkpoint, probe: ProbeSpec, threads: int, wishes: Wishes
+    ) -> None:
         torch.set_num_threads(threads)
         images = self._images(probe.data)
         if isinstance(of, Checkpoint):
@@ -167,16 +176,27 @@ class Worker:
             check_channels(model, images)
         else:
             weights, model = self.store.weights(of.id), of.model
-        self.store.keep(of, measure(of, model, weights, probe, images, self.device))
+        reads = functools.partial(self.store.reads_test, of, probe)
+        found = measure(of, model, weights, probe, images, self.device, wishes, reads)
+        self.store.keep(of, found)
         self.tell(Event("measured", of.id))
 
     def _cook(self, spec: SoupSpec, threads: int) -> None:
         torch.set_num_threads(threads)
-        weights = {run: self.store.weights(run) for run in spec.runs}
+        weights, soups = {run: self.store.weights(run) for run in spec.runs}, Soups(self.store.out)
         runs = [self.store.result(run) for run in spec.runs]
-        soup, content = cook(spec, runs, weights, self._images(runs[0].spec.data), self.device)
-        Soups(self.store.out).keep(soup, content)
+        images = self._images(runs[0].spec.data)
+        reads = functools.partial(soups.reads_test, spec)
+        soup, content = cook(spec, runs, weights, images, self.device, reads)
+        soups.keep(soup, content)
         self.tell(Event("measured", spec.id))
+
+    def _bench(self, spec: RunSpec, seconds: float, means: dict[str, Any]) -> None:
+        model, data = spec.model, spec.data
+        made = data.source == NOISE
+        images = noise(data, model.channels, model.classes) if made else self._images(data)
+        found = bench(spec, images, self.device, seconds=seconds, **means)
+        self.tell(Event("benched", spec.id, details=found))
 
     def _start(self, init: Init) -> Start:
         """Where a run's first weights are.
@@ -221,7 +241,7 @@ class LeaseHost:
             state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
             self.step = state["step"]
         for path in damaged:
-            self._note(f"{path.name} was damaged and removed; going on from step {self.step}")
+            self.say(f"{path.name} was damaged and removed; going on from step {self.step}")
         return state
 
     def save(self, state: State) -> None:
@@ -233,7 +253,7 @@ class LeaseHost:
 
     def log(self, curve: list[dict[str, float]]) -> None:
         if self.lease.log(curve):
-            self._note("log.jsonl ended in half a line, which was dropped")
+            self.say("log.jsonl ended in half a line, which was dropped")
 
     def report(self, progress: Progress) -> None:
         self.step = progress.step
@@ -259,7 +279,10 @@ class LeaseHost:
     def stopping(self) -> bool:
         return self.worker.stop.is_set()
 
-    def _note(self, message: str) -> None:
+    def reads_test(self) -> int:
+        return self.lease.reads_test()
+
+    def say(self, message: str) -> None:
         self.worker.tell(Event("note", self.lease.spec.id, message=message))
 
 
@@ -289,6 +312,8 @@ def _reason(error: Exception) -> str:
         return str(error)
     if isinstance(error, torch.OutOfMemoryError):
         return f"The device ran out of memory.\n{LESS_MEMORY}"
+    if "does not have a deterministic implementation" in str(error):
+        return f"{str(error).partition(', but')[0]}.\nLeave out --deterministic."
     # PyTorch's allocator for the CPU has no error of its own.
     if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
         return f"The machine ran out of memory.\n{LESS_MEMORY}"

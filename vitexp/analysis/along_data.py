@@ -7,11 +7,12 @@ F amounts, n seeds, N test images.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
 
-from vitexp.analysis.decide import LOOK_ALPHA
+from vitexp.analysis.decide import LOOK_ALPHA, Outlook, outlook
 from vitexp.analysis.findings import Finding, finding
 from vitexp.analysis.seeds import LEVEL
 from vitexp.analysis.two_way import Estimate, estimate
@@ -152,7 +153,33 @@ def families_cross(d: np.ndarray, names: list[str], alpha: float = LOOK_ALPHA) -
         return finding("SUPPORTED", last, estimates, alpha)
     if _then(above, below):
         return finding("REFUTED", last, estimates, alpha)
-    return finding("INCONCLUSIVE", last, estimates, alpha)
+    return finding("INCONCLUSIVE", last, estimates, alpha, _outlook(list(estimates.values()), tail))
+
+
+def _outlook(estimates: list[Estimate], tail: float) -> Outlook | None:
+    """When the pair of amounts that is nearest to being decided would be; None where no mean is
+    below 0 before one that is above."""
+    pairs = [
+        [outlook(one, abs(one.value), tail) for one in pair]
+        for pair in itertools.combinations(estimates, 2)
+        if pair[0].value < 0 < pair[1].value
+    ]
+    return min((_both(*pair) for pair in pairs), key=_lateness, default=None)
+
+
+def _both(one: Outlook, other: Outlook) -> Outlook:
+    """When both are decided."""
+    first, last = (
+        None if None in ends else max(end for end in ends if end is not None)
+        for ends in ((one.first, other.first), (one.last, other.last))
+    )
+    possible = one.possible and other.possible
+    return Outlook(first, last, possible, one.images, one.looks_left)
+
+
+def _lateness(outlook: Outlook) -> tuple[bool, float, float]:
+    first, last = (float("inf") if n is None else n for n in (outlook.first, outlook.last))
+    return not outlook.possible, first, last
 
 
 def _then(first: list[bool], second: list[bool]) -> bool:

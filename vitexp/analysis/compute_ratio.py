@@ -80,8 +80,8 @@ def compute_ratio(reference: Points, family: Points) -> ComputeRatio | Obstacle:
     compute, error = np.log(np.concatenate([np.asarray(reference), np.asarray(family)])).T
     member = np.repeat([0.0, 1.0], [len(reference), len(family)])
     design = np.stack([member, compute, np.ones_like(compute)], axis=1)
-    beta, covariance, df = _least_squares(design, error)
-    apart, its, rest = _least_squares(np.column_stack([member * compute, design]), error)
+    beta, covariance, df = least_squares(design, error)
+    apart, its, rest = least_squares(np.column_stack([member * compute, design]), error)
     t = apart[0] / max(float(its[0, 0]) ** 0.5, 1e-12)
     fit = ComputeRatio(
         slope=float(beta[1]),
@@ -117,7 +117,13 @@ def _sizes(points: Points) -> int:
     return len({compute for compute, _ in points})
 
 
-def _least_squares(design: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+def least_squares(design: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+    """Coefficients, their covariance and the residual degrees of freedom.
+
+    Args:
+        design: shape (points, coefficients), of full rank.
+        target: shape (points,).
+    """
     inverse = np.linalg.inv(design.T @ design)
     beta = inverse @ design.T @ target
     df = len(target) - design.shape[1]

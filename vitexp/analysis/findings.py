@@ -76,6 +76,32 @@ def all_equivalent(
     return finding("INCONCLUSIVE", widest, differences, alpha, settle)
 
 
+def some_equivalent(
+    differences: Mapping[str, Estimate], margin: float, alpha: float = LOOK_ALPHA
+) -> Finding:
+    """Whether some difference lies within +- ``margin`` (a share).
+
+    SUPPORTED if some interval, Bonferroni over the differences, does (two one-sided tests);
+    REFUTED if every one-sided bound lies outside (all must, so none is adjusted).
+    """
+
+    def reach(key: str, tail: float) -> float:
+        return max(-differences[key].lower(tail), differences[key].upper(tail))
+
+    def beyond(key: str) -> bool:
+        return differences[key].lower(alpha) > margin or differences[key].upper(alpha) < -margin
+
+    each = alpha / len(differences)
+    nearest = min(differences, key=lambda key: reach(key, each))
+    if reach(nearest, each) < margin:
+        return finding("SUPPORTED", nearest, differences, alpha)
+    if all(map(beyond, differences)):
+        return finding("REFUTED", nearest, differences, alpha)
+    gap = margin - abs(differences[nearest].value)
+    settle = outlook(differences[nearest], abs(gap), each if gap > 0 else alpha)
+    return finding("INCONCLUSIVE", nearest, differences, alpha, settle)
+
+
 def finding(
     standing: Standing,
     key: str,

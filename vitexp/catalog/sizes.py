@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from vitexp.errors import VitexpError, unknown
 from vitexp.spec import ModelSpec, ResNetShape, Stem, ViTShape
@@ -19,6 +20,7 @@ _PAPER = "ViT paper (arXiv 2010.11929), Table 1 and section 4.1"
 _AUGREG = "AugReg paper (arXiv 2106.10270), Tables 1 and 2"
 _BIT = "the paper's authors' big_vision/models/bit.py"
 _SMALL = "vitexp, for small images"
+_CIFAR = "He et al. 2015 (arXiv 1512.03385), section 4.2: basic blocks for 32x32, from 16 channels"
 _HE = "He et al. 2016 (arXiv 1603.05027): their bottleneck nets for 32x32 start at 16 channels"
 
 
@@ -46,7 +48,7 @@ class Trunk:
 
     Attributes:
         name: on the command line, without the width.
-        blocks, stem: as in :class:`vitexp.spec.ResNetShape`.
+        blocks, stem, block: as in :class:`vitexp.spec.ResNetShape`.
         source: where the blocks are from.
     """
 
@@ -54,6 +56,7 @@ class Trunk:
     blocks: tuple[int, ...]
     stem: Stem
     source: str
+    block: Literal["basic"] | None = None
 
     @property
     def base(self) -> int:
@@ -78,6 +81,8 @@ TRUNKS = {
     trunk.name: trunk
     for trunk in (
         Trunk("r", (), "imagenet", _AUGREG),
+        Trunk("r8", (1, 1, 1), "small", _CIFAR, "basic"),
+        Trunk("r14", (2, 2, 2), "small", _CIFAR, "basic"),
         Trunk("r11", (1, 1, 1), "small", _HE),
         Trunk("r20", (2, 2, 2), "small", _HE),
         Trunk("r26", (2, 2, 2, 2), "imagenet", _BIT),
@@ -96,10 +101,11 @@ _ENTRIES = (
     ("vit-ti/8", 64),
     *((name, 224) for name in ("vit-ti/16", "vit-s/16", "vit-s/32", "vit-b/8", "vit-b/16")),
     *((name, 224) for name in ("vit-b/32", "vit-l/16", "vit-l/32", "vit-h/14")),
-    ("r11x1.75", 8),
-    *((name, 32) for name in ("r11", "r11x2", "r20", "r20x3.5")),
+    *((name, 8) for name in ("r8x2.5", "r11x1.75")),
+    *((name, 32) for name in ("r8x2.75", "r14x4", "r11", "r11x2", "r20", "r20x3.5")),
     *((name, 224) for name in ("r50x1", "r50x2", "r101x1", "r152x1", "r152x2", "r200x3")),
-    ("r11x1.5+vit-xxs", 8),
+    *((name, 8) for name in ("r8x0.75+vit-xxs/2", "r11x1.5+vit-xxs")),
+    ("r8x0.5+vit-xs/4", 32),
     *((name, 32) for name in ("r20x0.75+vit-xxs/8", "r11x1.75+vit-xs/8", "r20+vit-ti")),
     *((name, 224) for name in ("r+vit-ti/16", "r26+vit-s/32", "r26+vit-b/32")),
     *((f"r50+vit-{size}/{stride}", 224) for size in ("b", "l") for stride in (16, 32)),
@@ -169,7 +175,7 @@ class Named:
                 f"{self.key}: a width of {width:g} channels is not a multiple of {multiple}.",
                 f"x1 of {self.trunk.name} is {self.trunk.base} channels; choose another width.",
             )
-        return ResNetShape(self.trunk.blocks, int(width), self.trunk.stem)
+        return ResNetShape(self.trunk.blocks, int(width), self.trunk.stem, self.trunk.block)
 
     def _at_stride(self, trunk: ResNetShape) -> tuple[ResNetShape, int]:
         """The trunk whose last map suits the stride, and the patch on that map.
@@ -182,7 +188,7 @@ class Named:
         cell = _MISLABELLED.get((self.trunk.name, self.size.name, self.cell), self.cell)
         while trunk.stride > cell and len(trunk.blocks) > 1:
             *first, before, last = trunk.blocks
-            trunk = ResNetShape((*first, before + last), trunk.width, trunk.stem)
+            trunk = replace(trunk, blocks=(*first, before + last))
         if cell % trunk.stride:
             raise VitexpError(
                 f"{self.key}: the maps of {self.trunk.name} have no stride of {cell} pixels.",

@@ -26,6 +26,7 @@ def compare(
 ) -> None:
     """Compare A with B on the seeds and test images that they share, over all and per class."""
     from vitexp.cli import screen
+    from vitexp.errors import printable
     from vitexp.runs.store import Store
     from vitexp.studies import compare as study
 
@@ -37,7 +38,9 @@ def compare(
     if json:
         return screen.emit({"a": first.label, "b": second.label, "n": seeds, "rows": rows})
     columns = ("images of", "number", "A - B", "95 %", "p (Holm)", "verdict on A")
-    print(f"A  {first.label}\nB  {second.label}\nn  {seeds} seeds in common; points of test top-1")
+    heads = (f"A  {first.label}", f"B  {second.label}")
+    seen = f"n  {seeds} seeds in common; points of test top-1"
+    print(printable("\n".join((*heads, seen))))
     screen.table(columns, map(_cells, rows), right=columns[1:5])
 
 

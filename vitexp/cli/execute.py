@@ -17,6 +17,7 @@ from vitexp.launch import devices, local
 from vitexp.models.memory import check_fits
 from vitexp.runs.record import Results
 from vitexp.runs.store import Store, ready
+from vitexp.runs.wishes import Wishes
 from vitexp.spec import Precision, RunSpec
 from vitexp.studies.base import Base
 from vitexp.studies.resolve import resolve
@@ -38,6 +39,7 @@ class Machine:
         precision: of the arithmetic.
         keep: whether final weights stay.
         checkpoint_seconds: between two checkpoints of a run.
+        wishes: how runs are computed.
     """
 
     out: Path
@@ -46,6 +48,7 @@ class Machine:
     precision: Precision
     keep: bool
     checkpoint_seconds: float
+    wishes: Wishes
 
     @classmethod
     def of(cls, settings: Settings) -> Machine:
@@ -64,6 +67,11 @@ class Machine:
             precision=devices.precision(settings.precision or "auto", found[0]),
             keep=settings.keep is not False,
             checkpoint_seconds=settings.checkpoint_seconds or local.CHECKPOINT_SECONDS,
+            wishes=Wishes(
+                deterministic=bool(settings.deterministic),
+                micro_batch=settings.micro_batch,
+                grad_checkpointing=bool(settings.grad_checkpointing),
+            ),
         )
 
     def jobs(self, runs: int) -> int:
@@ -130,7 +138,8 @@ def planned(plan: Planner, done: Results, machine: Machine) -> list[RunSpec]:
     jobs = -(-machine.jobs(len(specs)) // len(machine.devices))
     for model in {spec.model for spec in specs}:
         check_model(model)
-        check_fits(model, jobs, devices.memory(device), device)
+        recompute = machine.wishes.grad_checkpointing
+        check_fits(model, jobs, devices.memory(device), device, recompute)
     return specs
 
 
@@ -199,6 +208,7 @@ def _wave(
             display,
             machine.keep,
             machine.checkpoint_seconds,
+            machine.wishes,
         )
 
 

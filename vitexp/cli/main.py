@@ -15,6 +15,7 @@ import typer
 
 from vitexp.cli import NARROW
 from vitexp.cli.ablate import ablate
+from vitexp.cli.bench import bench
 from vitexp.cli.claims import claims
 from vitexp.cli.compare import compare
 from vitexp.cli.finetune import finetune
@@ -26,7 +27,7 @@ from vitexp.cli.scale import scale
 from vitexp.cli.soup import soup
 from vitexp.cli.train import train
 from vitexp.cli.weights import weights
-from vitexp.errors import VitexpError
+from vitexp.errors import VitexpError, printable
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
@@ -39,7 +40,10 @@ app = typer.Typer(
     rich_markup_mode="rich" if shutil.get_terminal_size().columns >= NARROW else None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-COMMANDS = (ablate, scale, train, finetune, soup, probe, table, plot, claims, compare, models)
+COMMANDS = (
+    *(ablate, scale, train, finetune, soup, probe),
+    *(table, plot, claims, compare, models, bench),
+)
 for command in COMMANDS:
     app.command()(command)
 app.add_typer(runs, name="runs")
@@ -68,7 +72,7 @@ def _never_refuse(stream: TextIO) -> None:
 
 
 def _refuse(error: VitexpError) -> None:
-    print(f"Error: {error.problem}\n{error.remedy}", file=sys.stderr)
+    print(printable(f"Error: {error.problem}\n{error.remedy}"), file=sys.stderr)
     sys.exit(USAGE)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from vitexp.cli import live, screen
 from vitexp.cli.execute import Machine, Planner, planned
+from vitexp.errors import printable
 from vitexp.launch import local
 from vitexp.models.count import TRAINING_FLOPS, macs, params
 from vitexp.runs.store import Store
@@ -79,7 +80,9 @@ def forecast(machine: Machine, plan: Planner, probe: bool) -> Forecast:
     training = [spec for spec in todo if spec.recipe.steps]
     one_each = list({spec.model: spec for spec in reversed(training)}.values())
     jobs = machine.jobs(len(todo))
-    times = local.probe(one_each, machine.out, machine.devices, jobs) if probe and one_each else {}
+    times = {}
+    if probe and one_each:
+        times = local.probe(one_each, machine.out, machine.devices, jobs, machine.wishes)
     return Forecast(specs, todo, times, jobs, machine.keep)
 
 
@@ -156,7 +159,7 @@ def show(value: dict[str, Any]) -> None:
         f"disk      {screen.size(value['weights_bytes'] or 0)} of kept weights",
         f"time      {_time(value['seconds'])}",
     )
-    print("\n".join(lines))
+    print(printable("\n".join(lines)))
 
 
 def _time(seconds: float | None) -> str:

@@ -45,6 +45,9 @@ def probe(
         str | None, typer.Option(help="the model that a file holds, such as vit-b/16@384")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, mps, cuda or cuda:0")] = "auto",
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic", help="the same bits again, also on CUDA")
+    ] = False,
     out: Out = Path("."),
     json: Json = False,
 ) -> None:
@@ -55,12 +58,14 @@ def probe(
     from vitexp.cli import screen
     from vitexp.launch import devices, local
     from vitexp.runs.store import Store
+    from vitexp.runs.wishes import Wishes
 
     store = Store(out)
     asked = [_asked(thing, store, dataset, model) for thing in dict.fromkeys(things)]
     todo = [(a.of, a.probe) for a in asked if store.measurement(a.of, a.probe) is None]
     found = devices.resolve(device)
-    failed = local.measure(todo, out, found, devices.jobs(found, None, len(todo))) if todo else {}
+    jobs, how = devices.jobs(found, None, len(todo)), Wishes(deterministic=deterministic)
+    failed = local.measure(todo, out, found, jobs, how) if todo else {}
     names = {a.of.id: a.name for a in asked}
     for subject, message in failed.items():
         screen.say(f"Failed: {names[subject]}: {message}")

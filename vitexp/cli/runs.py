@@ -179,10 +179,14 @@ def export_runs(
     store = Store(out)
     found = [store.find(start).id for start in ids] if ids else None
     records = [r for r in store.results() if found is None or r.id in found]
+
+    def rows() -> list[dict[str, Any]]:
+        return frame.rows(records, (m for r in records for m in store.measurements(r.id)))
+
     makers: dict[str, Callable[[], bytes]] = {
         ".tar.gz": lambda: archive.packed(store, [record.id for record in records]),
-        ".csv": lambda: frame.csv_bytes(frame.rows(records)),
-        ".parquet": lambda: frame.parquet_bytes(frame.rows(records)),
+        ".csv": lambda: frame.csv_bytes(rows()),
+        ".parquet": lambda: frame.parquet_bytes(rows()),
     }
     maker = next((make for end, make in makers.items() if file.name.endswith(end)), None)
     if maker is None:

@@ -52,6 +52,7 @@ def scale(
         models=tuple(name.strip() for name in models.split(",") if name.strip()),
         fractions=tuple(parsed(part) for part in fractions.split(",")),
         by_epochs=settings.epochs is not None,
+        by_steps=settings.steps is not None,
         tune=tune,
     )
     own = {"--models": models, "--fractions": fractions}

@@ -5,27 +5,39 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
 from vitexp.cli import NARROW
+from vitexp.errors import printable
 
 _FILE_COLUMNS = 1000
+
+
+class _Safe(Console):
+    """A console on which no name can steer the terminal; its own colours stay."""
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterator[Segment]:
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=printable(segment.text))
 
 
 def stdout(log_columns: int | None = None) -> Console:
     """Where results go, ``log_columns`` wide where nobody looks. Nothing is read as markup."""
     width = None if sys.stdout.isatty() else log_columns
-    return Console(width=width, highlight=False, markup=False, emoji=False)
+    return _Safe(width=width, highlight=False, markup=False, emoji=False)
 
 
 def stderr() -> Console:
     """Where progress and remarks go."""
-    return Console(stderr=True, highlight=False, markup=False, emoji=False)
+    return _Safe(stderr=True, highlight=False, markup=False, emoji=False)
 
 
 def say(text: str) -> None:

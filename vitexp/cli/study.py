@@ -11,7 +11,7 @@ from vitexp.errors import VitexpError
 from vitexp.runs.record import Results
 from vitexp.spec import RunSpec
 from vitexp.studies.base import Base, Study
-from vitexp.studies.settings import Settings
+from vitexp.studies.settings import Settings, spelled
 
 
 def run(
@@ -30,9 +30,11 @@ def run(
         limit: the time that the runs may take, such as ``"2h"``; None for any.
 
     Raises:
-        VitexpError: a limit for a study whose runs cannot all be told beforehand.
+        VitexpError: a flag for what the study's cells differ in, or a limit for a study whose runs
+            cannot all be told beforehand.
         typer.Exit: with 1 where a run failed.
     """
+    _check(study, settings)
     if limit is not None and study.searches:
         raise VitexpError(
             "--budget cannot tell beforehand how many trials the search for rates will need.",
@@ -45,6 +47,15 @@ def run(
     if limit is not None:
         base = budget.fitted(study, base, machine, budget.seconds(limit))
     carry_out(study, machine, base, dry_run, probe, json)
+
+
+def _check(study: Study, settings: Settings) -> None:
+    for name in study.decides:
+        if getattr(settings, name) is not None:
+            raise VitexpError(
+                f"vitexp {study.command} compares several values of {spelled(name)} by itself.",
+                f"Leave it out; for one cell alone, `vitexp train` takes {spelled(name)}.",
+            )
 
 
 def carry_out(

@@ -43,7 +43,8 @@ def train(
         raise typer.Exit(1)
 
 
-_COLUMNS = ("id", "seed", "test %", "validation %", "train %", "seconds", "state")
+_ACCURACIES = ("test %", "validation %", "train %")
+_COLUMNS = ("id", "seed", *_ACCURACIES, "seconds", "images/s", "of peak %", "state")
 
 
 def _label(spec: RunSpec) -> tuple[str, str]:
@@ -52,8 +53,11 @@ def _label(spec: RunSpec) -> tuple[str, str]:
 
 
 def _row(record: RunRecord) -> dict[str, Any]:
-    names = ("test_top1", "test_top5", "val_top1", "train_top1", "train_loss", "params", "macs")
-    measured = {name: record.metrics.get(name) for name in (*names, "flops", "seconds")}
+    from vitexp.runs.record import CLOCKED
+
+    accuracies = ("test_top1", "test_top5", "val_top1", "train_top1", "train_loss")
+    names = (*accuracies, "params", "macs", "macs_executed", "flops", *CLOCKED)
+    measured = {name: record.metrics.get(name) for name in names}
     return {"id": record.id, "seed": record.spec.seed, "state": record.status, **measured}
 
 
@@ -62,4 +66,5 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
 
     shares = (screen.percent(row[name]) for name in ("test_top1", "val_top1", "train_top1"))
     seconds = "-" if row["seconds"] is None else f"{row['seconds']:.1f}"
-    return (row["id"], str(row["seed"]), *shares, seconds, row["state"])
+    speed = (screen.amount(row["images_per_s"]), screen.percent(row["utilisation"]))
+    return (row["id"], str(row["seed"]), *shares, seconds, *speed, row["state"])

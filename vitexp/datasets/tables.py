@@ -1,11 +1,13 @@
 """Images in a column of a table: parquet files, or a data set of the library `datasets`.
 
-`datasets` says what the columns mean. Local parquet files are read where they lie, with
-pyarrow: `load_dataset` would first copy them whole into a cache of its own.
+`datasets` says what the columns mean. Local parquet files are read where they lie, with pyarrow
+and what `datasets` wrote into them about their columns: `load_dataset` would first copy them
+whole into a cache of its own, and reading them does not need it installed.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -35,7 +37,8 @@ class Table:
 
     Attributes:
         where: what it is called in messages.
-        features: of `datasets`: column -> feature.
+        features: of `datasets`, or :class:`Image`, :class:`ClassLabel` and :class:`Value` in
+            their place: column -> feature.
         column: reads one column whole.
         batches: reads one column a few rows at a time.
     """
@@ -44,6 +47,25 @@ class Table:
     features: Mapping[str, Any]
     column: Callable[[str], pa.ChunkedArray]
     batches: Callable[[str], Iterator[pa.Array]]
+
+
+@dataclass(frozen=True)
+class Image:
+    """A column of encoded images."""
+
+
+@dataclass(frozen=True)
+class ClassLabel:
+    """A column of class numbers with their names; none where they have none."""
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Value:
+    """A column of plain values of a type of arrow's."""
+
+    dtype: str
 
 
 class Rows(Encoded):
@@ -227,10 +249,9 @@ def _split_of(file: Path, root: Path) -> Part:
 
 
 def _from_parquet(files: list[Path], where: str) -> Table:
-    import datasets
     import pyarrow as pa
 
-    features = [datasets.Features.from_arrow_schema(_parquet(f).schema_arrow) for f in files]
+    features = [_features(_parquet(f).schema_arrow) for f in files]
     for file, own in zip(files, features, strict=True):
         if own != features[0]:
             raise VitexpError(
@@ -248,6 +269,26 @@ def _from_parquet(files: list[Path], where: str) -> Table:
                     yield batch.column(name)
 
     return Table(where, features[0], column, batches)
+
+
+def _features(schema: pa.Schema) -> dict[str, Any]:
+    """Columns by what `datasets` noted in the file, else by their types."""
+    noted = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
+    of = noted.get("info", {}).get("features", {})
+    return {field.name: _feature(field.type, of.get(field.name)) for field in schema}
+
+
+def _feature(kind: pa.DataType, noted: Any) -> Any:
+    import pyarrow as pa
+
+    named = noted.get("_type") if isinstance(noted, dict) else None
+    if named == "Image":
+        return Image()
+    if named == "ClassLabel":
+        return ClassLabel(tuple(noted.get("names") or ()))
+    if pa.types.is_struct(kind):
+        return {field.name: _feature(field.type, None) for field in kind}
+    return Value(str(kind))
 
 
 def _parquet(file: Path) -> pq.ParquetFile:

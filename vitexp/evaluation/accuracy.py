@@ -9,7 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from vitexp.datasets.image_set import Split
-from vitexp.models.inputs import normalise, resident
+from vitexp.models.inputs import normalise
+from vitexp.models.stream import in_turn
+
+BATCH = 256
+"""Images classified at once, at most."""
 
 
 @dataclass(frozen=True)
@@ -38,22 +42,21 @@ def accuracy(
     split: Split,
     device: torch.device,
     precision: torch.dtype,
-    batch: int = 256,
-    limit: int | None = None,
+    batch: int | None = None,
+    rows: np.ndarray | None = None,
 ) -> Accuracy:
-    """Classifies the first ``limit`` images of ``split`` (all by default)."""
-    images, labels = resident(split, torch.device("cpu"))
-    size = len(labels) if limit is None else min(limit, len(labels))
+    """Classifies the images ``rows`` of ``split`` (all by default), ``batch`` at a time."""
+    batch = min(batch or BATCH, BATCH)
+    wanted = np.arange(len(split)) if rows is None else rows
     model.eval()
     first, five, seen = [], [], []
-    for start in range(0, size, batch):
-        chunk = slice(start, min(start + batch, size))
+    for chosen, images in in_turn(split.images, wanted, batch, device):
         with torch.autocast(device.type, precision, enabled=precision != torch.float32):
-            logits, features = outputs(model, normalise(images[chunk].to(device)))
+            logits, features = outputs(model, normalise(images))
         logits = logits.float()
         if features is not None:
             seen.append(features.float().cpu())
-        target = labels[chunk].to(device)[:, None]
+        target = torch.from_numpy(split.labels[chosen]).to(device)[:, None]
         best = logits.topk(min(5, logits.shape[1]), dim=1).indices == target
         first.append(best[:, 0])
         five.append(best.any(dim=1))

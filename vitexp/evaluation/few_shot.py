@@ -65,6 +65,7 @@ def few_shot(
     test: Accuracy,
     device: torch.device,
     precision: torch.dtype,
+    batch: int | None = None,
 ) -> list[FewShot]:
     """The probe of a model with as many shots as the training split allows.
 
@@ -73,6 +74,7 @@ def few_shot(
 
     Args:
         test: what :func:`vitexp.evaluation.accuracy.accuracy` found on the test split.
+        batch: as for that function.
 
     Returns:
         One entry a number of shots; none where the model gives no features.
@@ -87,8 +89,8 @@ def few_shot(
     if not drawn:
         return []
     wanted = np.unique(np.concatenate([rows for draws in drawn.values() for rows in draws]))
-    train = _features(model, images.train, wanted, device, precision)
-    val = _features(model, images.val, _looked_at(images.val), device, precision)
+    train = _features(model, images.train, wanted, device, precision, batch)
+    val = _features(model, images.val, _looked_at(images.val), device, precision, batch)
     target = Features(test.features.double(), torch.from_numpy(np.array(images.test.labels)))
     return [
         probe([train.at(np.searchsorted(wanted, rows)) for rows in draws], val, target, k, classes)
@@ -97,19 +99,24 @@ def few_shot(
 
 
 def linear_map(
-    model: nn.Module, images: ImageSet, device: torch.device, precision: torch.dtype
+    model: nn.Module,
+    images: ImageSet,
+    device: torch.device,
+    precision: torch.dtype,
+    batch: int | None = None,
 ) -> tuple[Tensor, float]:
     """Ridge regression from the features of all training images to their classes.
 
     Args:
         model: with ``features`` and ``head``.
+        batch: as for :func:`few_shot`.
 
     Returns:
         The map (F + 1, K), its last row the bias, and its penalty, chosen on validation.
     """
     every = np.arange(len(images.train))
-    train = _features(model, images.train, every, device, precision)
-    val = _features(model, images.val, _looked_at(images.val), device, precision)
+    train = _features(model, images.train, every, device, precision, batch)
+    val = _features(model, images.val, _looked_at(images.val), device, precision, batch)
     fits = fitted(train, len(images.names))
     best = _strongest(val.correct(fits).sum(dim=1).tolist())
     return fits[best], REGULARISERS[best]
@@ -126,11 +133,11 @@ def _features(
     rows: np.ndarray,
     device: torch.device,
     precision: torch.dtype,
+    batch: int | None,
 ) -> Features:
-    part = Split(split.images[rows], split.labels[rows])
-    found = accuracy(model, part, device, precision).features
+    found = accuracy(model, split, device, precision, batch, rows).features
     assert found is not None
-    return Features(found.double(), torch.from_numpy(part.labels))
+    return Features(found.double(), torch.from_numpy(split.labels[rows]))
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
 """What workers tell: one JSON object a line, in both directions.
 
-To a worker:   {"run": spec, "threads": n, "keep": bool}  or  {"probe": spec, "threads": n}
-               or  {"measure": probe spec, "of": spec, "threads": n}
-               or  {"measure": probe spec, "file": checkpoint, "threads": n}
-               or  {"soup": soup spec, "threads": n}
+To a worker:   {"run": spec, "keep": bool}, {"probe": spec}, {"bench": spec, "seconds": x},
+               {"measure": probe spec, "of": spec}, {"measure": probe spec, "file": checkpoint} or
+               {"soup": soup spec},
+               each with "threads": n, "memory": bytes or null, and "wishes": {...}
 From a worker: an Event
 """
 
@@ -12,11 +12,11 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 Kind = Literal[
     "start", "progress", "done", "diverged", "failed", "refused", "stopped", "busy", "lost",
-    "note", "probe", "measured",
+    "note", "probe", "measured", "benched",
 ]  # fmt: skip
 
 LESS_MEMORY = "Use a smaller --batch, --width or --image-size, or fewer --jobs."
@@ -30,11 +30,12 @@ class Event:
         kind: ``busy``: another process works on the run or has done it; ``lost``: another one
             took it over; ``refused``: by the disk, which will refuse the other runs, too;
             ``note``: a message for the user; ``probe``: a step was timed; ``measured``: a
-            measurement, or a soup, is in the store.
+            measurement, or a soup, is in the store; ``benched``: a run was timed.
         step, steps: done and in all.
         images_per_s: training images a second.
         seconds_per_step: of a probe.
         message: why it failed, or the note.
+        details: of a run that was timed, what ``vitexp.training.bench.bench`` gives.
     """
 
     kind: Kind
@@ -47,6 +48,7 @@ class Event:
     val_top1: float | None = None
     test_top1: float | None = None
     message: str = ""
+    details: dict[str, Any] | None = None
 
     def line(self) -> str:
         return json.dumps(dataclasses.asdict(self)) + "\n"

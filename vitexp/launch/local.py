@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import signal
 import threading
 import time
@@ -10,12 +11,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from vitexp.errors import VitexpError
-from vitexp.launch.devices import cores
+from vitexp.launch.devices import cores, memory
 from vitexp.launch.events import Event
 from vitexp.launch.pool import Order, Pool
 from vitexp.runs.store import Store
+from vitexp.runs.wishes import NONE, Wishes
 from vitexp.spec import Checkpoint, ProbeSpec, RunSpec, SoupSpec, to_json
 
 ATTEMPTS = 2
@@ -59,6 +62,7 @@ def launch(
     on_event: Callable[[Event], None],
     keep: bool = True,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    wishes: Wishes = NONE,
 ) -> Outcome:
     """Trains ``specs``, ``jobs`` at a time, and returns when all are done, failed or stopped.
 
@@ -69,11 +73,10 @@ def launch(
         devices: worker i works on device i modulo their number.
         keep: whether final weights are kept.
         checkpoint_seconds: how much work a kill may cost.
+        wishes: how to compute.
     """
-    threads = max(1, cores() // jobs)
-    orders = deque(
-        Order(spec.id, {"run": to_json(spec), "threads": threads, "keep": keep}) for spec in specs
-    )
+    common = {"keep": keep, **_means(devices, jobs, wishes)}
+    orders = deque(Order(spec.id, {"run": to_json(spec), **common}) for spec in specs)
     outcome, by_id = Outcome(), {spec.id: spec for spec in specs}
     store = Store(out)
     elsewhere = _Elsewhere(store, PATIENCE * checkpoint_seconds, on_event)
@@ -106,16 +109,44 @@ def launch(
     return outcome
 
 
-def probe(specs: list[RunSpec], out: Path, devices: tuple[str, ...], jobs: int) -> dict[str, float]:
+def probe(
+    specs: list[RunSpec],
+    out: Path,
+    devices: tuple[str, ...],
+    jobs: int,
+    wishes: Wishes = NONE,
+) -> dict[str, float]:
     """Run id -> seconds a training step takes, measured with ``jobs`` workers side by side.
 
     Raises:
         KeyboardInterrupt: a signal came in.
     """
-    threads = max(1, cores() // jobs)
-    orders = [Order(s.id, {"probe": to_json(s), "threads": threads}) for s in specs]
+    orders = [Order(s.id, {"probe": to_json(s), **_means(devices, jobs, wishes)}) for s in specs]
     told = _answers(orders, out, devices, jobs)
     return {e.run_id: e.seconds_per_step for e in told if e.seconds_per_step is not None}
+
+
+def bench(
+    spec: RunSpec,
+    out: Path,
+    devices: tuple[str, ...],
+    jobs: int,
+    seconds: float,
+    wishes: Wishes = NONE,
+) -> list[dict[str, Any]]:
+    """What ``jobs`` workers say that train ``spec`` side by side for some seconds.
+
+    Raises:
+        VitexpError: one of them could not.
+        KeyboardInterrupt: a signal came in.
+    """
+    body = {"bench": to_json(spec), "seconds": seconds, **_means(devices, jobs, wishes)}
+    told = _answers([Order(spec.id, body) for _ in range(jobs)], out, devices, jobs)
+    for event in told:
+        if event.kind in ("failed", "refused"):
+            problem, _, remedy = event.message.partition("\n")
+            raise VitexpError(problem, remedy)
+    return [event.details for event in told if event.details is not None]
 
 
 def measure(
@@ -123,6 +154,7 @@ def measure(
     out: Path,
     devices: tuple[str, ...],
     jobs: int,
+    wishes: Wishes = NONE,
 ) -> dict[str, str]:
     """Makes these measurements of finished runs and of files; they are in the store afterwards.
 
@@ -132,10 +164,9 @@ def measure(
     Raises:
         KeyboardInterrupt: a signal came in.
     """
-    threads = max(1, cores() // jobs)
+    common = _means(devices, jobs, wishes)
     orders = [
-        Order(s.id, {"measure": to_json(p), _called(s): to_json(s), "threads": threads})
-        for s, p in todo
+        Order(s.id, {"measure": to_json(p), _called(s): to_json(s), **common}) for s, p in todo
     ]
     told = _answers(orders, out, devices, jobs)
     return {e.run_id: e.message for e in told if e.kind in ("failed", "refused")}
@@ -154,9 +185,20 @@ def soup(specs: list[SoupSpec], out: Path, devices: tuple[str, ...]) -> dict[str
     Raises:
         KeyboardInterrupt: a signal came in.
     """
-    orders = [Order(s.id, {"soup": to_json(s), "threads": cores()}) for s in specs]
+    common = _means(devices[:1], 1, NONE)
+    orders = [Order(s.id, {"soup": to_json(s), **common}) for s in specs]
     told = _answers(orders, out, devices[:1], 1)
     return {e.run_id: e.message for e in told if e.kind in ("failed", "refused")}
+
+
+def _means(devices: tuple[str, ...], jobs: int, wishes: Wishes) -> dict[str, Any]:
+    """What is the same in each of a launch's orders: how to compute, and with how much."""
+    each = [size for device in devices if (size := memory(device)) is not None]
+    return {
+        "threads": max(1, cores() // jobs),
+        "memory": min(each) // -(-jobs // len(devices)) if each else None,
+        "wishes": dataclasses.asdict(wishes),
+    }
 
 
 def _answers(orders: list[Order], out: Path, devices: tuple[str, ...], jobs: int) -> list[Event]:

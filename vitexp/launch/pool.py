@@ -26,6 +26,13 @@ GRACE_SECONDS = 30.0
 
 _TICK_SECONDS = 0.2
 
+_ENVIRONMENT = {
+    # Threads that wait by spinning slow everybody down where a core is shared.
+    "OMP_WAIT_POLICY": "PASSIVE",
+    # Without a fixed workspace cuBLAS does not promise the same bits again.
+    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+}
+
 
 @dataclass
 class Order:
@@ -63,8 +70,7 @@ class Worker:
             text=True,
             encoding="utf-8",
             start_new_session=True,
-            # Threads that wait by spinning slow everybody down where a core is shared.
-            env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"},
+            env={**os.environ, **_ENVIRONMENT},
         )
         self.order: Order | None = None
         self.leaving = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Literal
 
 from vitexp.spec import ResNetShape
@@ -12,7 +13,7 @@ Taps = Literal["all", "inside"]
 """Which taps of a padded convolution count: all of them, or those that fall inside the map."""
 
 EXPANSION = 4
-"""Channels that a bottleneck gives, over those of its 3x3."""
+"""Channels that a bottleneck gives, over those of its 3x3; a basic block gives as many."""
 
 
 @dataclass(frozen=True)
@@ -65,11 +66,14 @@ def macs(shape: ResNetShape, channels: int, side: int, taps: Taps) -> int:
     return sum(conv.macs(taps) for conv in convolutions(shape, channels, side))
 
 
+def given(shape: ResNetShape, stage: int) -> int:
+    """Channels of the map that a stage, counted from 0, gives."""
+    return (1 if shape.block == "basic" else EXPANSION) * shape.width << stage
+
+
 def map_channels(shape: ResNetShape) -> int:
     """Channels of the last map."""
-    if not shape.blocks:
-        return shape.width
-    return EXPANSION * shape.width << (len(shape.blocks) - 1)
+    return given(shape, len(shape.blocks) - 1) if shape.blocks else shape.width
 
 
 def map_side(shape: ResNetShape, side: int) -> int:
@@ -84,18 +88,35 @@ def _after_stem(shape: ResNetShape, side: int) -> int:
     return reach(reach(side, 2), 2) if shape.stem == "imagenet" else side
 
 
+def projects(shape: ResNetShape, stage: int, block: int) -> bool:
+    """Whether the shortcut around a block is a convolution: where the map changes."""
+    return block == 0 and (stage > 0 or shape.block is None)
+
+
 def convolutions(shape: ResNetShape, channels: int, side: int) -> Iterator[Conv]:
     """Every convolution of a ResNet, in the order of the forward pass."""
+    return chain.from_iterable(units(shape, channels, side))
+
+
+def units(shape: ResNetShape, channels: int, side: int) -> Iterator[list[Conv]]:
+    """The stem's convolution, then those of each block."""
     kernel, step = (7, 2) if shape.stem == "imagenet" else (3, 1)
-    yield Conv(channels, shape.width, kernel, step, side)
+    yield [Conv(channels, shape.width, kernel, step, side)]
     side, inputs = _after_stem(shape, side), shape.width
     for stage, blocks in enumerate(shape.blocks):
-        width = shape.width << stage
+        width, outputs = shape.width << stage, given(shape, stage)
         for block in range(blocks):
             step = 2 if stage > 0 and block == 0 else 1
-            yield Conv(inputs, width, 1, 1, side)
-            yield Conv(width, width, 3, step, side)
-            yield Conv(width, EXPANSION * width, 1, 1, reach(side, step))
-            if block == 0:
-                yield Conv(inputs, EXPANSION * width, 1, step, side)
-            side, inputs = reach(side, step), EXPANSION * width
+            after = reach(side, step)
+            if shape.block == "basic":
+                unit = [Conv(inputs, width, 3, step, side), Conv(width, width, 3, 1, after)]
+            else:
+                unit = [
+                    Conv(inputs, width, 1, 1, side),
+                    Conv(width, width, 3, step, side),
+                    Conv(width, outputs, 1, 1, after),
+                ]
+            if projects(shape, stage, block):
+                unit.append(Conv(inputs, outputs, 1, step, side))
+            yield unit
+            side, inputs = after, outputs

@@ -8,16 +8,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vitexp.datasets.image_set import Split
 
-
-def resident(split: Split, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Images (n, S, S, C) uint8 and labels (n,) int64 on ``device``; on a CPU without a copy."""
+def resident(images: np.ndarray, device: torch.device) -> Tensor:
+    """Images (n, S, S, C), uint8, on ``device``; on a CPU without a copy."""
     with warnings.catch_warnings():
         # A read-only memory map is what we want to share: nothing writes to it.
         warnings.filterwarnings("ignore", message=".*not writable.*")
-        images = torch.from_numpy(split.images)
-    return images.to(device), torch.from_numpy(np.array(split.labels)).to(device)
+        return torch.from_numpy(images).to(device)
+
+
+def sent(values: np.ndarray, device: torch.device) -> Tensor:
+    """``values`` on ``device``; neither it nor the host waits for the copy."""
+    tensor = torch.from_numpy(values)
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def normalise(images: Tensor) -> Tensor:

@@ -16,6 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vitexp.models.inputs import sent
+
 Site = int
 EMBEDDING, ATTENTION, HIDDEN, MLP, PATH_ATTENTION, PATH_MLP, PATH_CONV = range(7)
 
@@ -36,7 +38,10 @@ class LayerNoise(Protocol):
     """One layer's masks. It does not know which layer's: see ``positions.base``."""
 
     def keep(self, site: Site, shape: tuple[int, ...], rate: float) -> Tensor:
-        """Bools of ``shape``, each True with probability 1 - ``rate`` to within 2^-17."""
+        """Bools of ``shape``, each True with probability 1 - ``rate`` to within 2^-17.
+
+        The first axis of ``shape`` is the batch.
+        """
 
 
 @dataclass(frozen=True)
@@ -94,26 +99,68 @@ class HashNoise:
 
     keys: Tensor
     """int32, (layers, sites), or (sites,) of one layer."""
+    first: Tensor | None = None
+    """int32, (): the row of the batch that is row 0 here; None for 0."""
 
     source = "hash"
 
     @classmethod
     def drawn(cls, seed: int, step: int, device: torch.device) -> HashNoise:
-        return cls(torch.from_numpy(hash_keys(seed, step)).to(device))
+        return cls(sent(hash_keys(seed, step), device))
 
     def at(self, layer: int) -> LayerNoise:
-        return HashNoise(self.keys[layer])
+        return replace(self, keys=self.keys[layer])
 
     def keep(self, site: Site, shape: tuple[int, ...], rate: float) -> Tensor:
         x = self.keys[site]
         for dim, size in enumerate(shape):
             along = torch.arange(size, dtype=torch.int32, device=self.keys.device)
+            if dim == 0 and self.first is not None:
+                along = along + self.first
             x = (x + along.view(-1, *[1] * (len(shape) - dim - 1))) * -1640531535
             x = x ^ (x >> 15 & 0x1FFFF)
         # MurmurHash3's finaliser (Appleby 2011), with the logical shifts that int32 lacks.
         x = (x ^ (x >> 16 & 0xFFFF)) * -2048144789
         x = (x ^ (x >> 13 & 0x7FFFF)) * -1028477387
         return (x >> 16) >= _threshold(rate)
+
+
+def part_of(noise: Noise, rows: slice, batch: int) -> Noise:
+    """The masks of some rows of a batch: those that the whole batch would have there.
+
+    Args:
+        noise: of the whole batch.
+        rows: which, one after the other.
+        batch: how many there are in all.
+    """
+    if isinstance(noise, HashNoise):
+        # A tensor, so that what is compiled for one part serves for all.
+        first = torch.full((), rows.start, dtype=torch.int32, device=noise.keys.device)
+        return replace(noise, first=first)
+    return Part(noise, rows, batch)
+
+
+class Part:
+    """Some rows of the masks that ``whole`` draws for all ``batch`` rows."""
+
+    def __init__(self, whole: Noise, rows: slice, batch: int) -> None:
+        self.whole, self.rows, self.batch = whole, rows, batch
+        self.source = whole.source
+
+    def at(self, layer: int) -> LayerNoise:
+        return LayerPart(self.whole.at(layer), self.rows, self.batch)
+
+
+@dataclass(frozen=True)
+class LayerPart:
+    """One layer's masks of some rows of a batch."""
+
+    whole: LayerNoise
+    rows: slice
+    batch: int
+
+    def keep(self, site: Site, shape: tuple[int, ...], rate: float) -> Tensor:
+        return self.whole.keep(site, (self.batch, *shape[1:]), rate)[self.rows]
 
 
 _LAYERS, _SITES = 256, 8

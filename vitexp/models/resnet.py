@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from vitexp.initialisation import constant, lecun_normal, parameter, starts
 from vitexp.models import noise as sites
-from vitexp.models.count_resnet import EXPANSION, map_channels, same_padding
+from vitexp.models.count_resnet import EXPANSION, given, map_channels, projects, same_padding
 from vitexp.models.noise import LayerNoise, Noise, drop_path
 from vitexp.models.vit import linear
 from vitexp.spec import ModelSpec, ResNetShape, Stem
@@ -62,16 +62,17 @@ class Trunk(nn.Module):
         self.norm = group_norm(shape.width, shape.stem)
         self.pool: nn.Module = SamePool() if large else nn.Identity()
         rise = stochastic_depth / max(1, sum(shape.blocks) - 1)
-        blocks: list[Bottleneck] = []
+        kind = Basic if shape.block == "basic" else Bottleneck
+        blocks: list[Residual] = []
         inputs = shape.width
         for stage, count in enumerate(shape.blocks):
             for unit in range(count):
-                width, first = shape.width << stage, unit == 0
-                stride = 2 if first and stage > 0 else 1
-                block = Bottleneck(inputs, width, stride, first, shape.stem)
+                stride = 2 if unit == 0 and stage > 0 else 1
+                project = projects(shape, stage, unit)
+                block = kind(inputs, shape.width << stage, stride, project, shape.stem)
                 block.drop_path_rate = rise * len(blocks)
                 blocks.append(block)
-                inputs = EXPANSION * width
+                inputs = given(shape, stage)
         self.blocks = nn.ModuleList(blocks)
 
     def forward(self, images: Tensor, noise: Noise | None = None) -> Tensor:
@@ -81,18 +82,44 @@ class Trunk(nn.Module):
         return x
 
 
-class Bottleneck(nn.Module):
-    """1x1, 3x3, 1x1 on a residual branch; ReLU after the sum (He et al. 2015, stride in the 3x3).
+class Residual(nn.Module):
+    """A branch beside a shortcut; ReLU after the sum (He et al. 2015).
 
-    Args:
-        inputs: channels of the map that it reads.
-        width: channels of its 3x3; it gives four times as many.
-        stride: of the 3x3 and of the shortcut.
-        project: whether the shortcut is a 1x1 convolution.
-        stem: decides the groups of the norms.
+    A block is made from: inputs, the channels of the map that it reads; width, those of its 3x3;
+    stride, of the 3x3 and of the shortcut; project, whether the shortcut is a 1x1 convolution;
+    stem, which decides the groups of the norms.
     """
 
     drop_path_rate = 0.0
+    projection: nn.Module
+
+    def branch(self, x: Tensor) -> Tensor:
+        """(B, inputs, S, S) -> (B, outputs, S', S')."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor, noise: LayerNoise | None) -> Tensor:
+        h = drop_path(self.branch(x), self.drop_path_rate, noise, sites.PATH_CONV)
+        return F.relu(self.projection(x) + h)
+
+
+class Basic(Residual):
+    """3x3, 3x3; ``width`` channels throughout."""
+
+    def __init__(self, inputs: int, width: int, stride: int, project: bool, stem: Stem) -> None:
+        super().__init__()
+        self.conv1, self.norm1 = StdConv(inputs, width, 3, stride), group_norm(width, stem)
+        self.conv2, self.norm2 = StdConv(width, width, 3), group_norm(width, stem)
+        starts(self.norm2.weight, constant(0.0))
+        self.projection = _shortcut(inputs, width, stride, project, stem)
+
+    def branch(self, x: Tensor) -> Tensor:
+        h: Tensor = self.norm2(self.conv2(F.relu(self.norm1(self.conv1(x)))))
+        return h
+
+
+class Bottleneck(Residual):
+    """1x1, 3x3, 1x1, the stride in the 3x3; its 3x3 has ``width`` channels, and it gives four
+    times as many."""
 
     def __init__(self, inputs: int, width: int, stride: int, project: bool, stem: Stem) -> None:
         super().__init__()
@@ -101,17 +128,19 @@ class Bottleneck(nn.Module):
         self.conv2, self.norm2 = StdConv(width, width, 3, stride), group_norm(width, stem)
         self.conv3, self.norm3 = StdConv(width, outputs, 1), group_norm(outputs, stem)
         starts(self.norm3.weight, constant(0.0))
-        self.projection: nn.Module = nn.Identity()
-        if project:
-            shortcut = StdConv(inputs, outputs, 1, stride)
-            self.projection = nn.Sequential(shortcut, group_norm(outputs, stem))
+        self.projection = _shortcut(inputs, outputs, stride, project, stem)
 
-    def forward(self, x: Tensor, noise: LayerNoise | None) -> Tensor:
+    def branch(self, x: Tensor) -> Tensor:
         h = F.relu(self.norm1(self.conv1(x)))
         h = F.relu(self.norm2(self.conv2(h)))
-        h = self.norm3(self.conv3(h))
-        h = drop_path(h, self.drop_path_rate, noise, sites.PATH_CONV)
-        return F.relu(self.projection(x) + h)
+        branch: Tensor = self.norm3(self.conv3(h))
+        return branch
+
+
+def _shortcut(inputs: int, outputs: int, stride: int, project: bool, stem: Stem) -> nn.Module:
+    if not project:
+        return nn.Identity()
+    return nn.Sequential(StdConv(inputs, outputs, 1, stride), group_norm(outputs, stem))
 
 
 class StdConv(nn.Module):

@@ -11,16 +11,18 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import NullLocator
 from matplotlib.transforms import Bbox
 
-from vitexp.render.style import COLOURS, DASHES, MARKERS, Dash
+from vitexp.render.style import COLOURS, DASHES, MARKERS, Dash, lay_out
 from vitexp.studies.report import CurveFigure, Series, Span
 
 _WIDTH = 7.4  # inches
 _CHARACTERS = 110  # a remark's line
 _LABEL = 6.5  # points
 _SPAN = 0.055  # height of a place's row, as a share of the axis
+_APART = 0.012  # between two joined series, as a share of the axis
 
 
 # Where a label's corner lies from its point, in points, and what share of the label lies left
@@ -33,6 +35,7 @@ _CORNERS = (
     ((0, 5), (0.5, 0)),
     ((0, -5), (0.5, 1)),
 )
+_TIERS = 3  # how far away a label may stand
 
 
 @dataclass(frozen=True)
@@ -54,8 +57,8 @@ def draw(figure: CurveFigure) -> Figure:
     axis.set_xscale("log")
     _front(axis, figure)
     looks = [_look(index) for index in range(len(figure.series))]
-    for series, look in zip(figure.series, looks, strict=True):
-        _series(axis, series, look, figure.joined)
+    for series, look, aside in zip(figure.series, looks, _aside(figure), strict=True):
+        _series(axis, series, look, figure.joined, aside)
     _axes(axis, figure)
     for row, span in enumerate(figure.spans):
         _span(axis, span, _SPAN * (row + 0.6))
@@ -63,7 +66,7 @@ def draw(figure: CurveFigure) -> Figure:
     if remarks:
         picture.supxlabel("\n".join(remarks), fontsize=8, x=0.02, ha="left")
     # Only a laid-out axis knows where its points are.
-    picture.draw_without_rendering()
+    lay_out(picture)
     _labels(axis, figure, looks)
     return picture
 
@@ -93,24 +96,33 @@ def _axes(axis: Axes, figure: CurveFigure) -> None:
         axis.set_xlim(axis.get_xlim())
 
 
-def _series(axis: Axes, series: Series, look: _Look, joined: bool) -> None:
+def _aside(figure: CurveFigure) -> list[float]:
+    """By what factor the x of each series is moved, so that joined ones do not hide another."""
+    xs = [x for series in figure.series for x, _ in series.points]
+    if not (figure.joined and xs):
+        return [1.0] * len(figure.series)
+    step = (max(xs) / min(xs)) ** _APART
+    middle = (len(figure.series) - 1) / 2
+    return [float(step ** (index - middle)) for index in range(len(figure.series))]
+
+
+def _series(axis: Axes, series: Series, look: _Look, joined: bool, aside: float) -> None:
     if not series.points:
         return
-    xs, ys = zip(*series.points, strict=True)
+    xs, ys = zip(*((x * aside, y) for x, y in series.points), strict=True)
     ends = [(x, *band) for x, band in zip(xs, series.band, strict=False) if band is not None]
     if len(ends) > 1 and joined:
         places, lows, highs = zip(*ends, strict=True)
-        axis.fill_between(places, lows, highs, color=look.colour, alpha=0.15, linewidth=0)
-    else:
-        for x, low, high in ends:
-            axis.plot([x, x], [low, high], color=look.colour, linewidth=1.1, zorder=2)
+        axis.fill_between(places, lows, highs, color=look.colour, alpha=0.07, linewidth=0)
+    for x, low, high in ends:
+        axis.plot([x, x], [low, high], color=look.colour, linewidth=1.1, zorder=2)
     if series.fit:
         axis.plot(
             *zip(*series.fit, strict=True), color=look.colour, linewidth=1.1, linestyle=look.dash
         )
     if series.dots:
         axis.plot(
-            *zip(*series.dots, strict=True),
+            *zip(*((x * aside, y) for x, y in series.dots), strict=True),
             linestyle="none",
             marker=look.marker,
             markersize=2.8,
@@ -138,21 +150,27 @@ def _labels(axis: Axes, figure: CurveFigure, looks: list[_Look]) -> None:
     if not any(series.labels for series in figure.series):
         return
     inch = axis.figure.dpi
-    points = [point for series in figure.series for point in series.points]
-    taken = [Bbox([at - inch / 36, at + inch / 36]) for at in axis.transData.transform(points)]
+    marks = [point for series in figure.series for point in series.points]
+    lines = [point for series in figure.series for point in series.fit]
+    taken = [Bbox([at - inch / 20, at + inch / 20]) for at in axis.transData.transform(marks)]
+    crossed = axis.transData.transform(lines) if lines else np.empty((0, 2))
     inside = axis.get_window_extent()
 
-    def crowded(box: Bbox) -> int:
+    def crowded(box: Bbox, tier: int) -> float:
         out = not (inside.contains(*box.p0) and inside.contains(*box.p1))
-        return sum(box.overlaps(other) for other in taken) + 9 * out
+        line = any(box.contains(*at) for at in crossed)
+        return 3 * sum(box.overlaps(other) for other in taken) + 9 * out + line + 1.5 * tier
 
     for series, look in zip(figure.series, looks, strict=True):
         for point, text in zip(series.points, series.labels, strict=False):
             at = axis.transData.transform(point)
             size = np.array([0.55 * len(text), 1.0]) * _LABEL * inch / 72
-            places = [at + np.array(corner) * inch / 72 - size * own for corner, own in _CORNERS]
-            boxes = [Bbox([place, place + size]) for place in places]
-            best = min(boxes, key=crowded)
+            boxes = []
+            for tier in range(_TIERS):
+                for (right, up), own in _CORNERS:
+                    place = at + np.array((right, up * (1 + 3 * tier))) * inch / 72 - size * own
+                    boxes.append((Bbox([place, place + size]), tier))
+            best, tier = min(boxes, key=lambda box: crowded(*box))
             taken.append(best)
             axis.annotate(
                 text,
@@ -162,6 +180,11 @@ def _labels(axis: Axes, figure: CurveFigure, looks: list[_Look]) -> None:
                 fontsize=_LABEL,
                 color=look.colour,
                 zorder=5,
+                path_effects=[withStroke(linewidth=2, foreground="white")],
+                # A label that stands away from its point is tied to it.
+                arrowprops={"arrowstyle": "-", "linewidth": 0.6, "color": look.colour, "shrinkB": 4}
+                if tier
+                else None,
             ).set_in_layout(False)
 
 
@@ -210,7 +233,7 @@ def _legend(figure: CurveFigure, looks: list[_Look]) -> list[Line2D | Patch]:
         for series, look in zip(figure.series, looks, strict=True)
     ]
     if figure.band:
-        handles.append(Patch(color="0.25", alpha=0.2, linewidth=0, label=figure.band))
+        handles.append(Patch(color="0.25", alpha=0.2, linewidth=1.1, label=figure.band))
     if figure.dot:
         dot = Line2D([], [], color="0.25", linestyle="none", marker="o", label=figure.dot)
         dot.set(markersize=2.8, markerfacecolor="none")

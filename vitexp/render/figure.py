@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -13,17 +14,20 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
 from vitexp.render import curves
-from vitexp.render.style import COLOURS, MARKERS, STYLE
+from vitexp.render.style import COLOURS, MARKERS, STYLE, lay_out
 from vitexp.studies import report
 from vitexp.studies.report import CurveFigure, Interval, IntervalFigure, Panel
 
 _ROW, _GROUP_GAP = 0.27, 0.45  # inches; rows
+_AXIS_CHARACTERS = 38  # a line of an axis's label
 
 
 def drawn(figure: report.Figure) -> dict[str, bytes]:
     """File ending -> content: a PNG with 200 dots an inch, an SVG and a PDF."""
     with matplotlib.rc_context(STYLE):
         picture = draw(figure)
+        if picture.get_layout_engine() is not None:
+            lay_out(picture)
         return {
             "png": _saved(picture, "png", {"Software": None}),
             "svg": _saved(picture, "svg", {"Date": None, "Creator": None}),
@@ -91,7 +95,7 @@ def _panel(axis: Axes, panel: Panel, figure: IntervalFigure, heights: list[float
     for interval in panel.intervals:
         group, series = figure.rows[interval.row]
         _interval(axis, interval, heights[interval.row], colours[group], markers[series])
-    axis.set_xlabel(panel.axis)
+    axis.set_xlabel(textwrap.fill(panel.axis, _AXIS_CHARACTERS))
     axis.set_ylim(heights[-1] + 0.65, -0.65)
     axis.grid(axis="x", color="0.92", linewidth=0.8, zorder=0)
     axis.set_axisbelow(True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from matplotlib.figure import Figure
+
 COLOURS = ("#444444", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 Dash = Literal["-"] | tuple[float, tuple[float, ...]]
@@ -22,3 +24,9 @@ STYLE: dict[Any, Any] = {
     # Without it the SVG's ids would differ from one drawing to the next.
     "svg.hashsalt": "vitexp",
 }
+
+
+def lay_out(picture: Figure) -> None:
+    """Places everything, once: every file shows the same layout, and none makes it anew."""
+    picture.draw_without_rendering()
+    picture.set_layout_engine(None)

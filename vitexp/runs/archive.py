@@ -18,11 +18,15 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from vitexp.errors import VitexpError
+from vitexp.runs.measurement import Measurement
 from vitexp.runs.record import RunRecord
 from vitexp.runs.store import Store
 
 _FILES = ("result.json", "log.jsonl", "weights.safetensors")
-_NAME = re.compile(r"runs/([0-9a-f]{16})/(" + "|".join(map(re.escape, _FILES)) + ")")
+_MEASUREMENT = r"measurement-[0-9a-f]{16}\.json"
+_NAME = re.compile(
+    r"runs/([0-9a-f]{16})/(" + "|".join([*map(re.escape, _FILES), _MEASUREMENT]) + ")"
+)
 _LARGEST_TEXT = 64 * 2**20
 """Bytes of a result or a log; a larger one was not written by this program."""
 
@@ -35,7 +39,8 @@ def packed(store: Store, ids: Iterable[str]) -> bytes:
         tarfile.open(fileobj=squeezed, mode="w") as archive,
     ):
         for run in ids:
-            for name in _FILES:
+            measured = sorted(p.name for p in store.folder(run).glob("measurement-*.json"))
+            for name in (*_FILES, *measured):
                 path = store.folder(run) / name
                 if path.is_file():
                     _add(archive, f"runs/{run}/{name}", path.read_bytes())
@@ -70,10 +75,30 @@ def unpacked(store: Store, path: Path) -> tuple[list[str], list[str]]:
         try:
             lease.log(record.curve)
             lease.publish(record, files.get("weights.safetensors"))
+            for measurement in _measurements(path, run, files):
+                store.keep(record.spec, measurement)
             added.append(run)
         finally:
             lease.release()
     return added, known
+
+
+def _measurements(path: Path, run: str, files: dict[str, bytes]) -> list[Measurement]:
+    """What probes found out about a run."""
+    found = []
+    for name in (name for name in files if re.fullmatch(_MEASUREMENT, name)):
+        try:
+            measurement = Measurement.from_json(json.loads(files[name]))
+        except (ValueError, TypeError, AttributeError, VitexpError) as error:
+            raise _damaged(path, run, f"{name}: {error}") from error
+        if measurement.run_id != run or name != f"measurement-{measurement.id}.json":
+            raise _damaged(path, run, f"{name} is of another run or question")
+        found.append(measurement)
+    return found
+
+
+def _damaged(path: Path, run: str, why: str) -> VitexpError:
+    return VitexpError(f"The run {run} in {path} is damaged: {why}.", "Nothing was imported.")
 
 
 def _read(path: Path) -> dict[str, dict[str, bytes]]:
@@ -109,9 +134,8 @@ def _checked(path: Path, run: str, files: dict[str, bytes]) -> tuple[RunRecord, 
     try:
         record = RunRecord.from_json(json.loads(files["result.json"]))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise VitexpError(
-            f"The run {run} in {path} is damaged: {error}.", "Nothing was imported."
-        ) from error
+        raise _damaged(path, run, str(error)) from error
+    _measurements(path, run, files)
     weights = files.get("weights.safetensors")
     sha = None if weights is None else hashlib.sha256(weights).hexdigest()
     if record.id != run or sha not in (None, record.weights_sha):

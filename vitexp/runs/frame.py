@@ -7,15 +7,22 @@ import io
 from collections.abc import Iterable
 from typing import Any
 
+from vitexp.runs.measurement import Measurement
 from vitexp.runs.record import RunRecord
 from vitexp.spec import to_json
 
 
-def rows(records: Iterable[RunRecord]) -> list[dict[str, Any]]:
+def rows(
+    records: Iterable[RunRecord], measured: Iterable[Measurement] = ()
+) -> list[dict[str, Any]]:
     """One row a run: ``id``, ``status``, every field of the spec (``model.name``,
-    ``recipe.lr``, ...), every metric under its name, ``weights_sha``. Every row has every
-    column; accuracies are shares."""
-    flat = [_row(record) for record in records]
+    ``recipe.lr``, ...), every metric under its name, what was ``measured`` since
+    (``probe.digits.few_shot_5_top1``). Every row has every column; accuracies are shares."""
+    probes: dict[str, dict[str, Any]] = {}
+    for one in measured:
+        found = {f"probe.{one.probe.data.name}.{name}": v for name, v in one.values.items()}
+        probes.setdefault(one.run_id, {}).update(found)
+    flat = [_row(record) | probes.get(record.id, {}) for record in records]
     columns = dict.fromkeys(name for row in flat for name in row)
     return [{name: row.get(name) for name in columns} for row in flat]
 

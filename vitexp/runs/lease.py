@@ -27,6 +27,7 @@ from vitexp.runs.files import (
     disk,
     make_folder,
     publish_once,
+    tally,
     write_atomic,
 )
 from vitexp.runs.record import RunRecord
@@ -34,6 +35,9 @@ from vitexp.spec import RunSpec, to_json
 
 _DIGEST = 32
 _GENERATIONS = 2
+
+TEST_READS = "test-reads"
+"""A stroke for each read of the test split, until the record says how many they were."""
 
 
 class Fenced(Exception):
@@ -135,6 +139,20 @@ class Lease:
         sha.update(content)
         return sha.digest()
 
+    def reads_test(self) -> int:
+        """To be called before each read of the test split, which informs no choice but is counted.
+
+        Returns:
+            How often it was read by anybody for this run, with this time.
+
+        Raises:
+            Fenced: a newer attempt has the run.
+            DiskError: the disk is full or not writable.
+        """
+        self._check()
+        with _fenced(self.folder):
+            return tally(self.folder / TEST_READS)
+
     def publish(self, record: RunRecord, weights: bytes | None) -> bool:
         """Writes the result, whose presence means done; the first one stands.
 
@@ -155,6 +173,7 @@ class Lease:
             first = publish_once(path, _json(record.to_json()), self._check)
         for old in checkpoints(self.folder)[: -1 if record.status == "diverged" else None]:
             old.unlink(missing_ok=True)
+        (self.folder / TEST_READS).unlink(missing_ok=True)
         return first
 
     def fail(self, reason: str) -> None:

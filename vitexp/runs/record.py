@@ -15,6 +15,12 @@ from vitexp.spec import FORMAT, RunSpec, from_json, to_json
 
 Status = Literal["done", "diverged"]
 
+CLOCKED = (
+    *("seconds", "device_seconds", "images_per_s", "flops_per_s", "peak_flops_per_s"),
+    *("utilisation", "peak_memory"),
+)
+"""The metrics in which a run that is made again differs from itself."""
+
 
 @dataclass(frozen=True)
 class RunRecord:
@@ -27,8 +33,12 @@ class RunRecord:
             ``val_top1``, ``train_top1`` (last evaluation, on as many training images as there
             are validation images), ``few_shot_5_top1`` (mean over draws; also 1, 10, 25, where
             the data allow). ``train_loss``; ``params``; ``macs`` (forward, per image, nominal);
-            ``flops`` (training, 6 x MACs x images seen); ``seconds``; ``images_per_s``;
-            ``peak_memory`` (bytes).
+            ``flops`` (training, 6 x MACs x images seen); ``macs_executed`` (forward, per image,
+            as computed here); and those of :data:`CLOCKED`, measured by a clock: ``seconds``
+            (training and evaluation); ``device_seconds`` (times the CPU's threads);
+            ``images_per_s`` (training); ``flops_per_s`` (6 x executed MACs x images a second);
+            ``peak_flops_per_s`` (of a matrix product on that device) and ``utilisation``, their
+            ratio; ``peak_memory`` (bytes). Results of earlier versions lack some of them.
         correct: one bit per test image in the data set's order, packed (``numpy.packbits``) and
             base64-encoded; empty for a diverged run.
         curve: evaluations in order, each with ``step``, ``train_loss``, ``val_top1``.

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from vitexp.errors import VitexpError
-from vitexp.runs.files import disk, make_folder, publish_once, write_atomic
+from vitexp.runs.files import disk, make_folder, publish_once, tally, write_atomic
 from vitexp.spec import FORMAT, SoupSpec, from_json, to_json
 
 
@@ -84,6 +84,13 @@ class Soups:
         except (ValueError, TypeError, VitexpError) as error:
             raise VitexpError(f"{path} is damaged: {error}.", "Delete its folder.") from error
 
+    def reads_test(self, spec: SoupSpec) -> int:
+        """Notes for good, before it is made, that the test split is read; how often by now."""
+        path = self.root / spec.id / "soup.reads"
+        with disk(path):
+            make_folder(path.parent)
+        return tally(path)
+
     def keep(self, soup: Soup, weights: bytes) -> None:
         """Writes a soup.
 
@@ -91,8 +98,7 @@ class Soups:
             VitexpError: the disk is full or not writable.
         """
         path = self.weights(soup.spec)
-        with disk(path):
-            make_folder(path.parent)
         write_atomic(path, weights)
         text = json.dumps(soup.to_json(), indent=1, allow_nan=False)
         publish_once(path.with_name("soup.json"), text.encode() + b"\n")
+        path.with_name("soup.reads").unlink(missing_ok=True)

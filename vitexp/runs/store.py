@@ -5,6 +5,7 @@ runs/<id>/lock                 held by the process that works on the run
 runs/<id>/attempt              number and token of the newest lease
 runs/<id>/log.jsonl            evaluations, as far as the last checkpoint
 runs/<id>/checkpoint-*.ckpt    the last two checkpoints, each with its SHA-256
+runs/<id>/test-reads           a stroke for each read of the test split, until the record has them
 runs/<id>/weights.safetensors  final weights, if kept
 runs/<id>/failure.txt          why the last attempt failed
 runs/<id>/result.json          the record; its presence means that the run is done
@@ -24,11 +25,21 @@ from pathlib import Path
 from typing import Literal
 
 from vitexp.errors import VitexpError
-from vitexp.runs.files import TEMPORARY, disk, file_hash, make_folder, publish_once, sync_folder
-from vitexp.runs.lease import Lease, checkpoints, hold, is_leased
+from vitexp.runs.files import (
+    TEMPORARY,
+    disk,
+    file_hash,
+    make_folder,
+    publish_once,
+    sync_folder,
+    tally,
+)
+from vitexp.runs.lease import TEST_READS, Lease, checkpoints, hold, is_leased
 from vitexp.runs.measurement import Measurement, measurement_id
 from vitexp.runs.record import Results, RunRecord
 from vitexp.spec import Checkpoint, ProbeSpec, RunSpec, from_json
+
+_READS = ".reads"
 
 State = Literal["done", "diverged", "failed", "running", "stopped", "unreadable"]
 
@@ -85,7 +96,7 @@ class Store:
         Raises:
             VitexpError: a result that is damaged or in another format.
         """
-        return Results(record for path in self._folders() if (record := read_record(path)))
+        return Results(record for path in self._inside() if (record := read_record(path)))
 
     def missing(self, specs: Iterable[RunSpec]) -> list[RunSpec]:
         """The specs that have no result, each once, in order."""
@@ -142,10 +153,16 @@ class Store:
         path = self._measurement(of, probe)
         if not path.is_file():
             return None
-        try:
-            return Measurement.from_json(json.loads(path.read_bytes()))
-        except (ValueError, TypeError, VitexpError) as error:
-            raise VitexpError(f"{path} is damaged: {error}.", "Delete that file.") from error
+        return _read_measurement(path)
+
+    def measurements(self, run_id: str) -> list[Measurement]:
+        """What all probes found out about a run.
+
+        Raises:
+            VitexpError: a file is damaged.
+        """
+        found = sorted(self.folder(run_id).glob("measurement-*.json"))
+        return [_read_measurement(path) for path in found]
 
     def keep(self, of: RunSpec | Checkpoint, measurement: Measurement) -> None:
         """Writes a measurement into its run's folder, or its file's; the first one stands.
@@ -154,11 +171,18 @@ class Store:
             VitexpError: the disk is full or not writable.
         """
         path = self._measurement(of, measurement.probe)
+        text = json.dumps(measurement.to_json(), indent=1, allow_nan=False)
+        publish_once(path, text.encode() + b"\n")
+        path.with_suffix(_READS).unlink(missing_ok=True)
+
+    def reads_test(self, of: RunSpec | Checkpoint, probe: ProbeSpec) -> int:
+        """As :meth:`Lease.reads_test`, for a probe of a finished run or of a file; to be called
+        before :meth:`keep`."""
+        path = self._measurement(of, probe).with_suffix(_READS)
         if isinstance(of, Checkpoint):
             with disk(path):
                 make_folder(path.parent)
-        text = json.dumps(measurement.to_json(), indent=1, allow_nan=False)
-        publish_once(path, text.encode() + b"\n")
+        return tally(path)
 
     def _measurement(self, of: RunSpec | Checkpoint, probe: ProbeSpec) -> Path:
         folder = self.folder(of.id) if isinstance(of, RunSpec) else self.out / "probes" / of.id
@@ -252,10 +276,13 @@ class Store:
         return {name: stat.st_mtime_ns for name, stat in found.items()}
 
     def _folders(self) -> list[Path]:
-        if not self.root.is_dir():
-            return []
         files = ("spec.json", "result.json")
-        return sorted(p for p in self.root.iterdir() if any((p / file).is_file() for file in files))
+        return [p for p in self._inside() if any((p / file).is_file() for file in files)]
+
+    def _inside(self) -> list[Path]:
+        """Whatever lies in ``runs/``, by name."""
+        names = sorted(os.listdir(self.root)) if self.root.is_dir() else []
+        return [self.root / name for name in names]
 
 
 def ready(todo: Sequence[RunSpec]) -> list[RunSpec]:
@@ -271,8 +298,9 @@ def read_record(folder: Path) -> RunRecord | None:
         VitexpError: it is damaged or in another format.
     """
     try:
-        text = (folder / "result.json").read_bytes()
-    except FileNotFoundError:
+        with open(f"{folder}/result.json", "rb") as file:
+            text = file.read()
+    except (FileNotFoundError, NotADirectoryError):
         return None
     remedy = f"Remove it with `vitexp runs rm {folder.name}` and run the command again."
     try:
@@ -282,6 +310,13 @@ def read_record(folder: Path) -> RunRecord | None:
     if record.id != folder.name:
         raise VitexpError(f"{folder} holds the result of another run, {record.id}.", remedy)
     return record
+
+
+def _read_measurement(path: Path) -> Measurement:
+    try:
+        return Measurement.from_json(json.loads(path.read_bytes()))
+    except (ValueError, TypeError, VitexpError) as error:
+        raise VitexpError(f"{path} is damaged: {error}.", "Delete that file.") from error
 
 
 def _entry(folder: Path) -> Entry:
@@ -318,6 +353,8 @@ def _leftovers(folder: Path, record: RunRecord | None) -> Iterator[Path]:
     yield from folder.glob(f"{TEMPORARY}*")
     if record is not None and record.status == "done":
         yield from checkpoints(folder)
+        yield from folder.glob(TEST_READS)
+        yield from (p for p in folder.glob(f"*{_READS}") if p.with_suffix(".json").is_file())
     if record is not None and record.weights_sha is None:
         yield from folder.glob("weights.safetensors")
 

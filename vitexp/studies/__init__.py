@@ -19,4 +19,5 @@ STUDIES = Registry(
         "pretrain": "vitexp.studies.pretrain:Pretrain",
     },
     aliases={"scale": "data_size"},
+    dashed=True,
 )

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from vitexp.runs.record import Results
 from vitexp.spec import PositionSpec, RunSpec
-from vitexp.studies.report import Report
+from vitexp.studies.report import Claim, Report
 
 
 @dataclass(frozen=True)
@@ -67,12 +67,14 @@ class Study(ABC):
         command: what to type for it, after ``vitexp``.
         claim_ids: the paper's claims that it tests.
         searches: whether what its first runs reach decides which others it plans.
+        decides: the settings that its cells differ in, which a flag cannot ask for.
     """
 
     stem: ClassVar[str]
     command: ClassVar[str]
     claim_ids: ClassVar[tuple[str, ...]] = ()
     searches: ClassVar[bool] = False
+    decides: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def plan(self, base: Base, done: Results) -> list[RunSpec]:
@@ -90,3 +92,7 @@ class Study(ABC):
     @abstractmethod
     def report(self, grid: Results) -> Report:
         """Tables, figures and verdicts of one entry of :meth:`grids`, as data."""
+
+    def verdicts(self, grid: Results) -> tuple[Claim, ...]:
+        """The claims of :meth:`report`; a study that has them without the rest says so."""
+        return self.report(grid).claims

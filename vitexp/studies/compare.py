@@ -12,6 +12,7 @@ from vitexp.analysis.groups import Group, common_seeds
 from vitexp.analysis.two_way import Estimate, estimate
 from vitexp.errors import VitexpError
 from vitexp.runs.record import Results, RunRecord
+from vitexp.spec import RunSpec
 from vitexp.studies.grids import parts, reported, split
 
 ALL = "all test images"
@@ -43,8 +44,10 @@ class Side:
 
     @property
     def label(self) -> str:
-        several = f", mean of {len(self.groups)} models" if len(self.groups) > 1 else ""
-        return f"{self.groups[0].spec.model.name if not several else self.name}{several}"
+        if len(self.groups) > 1:
+            return f"{self.name}, mean of {len(self.groups)} models"
+        spec = self.groups[0].spec
+        return ", ".join(filter(None, (spec.model.name, _position_words(spec))))
 
     def correct(self, seeds: Sequence[int]) -> np.ndarray:
         """Share of the cells that are right: shape (seeds, test images)."""
@@ -74,15 +77,28 @@ def side(name: str, done: Results) -> Side:
         ids = ", ".join(_described(group.records[0]) for group in groups[:6])
         raise VitexpError(
             f"{name!r} stands for {len(groups)} settings, which are not pooled.",
-            f"Name one of them by a run of it: {ids}.",
+            f"Name one of them by a run of it, or a placement as {_example(groups)}: {ids}.",
         )
     return Side(name, groups)
+
+
+def _example(groups: Sequence[Group]) -> str:
+    return _position_words(groups[-1].spec) or "learned_1d/stem"
 
 
 def _described(record: RunRecord) -> str:
     spec = record.spec
     what = f"{spec.data.used} images of {spec.data.name}, {spec.recipe.name}"
-    return f"{record.id[:8]} ({what}, {spec.recipe.steps} steps)"
+    parts = (what, f"{spec.recipe.steps} steps", _position_words(spec))
+    return f"{record.id[:8]} ({', '.join(filter(None, parts))})"
+
+
+def _position_words(spec: RunSpec) -> str:
+    """Position and placement, ``learned_1d/shared``; nothing for a model without."""
+    if spec.model.vit is None:
+        return ""
+    position = spec.position
+    return position.kind if position.kind == "none" else f"{position.kind}/{position.placement}"
 
 
 def _names(record: RunRecord) -> tuple[str, ...]:

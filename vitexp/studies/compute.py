@@ -10,12 +10,16 @@ the paper's own Table 6 the same way.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from statistics import median
 from typing import ClassVar
 
 from vitexp.analysis.decide import LOOK_ALPHA, LOOKS, look
 from vitexp.analysis.groups import Group
-from vitexp.runs.record import Results, RunRecord
+from vitexp.catalog.sizes import parse
+from vitexp.runs.record import CLOCKED, Results, RunRecord
 from vitexp.spec import RunSpec
+from vitexp.studies import compute_claims
 from vitexp.studies.base import Base, Study
 from vitexp.studies.compute_fit import (
     COLUMNS,
@@ -35,9 +39,9 @@ from vitexp.studies.grids import (
     setting,
     split,
 )
-from vitexp.studies.ladders import COMPUTE, nearest
+from vitexp.studies.ladders import COMPUTE, MORE, nearest
 from vitexp.studies.report import Cell, Claim, GridTable, Report
-from vitexp.studies.words import data_words, more_seeds, recipe_words
+from vitexp.studies.words import data_words, more_seeds, recipe_words, sentence
 
 _FREE = ("lr", "weight_decay", "dropout", "stochastic_depth", "steps", "batch")
 """What a family's recipe may have of its own, and what decides a run's compute."""
@@ -50,7 +54,8 @@ class Compute(Study):
 
     stem: ClassVar[str] = "compute"
     command: ClassVar[str] = "ablate compute"
-    claim_ids: ClassVar[tuple[str, ...]] = ("CA1", "CA2")
+    claim_ids: ClassVar[tuple[str, ...]] = ("CA1", "CA2", "CA3", "HY1")
+    decides: ClassVar[tuple[str, ...]] = ("model",)
 
     def plan(self, base: Base, done: Results) -> list[RunSpec]:
         """All models of the first seed, then of the next."""
@@ -92,10 +97,12 @@ class Compute(Study):
             title=title,
             facts=(("data", data_words(first.spec)), ("recipe", recipe_words(first.spec))),
             tables=(table,),
-            columns=COLUMNS,
-            rows=tuple(row(size, scaling) for size in _by_compute(sizes)),
+            columns=(*COLUMNS, *CLOCKED),
+            rows=tuple(
+                {**row(size, scaling), **_clocked(size, grid)} for size in _by_compute(sizes)
+            ),
             figures=(figure(scaling, title, "Test top-1 (%)", unit),),
-            claims=_claims(scaling, groups),
+            claims=_claims(scaling, groups) + _image_by_image(groups),
             notes=(
                 "Compute: 6 × MACs × images seen, the paper's convention. The ratio's interval"
                 " takes sizes, not seeds, as replicates: more seeds narrow it only as far as the"
@@ -129,6 +136,16 @@ def _sized(group: Group) -> Sized:
     )
 
 
+def _clocked(size: Sized, grid: Results) -> dict[str, float | None]:
+    """The median over seeds of what a clock measured; None where an older result lacks it."""
+
+    def middle(name: str) -> float | None:
+        values = [m[name] for run in size.runs if name in (m := grid[run].metrics)]
+        return float(f"{median(values):.6g}") if values else None
+
+    return {name: middle(name) for name in CLOCKED}
+
+
 def _by_compute(sizes: tuple[Sized, ...]) -> list[Sized]:
     return sorted(sizes, key=lambda size: size.compute)
 
@@ -139,15 +156,52 @@ def _cells(size: Sized, unit: float) -> tuple[Cell, ...]:
 
 
 def _claims(scaling: Scaling, groups: list[Group]) -> tuple[Claim, ...]:
-    """The claims from the first seeds that every size has, up to the look."""
+    """The claims from the first seeds that every size with a look has, up to the look."""
     spec = groups[0].spec
-    command = more_seeds(Compute.command, spec, min(groups[0].seeds), LOOKS[0])
-    shared = look(min(len(group.records) for group in groups))
-    if shared is None:
+    able = [group for group in groups if look(len(group.records)) and not group.diverged]
+    if not able:
         few = Scaling((), scaling.alpha)
-        return claims(few, spec.data.name, f"Run {command}.")
-    if any(group.diverged for group in groups):
-        groups = [group for group in groups if not group.diverged]
-    first = (Group(group.records[:shared]) for group in groups)
+        return claims(few, spec.data.name, _run(groups, LOOKS[0]))
+    shared = look(min(len(group.records) for group in able)) or 0
+    first = (Group(group.records[:shared]) for group in able)
     settled = Scaling(tuple(_sized(group) for group in first), scaling.alpha)
-    return claims(settled, spec.data.name, "More sizes of each family would narrow it.")
+    few_sizes = settled.fit == "few sizes"
+    settle = _run(groups, shared) if few_sizes else _more(groups, ("vit", "resnet"))
+    return claims(settled, spec.data.name, settle)
+
+
+def _image_by_image(groups: list[Group]) -> tuple[Claim, ...]:
+    """The claims that compare models on the same test images."""
+
+    def command(first_seed: int, seeds: int) -> str:
+        return more_seeds(Compute.command, groups[0].spec, first_seed, seeds)
+
+    cells = {_cell(group.records[0]): group for group in groups}
+    return compute_claims.claims(
+        cells, command, _run(groups, LOOKS[0]), lambda *families: _more(groups, families)
+    )
+
+
+def _run(groups: list[Group], seeds: int) -> str:
+    command = more_seeds(Compute.command, groups[0].spec, min(groups[0].seeds), seeds)
+    return f"Run {command}."
+
+
+def _more(groups: list[Group], families: Sequence[str]) -> str:
+    """What to type for one more size of each family, the largest first, as a sentence."""
+    spec = groups[0].spec
+    known = {group.spec.model.name for group in groups}
+    new = [name for name in nearest(MORE, spec.model.image_size) if name not in known]
+    by_family = {
+        family: next((n for n in new if _family(n) == family), None) for family in families
+    }
+    typed = [
+        f"`vitexp train {spec.asked} --model {name} --early-stopping --seeds {LOOKS[0]}`"
+        for name in by_family.values()
+        if name
+    ]
+    return sentence(f"other sizes may settle it: {' and '.join(typed)}") if typed else ""
+
+
+def _family(name: str) -> str:
+    return parse(name).family

@@ -94,6 +94,16 @@ class Cells:
         """Rising."""
         return tuple(sorted({fraction for _, fraction in self.groups}))
 
+    @property
+    def first(self) -> RunSpec:
+        """Any cell's spec, for what all share."""
+        return next(iter(self.groups.values())).spec
+
+    @property
+    def data(self) -> str:
+        """Name of the data set."""
+        return self.first.data.name
+
     def images(self, fraction: float) -> int:
         """Number of training images."""
         spec = next(g.spec for key, g in self.groups.items() if key[1] == fraction)
@@ -151,7 +161,7 @@ class Cells:
 
     def command(self, first_seed: int, seeds: int) -> str:
         """What to type for so many seeds of all cells."""
-        return more_seeds("scale", next(iter(self.groups.values())).spec, first_seed, seeds)
+        return more_seeds("scale", self.first, first_seed, seeds)
 
 
 def _cost(spec: RunSpec) -> int:

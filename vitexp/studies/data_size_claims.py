@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from vitexp.analysis.along_data import families_cross, gains_differ
-from vitexp.analysis.findings import Finding, all_exceed
+from vitexp.analysis.decide import LOOKS
+from vitexp.analysis.findings import Finding, all_exceed, some_equivalent
 from vitexp.analysis.two_way import estimate
-from vitexp.catalog import paper
 from vitexp.studies.data_size_cells import (
     Cells,
     Key,
@@ -18,18 +19,23 @@ from vitexp.studies.data_size_cells import (
     compute_limited,
     fraction_label,
 )
-from vitexp.studies.judge import judge
+from vitexp.studies.judge import judge, not_run
 from vitexp.studies.report import Claim
 
 Differences = Callable[[np.ndarray, list[str], Pair], tuple[Finding, str]]
 """From a - b, (F, n, N), and what the fractions are called."""
 
+SIMILAR = 0.012
+"""Within what difference two sizes count as similar (a share): that of B/16 and L/16, the larger
+of the two that the paper calls so (Table 5)."""
+
 
 def claims(cells: Cells) -> tuple[Claim, ...]:
-    """DS1 and DS3 (larger models need more data), DS4 and DS5 (ResNet and ViT cross)."""
+    """DS1 to DS3 (larger models need more data), DS4 and DS5 (ResNet and ViT cross)."""
     sizes, families = _sizes(cells), _families(cells)
     return (
         _claim("DS1", cells, sizes, _larger_is_worse_with_little),
+        _claim("DS2", cells, sizes, _similar_in_between),
         _claim("DS3", cells, sizes, _larger_is_better_with_all),
         _claim("DS4", cells, families, _cross),
         _claim("DS5", cells, families, _plateaus_sooner),
@@ -51,6 +57,8 @@ def _families(cells: Cells) -> Pair | None:
 def _claim(name: str, cells: Cells, pair: Pair | None, test: Differences) -> Claim:
     if pair is None:
         return _without(name, cells)
+    if name == "DS2" and len(cells.fractions) < 3:
+        return not_run(name, "Needs an amount of data between the others.", _run(cells), cells.data)
     keys, names = cells.keys(pair), [fraction_label(f) for f in cells.fractions]
 
     def tested(correct: Mapping[Key, np.ndarray]) -> tuple[Finding, str]:
@@ -59,16 +67,25 @@ def _claim(name: str, cells: Cells, pair: Pair | None, test: Differences) -> Cla
         return finding, f"{more}{_limited(cells, keys)}"
 
     needed = [(model, fraction) for fraction in cells.fractions for model in (pair.a, pair.b)]
-    return judge(name, cells.groups, needed, tested, cell_label, cells.command)
+    longer = _longer(cells) if name in ("DS4", "DS5") else ""
+    return judge(name, cells.groups, needed, tested, cell_label, cells.command, longer)
 
 
 def _without(name: str, cells: Cells) -> Claim:
-    said = paper.claims()[name]
-    what = "two ViTs" if name in ("DS1", "DS3") else "a ViT and a ResNet of about equal MACs"
-    spec = next(iter(cells.groups.values())).spec
-    return Claim(
-        name, said.sentence, said.source, "NOT RUN", f"Needs {what}.", dataset=spec.data.name
-    )
+    what = "a ViT and a ResNet of about equal MACs" if name in ("DS4", "DS5") else "two ViTs"
+    return not_run(name, f"Needs {what}.", _run(cells), cells.data)
+
+
+def _run(cells: Cells) -> str:
+    """The study's own models and fractions."""
+    return f"Run `vitexp scale --dataset {shlex.quote(cells.first.data.source)}`."
+
+
+def _longer(cells: Cells) -> str:
+    """Three times the steps, which is another question."""
+    steps = 3 * cells.first.recipe.steps
+    again = cells.command(min(next(iter(cells.groups.values())).seeds), LOOKS[0]).rstrip("`")
+    return f"Longer training may, and is another question: {again} --steps {steps}`."
 
 
 def _limited(cells: Cells, keys: list[Key]) -> str:
@@ -83,6 +100,14 @@ def _larger_is_worse_with_little(
 ) -> tuple[Finding, str]:
     behind = {f"{pair.b} over {pair.a} at {names[0]}": estimate(-d[0])}
     return all_exceed(behind, 0.0), "the smaller must be ahead with the least data"
+
+
+def _similar_in_between(d: np.ndarray, names: list[str], pair: Pair) -> tuple[Finding, str]:
+    between = dict(zip(names, map(estimate, d), strict=True))
+    del between[names[0]], between[names[-1]]
+    labelled = {f"{pair.a} over {pair.b} at {name}": one for name, one in between.items()}
+    finding = some_equivalent(labelled, SIMILAR)
+    return finding, f"at some amount in between it must lie within ±{100 * SIMILAR:g} points"
 
 
 def _larger_is_better_with_all(d: np.ndarray, names: list[str], pair: Pair) -> tuple[Finding, str]:

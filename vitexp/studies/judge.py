@@ -27,12 +27,14 @@ def judge(
     test: Test[K],
     label: Callable[[K], str],
     command: Callable[[int, int], str],
+    otherwise: str = "",
 ) -> Claim:
     """The claim ``name`` tested on the seeds that the cells ``needed`` share, up to the look.
 
     Args:
         label: what to call a cell.
         command: (first seed, seeds) -> the command that runs so many seeds.
+        otherwise: what would settle an open question that seeds alone do not, as a sentence.
     """
     said = paper.claims()[name]
     dataset = next((group.spec.data.name for group in cells.values()), "")
@@ -40,7 +42,7 @@ def judge(
     if obstacle is not None:
         standing, why, seeds_short = obstacle
         first = min((min(cells[key].seeds) for key in needed if key in cells), default=0)
-        settle = f"Run {command(first, LOOKS[0])}." if seeds_short else ""
+        settle = f"Run {command(first, LOOKS[0])}." if seeds_short else _slower(cells, command)
         words = sentence(why)
         return Claim(name, said.sentence, said.source, standing, words, settle, dataset=dataset)
     seeds = _seeds(cells, needed)
@@ -52,7 +54,7 @@ def judge(
         said.source,
         finding.standing,
         sentence(f"{effect_words(finding)}, n {len(seeds)}; {more}"),
-        _settle(finding.outlook, lambda n: command(min(seeds), n)),
+        _settle(finding, lambda n: command(min(seeds), n), otherwise),
         tuple(record.id for record in runs if record.spec.seed in seeds),
         effect=100 * finding.estimate.value,
         low=100 * finding.low,
@@ -62,6 +64,12 @@ def judge(
     )
 
 
+def not_run(name: str, why: str, settle: str = "", dataset: str = "") -> Claim:
+    """The claim ``name`` without the runs that it needs."""
+    said = paper.claims()[name]
+    return Claim(name, said.sentence, said.source, "NOT RUN", why, settle, dataset=dataset)
+
+
 def to_type(outlook: Outlook, command: Callable[[int], str]) -> str:
     """The command that would settle an open question, as the end of a sentence."""
     if not outlook.possible or outlook.first is None:
@@ -69,8 +77,19 @@ def to_type(outlook: Outlook, command: Callable[[int], str]) -> str:
     return f": {command(outlook.first)}"
 
 
-def _settle(outlook: Outlook | None, command: Callable[[int], str]) -> str:
-    return "" if outlook is None else sentence(f"{outlook}{to_type(outlook, command)}")
+def _settle(finding: Finding, command: Callable[[int], str], otherwise: str) -> str:
+    outlook = finding.outlook
+    seeds = "" if outlook is None else sentence(f"{outlook}{to_type(outlook, command)}")
+    settled = outlook is not None and outlook.possible and outlook.first is not None
+    open_still = finding.standing == "INCONCLUSIVE" and not settled
+    return f"{seeds} {otherwise if open_still else ''}".strip()
+
+
+def _slower(cells: Mapping[K, Group], command: Callable[[int, int], str]) -> str:
+    """What to run instead of a setting in which a run diverged."""
+    group = next(group for group in cells.values() if group.diverged)
+    again = command(min(group.seeds), len(group.records)).rstrip("`")
+    return f"At a lower rate none may: {again} --lr {group.spec.recipe.lr / 3:.2g}`."
 
 
 def _obstacle(

@@ -9,19 +9,19 @@ Ladder = Mapping[int, tuple[str, ...]]
 """Side of the images in pixels -> names of models."""
 
 SCALE: Ladder = {
-    8: ("r11x1.75", "r11x1.5+vit-xxs", "vit-xxs/2", "vit-xxs/4", "vit-xs/2"),
-    32: ("r11x2", "r11x0.5+vit-xs", "vit-xs/4", "vit-xs/8", "vit-ti/4"),
+    8: ("r8x2.5", "r11x1.5+vit-xxs", "vit-xxs/2", "vit-xxs/4", "vit-xs/2"),
+    32: ("r8x2.75", "r11x0.5+vit-xs", "vit-xs/4", "vit-xs/8", "vit-ti/4"),
     224: ("r50x1", "r26+vit-s/32", "vit-s/16", "vit-ti/16", "vit-b/16"),
 }
 """A ResNet, a hybrid and a ViT of about equal MACs, then a smaller and a larger ViT."""
 
 COMPUTE: Ladder = {
     8: (
-        *("vit-xxs/4", "vit-xxs/2", "vit-xs/2", "r11", "r11x1.75", "r20x2"),
+        *("vit-xxs/4", "vit-xxs/2", "vit-xs/2", "r8x1.25", "r8x2.5", "r14x3"),
         *("r11x0.75+vit-xxs", "r11x1.5+vit-xxs", "r11x2+vit-xs"),
     ),
     32: (
-        *("vit-xs/8", "vit-xs/4", "vit-ti/4", "r11", "r11x2", "r20x3.5"),
+        *("vit-xs/8", "vit-xs/4", "vit-ti/4", "r8x1.25", "r8x2.75", "r14x4"),
         *("r11x0.5+vit-xxs", "r11x0.5+vit-xs", "r20+vit-ti"),
     ),
     224: (
@@ -30,6 +30,14 @@ COMPUTE: Ladder = {
     ),
 }
 """Three sizes of each family, which is what a compute ratio needs."""
+
+
+MORE: Ladder = {
+    8: ("vit-ti/2", "r14x4", "vit-xs/4", "r8x3.5", "r11x2.5+vit-xs"),
+    32: ("vit-s/4", "r14x5", "vit-ti/8", "r8x3.5", "r20x0.75+vit-xxs/8"),
+    224: ("vit-l/16", "r152x2", "vit-b/32", "r152x1", "r50+vit-b/32"),
+}
+"""Further sizes, the largest ViT and ResNet first, for a ratio that three leave open."""
 
 
 def nearest(ladder: Ladder, side: int) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ def ledger(studies: Iterable[Study], done: Results) -> tuple[Claim, ...]:
     found: dict[str, list[Claim]] = {name: [] for name in paper.claims()}
     for study in several:
         for grid in study.grids(done):
-            for claim in study.report(grid).claims:
+            for claim in study.verdicts(grid):
                 found.setdefault(claim.id, []).append(claim)
     commands = {name: study.command for study in several for name in study.claim_ids}
     return tuple(
@@ -86,8 +86,8 @@ def report(claims: tuple[Claim, ...]) -> Report:
             "A verdict speaks of its data, recipe and compute. Alpha is 0.05 for each claim by"
             " itself, shared by the looks at 3, 5, 10 and 20 seeds; so of twenty claims that are"
             " wrongly put, about one may get a false verdict.",
-            "Effects are in points of test top-1; of CA1 and CA2 a ratio of compute, whose n"
-            " counts model sizes.",
+            "Effects are in points of test top-1; of CA1 and CA2 a ratio of compute; of SH4"
+            " points a standard deviation. The n of these three counts models, not seeds.",
         ),
     )
 

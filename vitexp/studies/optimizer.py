@@ -16,7 +16,6 @@ import numpy as np
 
 from vitexp.analysis.findings import Finding, all_exceed
 from vitexp.analysis.two_way import estimate
-from vitexp.catalog import paper
 from vitexp.spec import RunSpec
 from vitexp.studies.base import Base
 from vitexp.studies.grids import parts
@@ -36,6 +35,7 @@ class Optimizer(Sweep):
     stem: ClassVar[str] = "optimizer"
     command: ClassVar[str] = "ablate optimizer"
     claim_ids: ClassVar[tuple[str, ...]] = ("OP1",)
+    decides: ClassVar[tuple[str, ...]] = ("model", "optimizer")
 
     def arms(self, base: Base) -> Sequence[Mapping[str, Any]]:
         ladder = nearest(COMPUTE, base.run.model.image_size)
@@ -73,9 +73,7 @@ class Optimizer(Sweep):
         ]
         found = [(adam, sgd) for adam, sgd in pairs if adam and sgd]
         if not found:
-            said = paper.claims()["OP1"]
-            why = "Needs finished runs of both."
-            return (Claim(said.id, said.sentence, said.source, "NOT RUN", why),)
+            return (self.unanswered("OP1", cells, "Needs finished runs of both."),)
 
         def test(correct: Mapping[Key, np.ndarray]) -> tuple[Finding, str]:
             ahead = {

@@ -16,7 +16,6 @@ import numpy as np
 
 from vitexp.analysis.findings import Finding, all_exceed
 from vitexp.analysis.two_way import estimate
-from vitexp.catalog import paper
 from vitexp.spec import PositionSpec, RunSpec
 from vitexp.studies.base import Base
 from vitexp.studies.grids import parts
@@ -35,6 +34,7 @@ class Patch(Sweep):
     stem: ClassVar[str] = "patch"
     command: ClassVar[str] = "ablate patch"
     claim_ids: ClassVar[tuple[str, ...]] = ("PE4",)
+    decides: ClassVar[tuple[str, ...]] = ("patch", "position", "placement")
 
     def arms(self, base: Base) -> Sequence[Mapping[str, Any]]:
         side = base.run.model.image_size
@@ -65,10 +65,8 @@ class Patch(Sweep):
     def claims(self, cells: Cells) -> tuple[Claim, ...]:
         """PE4: the gap to none is larger with the smallest patch than with the largest."""
         sizes = sorted({key[0] for key in cells}, key=lambda group: int(group.split()[1]))
-        said = paper.claims()["PE4"]
         if len(sizes) < 2:
-            why = "Needs two patch sizes."
-            return (Claim(said.id, said.sentence, said.source, "NOT RUN", why),)
+            return (self.unanswered("PE4", cells, "Needs two patch sizes."),)
         small, large = sizes[0], sizes[-1]
         needed = [(size, kind) for size in (small, large) for kind in (WITH, NONE)]
 

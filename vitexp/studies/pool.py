@@ -16,7 +16,6 @@ import numpy as np
 
 from vitexp.analysis.findings import Finding, all_equivalent
 from vitexp.analysis.two_way import estimate
-from vitexp.catalog import paper
 from vitexp.spec import RunSpec
 from vitexp.studies.base import Base
 from vitexp.studies.grids import parts
@@ -35,6 +34,7 @@ class Pool(Sweep):
     stem: ClassVar[str] = "pool"
     command: ClassVar[str] = "ablate pool"
     claim_ids: ClassVar[tuple[str, ...]] = ("CT1",)
+    decides: ClassVar[tuple[str, ...]] = ("pool",)
 
     def arms(self, base: Base) -> Sequence[Mapping[str, Any]]:
         rate = base.run.recipe.lr
@@ -63,9 +63,7 @@ class Pool(Sweep):
         chosen = [best_on_validation(cells, pool) for pool in POOLS]
         token, gap = chosen
         if token is None or gap is None:
-            said = paper.claims()["CT1"]
-            why = "Needs finished runs of both."
-            return (Claim(said.id, said.sentence, said.source, "NOT RUN", why),)
+            return (self.unanswered("CT1", cells, "Needs finished runs of both."),)
 
         def test(correct: Mapping[Key, np.ndarray]) -> tuple[Finding, str]:
             difference = estimate(np.subtract(correct[gap], correct[token], dtype=np.int8))

@@ -24,7 +24,7 @@ from vitexp.studies.pos_emb_claims import claims
 from vitexp.studies.pos_emb_figure import figure
 from vitexp.studies.pos_emb_notes import facts, notes
 from vitexp.studies.pos_emb_table import COLUMNS, csv_rows, table
-from vitexp.studies.report import Report
+from vitexp.studies.report import Claim, Report
 
 
 class PosEmb(Study):
@@ -33,6 +33,7 @@ class PosEmb(Study):
     stem: ClassVar[str] = "pos_emb"
     command: ClassVar[str] = "ablate pos-emb"
     claim_ids: ClassVar[tuple[str, ...]] = ("PE1", "PE2", "PE3")
+    decides: ClassVar[tuple[str, ...]] = ("placement",)
 
     def plan(self, base: Base, done: Results) -> list[RunSpec]:
         """All cells of the first seed, then of the next: an early stop leaves whole tables.
@@ -76,6 +77,9 @@ class PosEmb(Study):
             claims=claims(cells),
             notes=notes(cells, against_none),
         )
+
+    def verdicts(self, grid: Results) -> tuple[Claim, ...]:
+        return claims(cells_of(grid))
 
 
 def _position(base: Base, kind: str, placement: str) -> PositionSpec:

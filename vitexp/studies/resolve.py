@@ -65,6 +65,18 @@ def resolve(
     return Base(found.run(settings), tuple(found.seeds), std, departed)
 
 
+def resolve_on(
+    settings: Settings, data: DataSpec, images: ImageSet, precision: Precision
+) -> RunSpec:
+    """The run that ``settings`` ask for on images that are at hand.
+
+    Raises:
+        VitexpError: a value that does not fit another.
+    """
+    check_length(settings)
+    return _Found(data, images, precision, range(1)).run(settings)
+
+
 @dataclass(frozen=True)
 class _Found:
     """What is known once the images are: enough to resolve any settings about them."""

@@ -176,6 +176,15 @@ class Settings:
     )
     device: str | None = setting(MACHINE, "auto, cpu, mps, cuda (all) or cuda:0", "auto")
     jobs: int | None = setting(MACHINE, "runs at the same time", "one a core or device", least=1)
+    deterministic: bool | None = setting(
+        MACHINE, "the same bits again, also on CUDA, where it is slower", "as fast as can be"
+    )
+    micro_batch: int | None = setting(
+        MACHINE, "images computed at once, with the whole batch's gradient", "all that fit", least=1
+    )
+    grad_checkpointing: bool | None = setting(
+        MACHINE, "compute blocks again instead of keeping them: less memory, more time", "keep"
+    )
     keep: bool | None = setting(MACHINE, "keep the final weights", "keep")
     checkpoint_seconds: float | None = setting(
         MACHINE, "work that a kill may cost at most, each run", "60", above=0
@@ -206,7 +215,10 @@ def _without_none(hint: types.UnionType) -> type:
 
 
 # What says with what and how often, and not what nor where.
-_CIRCUMSTANCES = ("seed", "seeds", "device", "jobs", "keep", "checkpoint_seconds")
+_CIRCUMSTANCES = (
+    *("seed", "seeds", "device", "jobs", "deterministic", "micro_batch", "grad_checkpointing"),
+    *("keep", "checkpoint_seconds"),
+)
 
 
 def asked(settings: Settings, source: str) -> str:

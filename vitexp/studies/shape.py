@@ -17,12 +17,12 @@ import numpy as np
 
 from vitexp.analysis.findings import Finding, all_exceed
 from vitexp.analysis.two_way import Estimate, estimate
-from vitexp.catalog import paper
 from vitexp.spec import RunSpec, ViTShape
 from vitexp.studies.base import Base
 from vitexp.studies.grids import parts
 from vitexp.studies.judge import judge
 from vitexp.studies.report import Claim
+from vitexp.studies.shape_sizes import compute_or_parameters
 from vitexp.studies.sweep import Cells, Key, Sweep, name
 
 GROWN = ("depth", "width", "mlp")
@@ -33,7 +33,7 @@ class Shape(Sweep):
 
     stem: ClassVar[str] = "shape"
     command: ClassVar[str] = "ablate shape"
-    claim_ids: ClassVar[tuple[str, ...]] = ("SH1", "SH2", "SH3")
+    claim_ids: ClassVar[tuple[str, ...]] = ("SH1", "SH2", "SH3", "SH4")
 
     def arms(self, base: Base) -> Sequence[Mapping[str, Any]]:
         vit, side = base.run.model.transformer, base.run.model.image_size
@@ -64,7 +64,8 @@ class Shape(Sweep):
         return max(cells, key=lambda key: sum(_departs(cells, key, other) for other in cells))
 
     def claims(self, cells: Cells) -> tuple[Claim, ...]:
-        """SH1 (depth gains most), SH2 (width least), SH3 (a smaller patch gains)."""
+        """SH1 (depth gains most), SH2 (width least), SH3 (a smaller patch gains), SH4 (compute
+        predicts accuracy better than parameters do)."""
         base = self.reference(cells)
         larger = {field: _larger(cells, base, field) for field in (*GROWN, "patch")}
         depth, width, patch = (larger[field] for field in ("depth", "width", "patch"))
@@ -73,6 +74,7 @@ class Shape(Sweep):
             self._claim("SH1", cells, base, depth, others, "doubling depth must gain more"),
             self._claim("SH2", cells, base, depth, [width], "doubling width must gain less"),
             self._claim("SH3", cells, base, patch, [base], "halving the patch must gain"),
+            compute_or_parameters(cells, base, self.more),
         )
 
     def _claim(
@@ -86,10 +88,7 @@ class Shape(Sweep):
     ) -> Claim:
         found = [key for key in (better, *worse) if key is not None]
         if better is None or len(found) < 1 + len(worse):
-            said = paper.claims()[claim]
-            return Claim(
-                claim, said.sentence, said.source, "NOT RUN", "Needs the larger cells of both."
-            )
+            return self.unanswered(claim, cells, "Needs the larger cells of both.")
 
         def test(correct: Mapping[Key, np.ndarray]) -> tuple[Finding, str]:
             gaps: dict[str, Estimate] = {

@@ -10,11 +10,13 @@ from abc import abstractmethod
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Any
 
+from vitexp.analysis.decide import LOOKS
 from vitexp.analysis.groups import Comparison, Group, compare
 from vitexp.runs.record import Results, RunRecord
 from vitexp.spec import RunSpec
 from vitexp.studies.base import Base, Study
 from vitexp.studies.grids import from_scratch, last_ended, latest_variant, split
+from vitexp.studies.judge import not_run
 from vitexp.studies.report import (
     Cell,
     Claim,
@@ -118,6 +120,9 @@ class Sweep(Study):
             ),
         )
 
+    def verdicts(self, grid: Results) -> tuple[Claim, ...]:
+        return self.claims(self.cells(grid))
+
     def cells(self, grid: Results) -> dict[Key, Group]:
         """The cells of a grid, by group in the order of their MACs."""
 
@@ -133,6 +138,12 @@ class Sweep(Study):
     def more(self, cells: Cells, first_seed: int, seeds: int) -> str:
         """What to type for so many seeds of all cells."""
         return more_seeds(self.command, next(iter(cells.values())).spec, first_seed, seeds)
+
+    def unanswered(self, claim: str, cells: Cells, why: str) -> Claim:
+        """A claim of the paper whose cells are not all there."""
+        group = next(iter(cells.values()))
+        settle = f"Run {self.more(cells, min(group.seeds), LOOKS[0])}."
+        return not_run(claim, why, settle, group.spec.data.name)
 
 
 def rounded(rate: float) -> float:

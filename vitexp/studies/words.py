@@ -83,7 +83,8 @@ def _trunk_words(trunk: ResNetShape | None) -> str:
     if trunk is None:
         return ""
     blocks = "-".join(map(str, trunk.blocks)) or "no"
-    return f"ResNet of {blocks} blocks, first width {trunk.width}, {trunk.stem} stem"
+    kind = "basic blocks" if trunk.block else "blocks"
+    return f"ResNet of {blocks} {kind}, first width {trunk.width}, {trunk.stem} stem"
 
 
 def recipe_words(spec: RunSpec) -> str:

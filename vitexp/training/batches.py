@@ -5,6 +5,7 @@ B images, S side, C channels, K classes.
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -14,9 +15,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vitexp.datasets.image_set import Split
-from vitexp.models.inputs import normalise, resident
+from vitexp.models.inputs import normalise, resident, sent
+from vitexp.models.stream import Stream
 from vitexp.spec import Recipe
 from vitexp.training.draws import Site, batch_generator, order, uniform
+
+RESIDENT_SHARE = 0.4
+"""Of the memory, at most, for images that are kept on the device."""
 
 
 @dataclass(frozen=True)
@@ -41,48 +46,70 @@ class Batches:
         classes: K.
         seed: the run's.
         device: where batches are made.
+        memory: bytes that there are; images that take too large a share of it stay where they
+            are and come batch by batch. None for all of them on the device.
     """
 
     def __init__(
-        self, split: Split, recipe: Recipe, classes: int, seed: int, device: torch.device
+        self,
+        split: Split,
+        recipe: Recipe,
+        classes: int,
+        seed: int,
+        device: torch.device,
+        memory: int | None = None,
     ) -> None:
         assert recipe.batch <= len(split)
-        self.images, self.labels = resident(split, device)
+        self.labels = torch.from_numpy(np.array(split.labels)).to(device)
+        self.streamed = memory is not None and split.images.nbytes > RESIDENT_SHARE * memory
+        if self.streamed:
+            self._stream = Stream(split.images, self._rows, device)
+        else:
+            self._images = resident(split.images, device)
         self.recipe, self.classes, self.seed, self.device = recipe, classes, seed, device
         self.steps_per_epoch = len(split) // recipe.batch
-        self._epoch = -1
+        # The batches that are made ready ahead may belong to the next epoch.
+        self._order = functools.lru_cache(2)(lambda epoch: order(seed, epoch, len(split)))
 
     def at(self, step: int) -> Batch:
         """The batch of ``step``, counted from 0; an epoch's incomplete last one is left out."""
-        epoch, index = divmod(step, self.steps_per_epoch)
-        if epoch != self._epoch:
-            self._epoch, self._order = epoch, order(self.seed, epoch, len(self.labels))
-        samples = self._order[index * self.recipe.batch :][: self.recipe.batch]
-        chosen = torch.from_numpy(samples).to(self.device)
-        images = self._augmented(samples, chosen, epoch)
+        samples = self._samples(step)
+        chosen = sent(samples, self.device)
         targets = F.one_hot(self.labels[chosen], self.classes).float()
         smoothing = self.recipe.label_smoothing
         targets = targets * (1.0 - smoothing) + smoothing / self.classes
+        if self.streamed:
+            images, chosen = self._stream.at(step), torch.arange(len(samples), device=self.device)
+        else:
+            images = self._images
+        images = self._augmented(images, chosen, samples, step // self.steps_per_epoch)
         return self._mixed(images, targets, step)
 
-    def _augmented(self, samples: np.ndarray, chosen: Tensor, epoch: int) -> Tensor:
+    def _samples(self, step: int) -> np.ndarray:
+        epoch, index = divmod(step, self.steps_per_epoch)
+        return self._order(epoch)[index * self.recipe.batch :][: self.recipe.batch]
+
+    def _rows(self, step: int) -> np.ndarray | None:
+        return self._samples(step) if step < self.recipe.steps else None
+
+    def _augmented(self, images: Tensor, chosen: Tensor, samples: np.ndarray, epoch: int) -> Tensor:
+        """The images ``chosen`` of ``images``, changed as befits these ``samples``."""
         recipe = self.recipe
 
         def draw(site: Site) -> Tensor:
             values = uniform(self.seed, epoch, samples, site).astype(np.float32)
-            return torch.from_numpy(values).to(self.device)
+            return sent(values, self.device)
 
         flip = draw(Site.FLIP) < 0.5 if recipe.flip else None
         if recipe.resized_crop is not None:
             boxes = torch.stack(
                 [draw(s) for s in (Site.AREA, Site.ASPECT, Site.BOX_ROW, Site.BOX_COLUMN)]
             )
-            images = normalise(self.images[chosen])
-            return resized_crop(images, boxes, recipe.resized_crop, flip)
+            return resized_crop(normalise(images[chosen]), boxes, recipe.resized_crop, flip)
         if not recipe.crop and flip is None:
-            return normalise(self.images[chosen])
+            return normalise(images[chosen])
         shifts = torch.stack([draw(Site.ROW), draw(Site.COLUMN)]) if recipe.crop else None
-        return normalise(shifted_crop(self.images, chosen, shifts, flip))
+        return normalise(shifted_crop(images, chosen, shifts, flip))
 
     def _mixed(self, images: Tensor, targets: Tensor, step: int) -> Batch:
         mixup, cutmix = self.recipe.mixup, self.recipe.cutmix

@@ -18,8 +18,17 @@ VARIANTS = 64
 """Most versions of one block: with stochastic depth, each layer's rate makes one of its own."""
 
 
-def compile_blocks(model: nn.Module) -> None:
-    """Compiles the encoder blocks, which share their code: not the model, which takes longer."""
+def compile_blocks(model: nn.Module, deterministic: bool = False) -> None:
+    """Compiles the encoder blocks, which share their code: not the model, which takes longer.
+
+    Args:
+        model: it is changed in place.
+        deterministic: by default the compiler times kernels and takes the fastest, which may be
+            another one the next time.
+    """
+    from torch._inductor import config
+
+    config.deterministic = deterministic
     torch._dynamo.config.recompile_limit = VARIANTS
     for block in model.modules():
         if isinstance(block, Block):

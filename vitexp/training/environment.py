@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import functools
 import platform
+import resource
 import subprocess
+import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -53,3 +56,27 @@ def device_name(device: torch.device) -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or device.type
+
+
+def synchronise(device: torch.device) -> None:
+    """Waits for what the device has been told to do; a CPU has done it."""
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
+
+
+def forget_peak_memory(device: torch.device) -> None:
+    """Lets :func:`peak_memory` count from now on, where the system can do that."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return
+    with suppress(OSError):
+        # On Linux: the largest resident set becomes the present one (proc(5), clear_refs).
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_memory(device: torch.device) -> int:
+    """Bytes: the device's allocator on CUDA, else the process's resident set."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from vitexp.models.noise import DeviceNoise, HashNoise, HostNoise
+from vitexp.runs.wishes import Wishes
 from vitexp.spec import RunSpec
 from vitexp.training import compilation
 
@@ -26,30 +27,38 @@ class Execution:
         noise: where dropout's masks come from, by the name of a source in ``models/noise.py``.
         compiled: whether the encoder's blocks are compiled for training.
         captured: whether a step is one CUDA graph.
+        deterministic: only kernels that give the same bits again, also on CUDA.
+        micro_batch: images computed at once; None for the whole batch.
+        grad_checkpointing: blocks are computed again in the backward pass, to save memory.
     """
 
     threads: int
     noise: str
     compiled: bool = False
     captured: bool = False
+    deterministic: bool = False
+    micro_batch: int | None = None
+    grad_checkpointing: bool = False
 
     @classmethod
     def recorded(cls, execution: Mapping[str, Any]) -> Execution:
         """What :attr:`RunRecord.execution` or a checkpoint's says was chosen."""
-        return cls(**{f.name: execution[f.name] for f in dataclasses.fields(cls)})
+        names = (f.name for f in dataclasses.fields(cls))
+        return cls(**{name: execution[name] for name in names if name in execution})
 
 
-def choose(spec: RunSpec, device: torch.device, threads: int) -> Execution:
-    """The fastest way to compute ``spec`` on this device."""
+def choose(spec: RunSpec, device: torch.device, threads: int, wishes: Wishes) -> Execution:
+    """The fastest way to compute ``spec`` on this device, as far as it is left open."""
     recipe, cuda = spec.recipe, device.type == "cuda"
     compiled = (
         spec.model.vit is not None
         and recipe.steps >= COMPILED_FROM
         and (cuda or spec.precision == "bf16")
+        and not wishes.grad_checkpointing
         and compilation.works(device)
     )
     # Hashed masks that no compiler fuses cost more than the launches that a graph saves.
     captured = cuda and (compiled or not (recipe.dropout or recipe.stochastic_depth))
-    if compiled or captured:
-        return Execution(threads, HashNoise.source, compiled, captured)
-    return Execution(threads, DeviceNoise.source if cuda else HostNoise.source)
+    plain = DeviceNoise.source if cuda else HostNoise.source
+    noise = HashNoise.source if compiled or captured else plain
+    return Execution(threads, noise, compiled, captured, **dataclasses.asdict(wishes))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import resource
-import sys
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -12,22 +10,27 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from vitexp.datasets.image_set import ImageSet
+from vitexp.datasets.image_set import ImageSet, Split
 from vitexp.evaluation.accuracy import Accuracy, accuracy
 from vitexp.evaluation.few_shot import few_shot
-from vitexp.models import count
 from vitexp.models.build import build
 from vitexp.runs.record import RunRecord, Status, pack_correct
+from vitexp.runs.wishes import NONE, Wishes
 from vitexp.spec import RunSpec
 from vitexp.training.average import Average
 from vitexp.training.batches import Batches
 from vitexp.training.compilation import plain
-from vitexp.training.environment import environment
+from vitexp.training.cost import cost
+from vitexp.training.determinism import set_deterministic
+from vitexp.training.environment import environment, forget_peak_memory, synchronise
 from vitexp.training.execution import Execution, choose
+from vitexp.training.fit import fitting, keep_within, remarks_on
 from vitexp.training.optimisation import restore
+from vitexp.training.peak import peak
 from vitexp.training.start import Start
 from vitexp.training.step import DTYPES, Step
 
@@ -62,6 +65,12 @@ class Host(Protocol):
     def stopping(self) -> bool:
         """Whether the run has to checkpoint and end now."""
 
+    def reads_test(self) -> int:
+        """Counts a read of the test split before it is made; how many there were, with this."""
+
+    def say(self, message: str) -> None:
+        """Tells the user."""
+
 
 def train(
     spec: RunSpec,
@@ -70,6 +79,8 @@ def train(
     device: torch.device,
     threads: int,
     start: Start | None = None,
+    wishes: Wishes = NONE,
+    memory: int | None = None,
 ) -> tuple[RunRecord, dict[str, Tensor]] | None:
     """Trains ``spec`` to its end, going on from the host's checkpoint if there is one.
 
@@ -81,17 +92,30 @@ def train(
         threads: CPU threads; a resumed run keeps the number that it started with.
         start: what ``spec.init`` names; without it the weights are drawn, as a run that only
             times its steps may do.
+        wishes: how to compute; a resumed run keeps what it started with.
+        memory: bytes for this run; None for as many as it takes.
 
     Returns:
         The record and the final weights (CPU), or None when the host stopped the run.
     """
     assert images.fingerprint == spec.data.fingerprint
+    keep_within(memory, device)
+    batches = Batches(images.train, spec.recipe, spec.model.classes, spec.seed, device, memory)
     state = host.restore()
-    execution = Execution.recorded(state["execution"]) if state else choose(spec, device, threads)
+    if state is None:
+        execution = fitting(choose(spec, device, threads, wishes), spec, batches, memory)
+        remarks = remarks_on(execution, wishes, spec.recipe.batch)
+    else:
+        execution = Execution.recorded(state["execution"])
+        remarks = wishes.overruled(asdict(execution))
+    for remark in remarks:
+        host.say(f"Run {spec.id} {remark}")
     torch.set_num_threads(execution.threads)
-    run = _Run(spec, images, device, execution, start)
+    set_deterministic(execution.deterministic)
+    run = _Run(spec, images, batches, execution, start)
     if state is not None:
         run.load(state)
+    run.measure_peak()
     while run.step < spec.recipe.steps and not run.diverged:
         if host.stopping():
             run.save(host)
@@ -100,7 +124,7 @@ def train(
         host.report(run.progress())
         if host.checkpoint_due():
             run.save(host)
-    return run.record(), run.weights()
+    return run.record(host), run.weights()
 
 
 class _Run:
@@ -110,20 +134,20 @@ class _Run:
         self,
         spec: RunSpec,
         images: ImageSet,
-        device: torch.device,
+        batches: Batches,
         execution: Execution,
         start: Start | None,
     ) -> None:
-        recipe = spec.recipe
+        recipe, device = spec.recipe, batches.device
         self.spec, self.images, self.device = spec, images, device
         self.dtype = DTYPES[spec.precision]
         self.model = build(spec.model, spec.seed, recipe.dropout, recipe.stochastic_depth)
         if start is not None:
             start.give(self.model, spec.model)
         self.model.to(device)
-        penalty = start and start.solve(self.model, images, device, self.dtype)
+        micro = execution.micro_batch
+        penalty = start and start.solve(self.model, images, device, self.dtype, micro)
         self.average = Average(self.model, recipe.averaging) if recipe.averaging else None
-        batches = Batches(images.train, recipe, spec.model.classes, spec.seed, device)
         self.optimise = Step(spec, self.model, batches, device, execution)
         self.optimizer = self.optimise.optimizer
         self.step = 0
@@ -138,11 +162,18 @@ class _Run:
         self.execution = {
             **environment(device),
             **asdict(execution),
+            "streamed": batches.streamed,
             "precision": spec.precision,
             "init_weights": start and start.sha,
             **({} if penalty is None else {"ridge_penalty": penalty}),
             "started": _now(),
         }
+
+    def measure_peak(self) -> None:
+        """Takes the device's peak, before anything of the run is timed or its memory looked at."""
+        self.peak = peak(self.device, self.dtype, self.execution["threads"])
+        self.execution["peak"] = self.peak.as_json()
+        forget_peak_memory(self.device)
 
     @property
     def diverged(self) -> bool:
@@ -162,8 +193,8 @@ class _Run:
             self.window += 1
             self.step += 1
             due = self.step % every == 0 or self.step == recipe.steps
-            if due and self.device.type == "cuda":
-                torch.cuda.synchronize(self.device)
+            if due:
+                synchronise(self.device)
         if due:
             with plain(), self._timed("evaluate"):
                 self._evaluate()
@@ -174,7 +205,7 @@ class _Run:
         losses = {"train_loss": float(self.loss_sum) / self.window} if self.window else {}
         if all(map(math.isfinite, losses.values())) and self._sound():
             with self.average.used() if self.average is not None else nullcontext():
-                point |= losses | {"val_top1": self._accuracy("val").top1}
+                point |= losses | {"val_top1": self._accuracy(self.images.val).top1}
                 self._keep_best(point["val_top1"])
         self.curve.append(point)
         self.loss_sum.zero_()
@@ -185,16 +216,17 @@ class _Run:
         if self.spec.recipe.early_stopping and val_top1 > max(earlier, default=-1.0):
             self.best = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
 
-    def _accuracy(self, split: str, limit: int | None = None) -> Accuracy:
-        part = getattr(self.images, split)
-        return accuracy(self.model, part, self.device, self.dtype, limit=limit)
+    def _accuracy(self, split: Split, rows: np.ndarray | None = None) -> Accuracy:
+        # As many images as training computes at once fit without a gradient, too.
+        batch = self.optimise.execution.micro_batch
+        return accuracy(self.model, split, self.device, self.dtype, batch, rows)
 
     def progress(self) -> Progress:
         last = self.curve[-1] if self.curve else {}
         rate = self.step * self.spec.recipe.batch / max(self.seconds["train"], 1e-9)
         return Progress(self.step, rate, last.get("train_loss"), last.get("val_top1"))
 
-    def record(self) -> RunRecord:
+    def record(self, host: Host) -> RunRecord:
         """Measures the final weights; the only place where the test split is read."""
         if not self.curve:
             self._evaluate()
@@ -202,6 +234,7 @@ class _Run:
             first = int(self.first_bad)
             self.execution["diverged_at_step"] = first if first >= 0 else self.step - 1
             self.execution["last_good_step"] = self.saved
+            self.execution["test_reads"] = 0
             return self._record({}, "")
         if self.average is not None:
             self.model.load_state_dict(self.average.state, strict=False)
@@ -209,9 +242,12 @@ class _Run:
             self.model.load_state_dict(self.best)
         reported = max(self.curve, key=lambda p: p["val_top1"]) if self.best else self.curve[-1]
         with plain(), self._timed("evaluate"):
-            test = self._accuracy("test")
-            train = self._accuracy("train", limit=len(self.images.val))
-            probes = few_shot(self.model, self.images, test, self.device, self.dtype)
+            self.execution["test_reads"] = host.reads_test()
+            test = self._accuracy(self.images.test)
+            as_many = np.arange(min(len(self.images.train), len(self.images.val)))
+            train = self._accuracy(self.images.train, as_many)
+            batch = self.optimise.execution.micro_batch
+            probes = few_shot(self.model, self.images, test, self.device, self.dtype, batch)
         accuracies = {
             "test_top1": test.top1,
             "test_top5": test.top5,
@@ -226,17 +262,11 @@ class _Run:
 
     def _record(self, accuracies: dict[str, float], correct: str) -> RunRecord:
         images_seen = self.step * self.spec.recipe.batch
+        threads = self.execution["threads"]
         metrics = dict(accuracies)
         metrics["params"] = sum(p.numel() for p in self.model.parameters())
-        metrics["seconds"] = sum(self.seconds.values())
-        metrics["images_per_s"] = images_seen / max(self.seconds["train"], 1e-9)
-        metrics["peak_memory"] = _peak_memory(self.device)
-        macs = count.macs(self.spec.model)
-        if macs is not None:
-            metrics["macs"] = macs
-            metrics["flops"] = count.TRAINING_FLOPS * macs * images_seen
+        metrics |= cost(self.spec, images_seen, self.seconds, self.device, threads, self.peak)
         self.execution["ended"] = _now()
-        self.execution["test_reads"] = int(bool(accuracies))
         status: Status = "done" if accuracies else "diverged"
         return RunRecord(self.spec, status, metrics, correct, self.curve, self.execution)
 
@@ -261,6 +291,9 @@ class _Run:
 
     def save(self, host: Host) -> None:
         """Checkpoint, unless the run is beyond help: the last checkpoint is always a good one."""
+        # What the device has still to do is time of its steps, not of this.
+        with self._timed("train"):
+            synchronise(self.device)
         if self._sound():
             host.save(self.state())
             self.saved = self.step
@@ -283,6 +316,7 @@ class _Run:
         self.first_bad = state["first_bad"].to(self.device)
         for name in ("step", "curve", "best", "window", "seconds", "execution"):
             setattr(self, name, state[name])
+        self.execution["streamed"] = self.optimise.batches.streamed
         self.saved = self.step
 
     def _timed(self, what: str) -> _Stopwatch:
@@ -305,11 +339,3 @@ class _Stopwatch:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def _peak_memory(device: torch.device) -> int:
-    """Bytes: the device's allocator on CUDA, else the process's resident set."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,7 +15,9 @@ from vitexp.models.build import build
 from vitexp.models.weights.files import load_weights
 from vitexp.runs.measurement import Measurement
 from vitexp.runs.record import pack_correct
+from vitexp.runs.wishes import Wishes
 from vitexp.spec import Checkpoint, ModelSpec, ProbeSpec, RunSpec
+from vitexp.training.determinism import set_deterministic
 from vitexp.training.environment import environment
 from vitexp.training.step import DTYPES
 
@@ -26,6 +29,8 @@ def measure(
     probe: ProbeSpec,
     images: ImageSet,
     device: torch.device,
+    wishes: Wishes,
+    reads_test: Callable[[], int],
 ) -> Measurement:
     """The few-shot linear probe of weights on ``images``.
 
@@ -33,16 +38,19 @@ def measure(
         of: the run that ended with them, or the file they came in.
         spec: their model. weights: the file that they are in.
         images: of the model's size and channels; their classes may be others.
+        reads_test: counts a read of the test split before it is made.
 
     Raises:
         VitexpError: the file does not hold such a model.
     """
+    set_deterministic(wishes.deterministic)
     assert images.fingerprint == probe.data.fingerprint
     model = build(spec, of.seed if isinstance(of, RunSpec) else 0)
     load_weights(model, spec, weights)
     model.to(device)
     dtype = DTYPES[of.precision]
     # Top-1 of the old head means nothing on other classes: of this, features alone are used.
+    reads = reads_test()
     test = accuracy(model, images.test, device, dtype)
     found = few_shot(model, images, test, device, dtype)
     return Measurement(
@@ -52,8 +60,9 @@ def measure(
         {p.name: [pack_correct(row) for row in p.correct] for p in found},
         {
             **environment(device),
+            "deterministic": wishes.deterministic,
             "few_shot": [p.details() for p in found],
-            "test_reads": 1,
+            "test_reads": reads,
             "ended": datetime.now(UTC).isoformat(timespec="milliseconds"),
         },
     )

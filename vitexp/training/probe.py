@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import statistics
 import time
+from abc import ABC, abstractmethod
 
 import torch
 
 from vitexp.datasets.image_set import ImageSet
+from vitexp.runs.wishes import Wishes
 from vitexp.spec import RunSpec
+from vitexp.training.environment import synchronise
 from vitexp.training.loop import Progress, State, train
 
 WARM_UP = 3
@@ -16,34 +19,58 @@ STEPS = 12
 SECONDS = 5.0
 
 
-class _Probed:
-    """A host that saves nothing and stops after some steps or seconds."""
-
-    def __init__(self) -> None:
-        self.times = [time.perf_counter()]
+class Trial(ABC):
+    """A host of a run that is only timed: nothing is kept, and it never ends by itself."""
 
     def restore(self) -> State | None:
         return None
 
     def save(self, state: State) -> None:
-        pass
-
-    def report(self, progress: Progress) -> None:
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        self.times.append(time.perf_counter())
+        return None
 
     def checkpoint_due(self) -> bool:
         return False
+
+    def reads_test(self) -> int:
+        raise AssertionError("a trial never ends")
+
+    def say(self, message: str) -> None:
+        return None
+
+    @abstractmethod
+    def report(self, progress: Progress) -> None:
+        """Takes note of a step."""
+
+    @abstractmethod
+    def stopping(self) -> bool:
+        """Whether it was enough."""
+
+
+class _Probed(Trial):
+    """Stops after some steps or seconds."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device, self.times = device, [time.perf_counter()]
+
+    def report(self, progress: Progress) -> None:
+        synchronise(self.device)
+        self.times.append(time.perf_counter())
 
     def stopping(self) -> bool:
         measured = len(self.times) - 1 - WARM_UP
         return measured >= STEPS or (measured >= 1 and self.times[-1] - self.times[0] > SECONDS)
 
 
-def seconds_per_step(spec: RunSpec, images: ImageSet, device: torch.device, threads: int) -> float:
+def seconds_per_step(
+    spec: RunSpec,
+    images: ImageSet,
+    device: torch.device,
+    threads: int,
+    wishes: Wishes,
+    memory: int | None,
+) -> float:
     """The median time of a training step of ``spec`` on this device, in seconds."""
-    host = _Probed()
-    train(spec, images, host, device, threads)
+    host = _Probed(device)
+    train(spec, images, host, device, threads, wishes=wishes, memory=memory)
     gaps = [b - a for a, b in zip(host.times, host.times[1:], strict=False)]
     return statistics.median(gaps[WARM_UP:] or gaps)

@@ -75,6 +75,7 @@ def cook(
     weights: Mapping[str, Path],
     images: ImageSet,
     device: torch.device,
+    reads_test: Callable[[], int],
 ) -> tuple[Soup, bytes]:
     """The mean of ``runs`` that ``spec`` asks for, and its safetensors file.
 
@@ -83,6 +84,7 @@ def cook(
     Args:
         runs: the spec's, done, of one model on one data set.
         weights: run id -> the file with what it ended with.
+        reads_test: counts a read of the test split before it is made.
     """
     first = runs[0].spec
     model = build(first.model, first.seed).to(device)
@@ -93,6 +95,7 @@ def cook(
 
     mixer = {"greedy": _greedy, "uniform": _uniform}[spec.kind]
     mixed = mixer(runs, weights, lambda state: measured(state, images.val).top1)
+    reads = reads_test()
     test = measured(mixed.state, images.test)
     content = save(mixed.state, metadata=header(first.model))
     soup = Soup(
@@ -106,7 +109,7 @@ def cook(
         execution={
             **environment(device),
             "precision": first.precision,
-            "test_reads": 1,
+            "test_reads": reads,
             "ended": datetime.now(UTC).isoformat(timespec="milliseconds"),
         },
     )

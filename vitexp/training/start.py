@@ -40,9 +40,17 @@ class Start:
             model.load_state_dict(drawn, strict=False)
 
     def solve(
-        self, model: nn.Module, images: ImageSet, device: torch.device, precision: torch.dtype
+        self,
+        model: nn.Module,
+        images: ImageSet,
+        device: torch.device,
+        precision: torch.dtype,
+        batch: int | None = None,
     ) -> float | None:
         """Gives ``model``, on its device, a head by ridge regression, where one is asked for.
+
+        Args:
+            batch: images that are looked at at once, at most.
 
         Returns:
             The penalty, or None.
@@ -58,7 +66,7 @@ class Start:
                 "This model has no linear head on features.",
                 "Give it `features` and `head`, as those in vitexp/models have.",
             )
-        found, penalty = linear_map(model, images, device, precision)
+        found, penalty = linear_map(model, images, device, precision, batch)
         with torch.no_grad():
             head.weight.copy_(found[:-1].T)
             head.bias.copy_(found[-1])

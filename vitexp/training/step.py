@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vitexp.models.noise import SOURCES, HashNoise, Noise
+from vitexp.models.noise import SOURCES, HashNoise, Noise, part_of
+from vitexp.models.recompute import recompute_blocks
 from vitexp.spec import RunSpec
 from vitexp.training.batches import Batch, Batches
 from vitexp.training.capture import CapturedStep
@@ -42,7 +43,9 @@ class Step:
         self.optimizer = optimiser(model, spec.recipe, execution.captured)
         self._captured: CapturedStep | None = None
         if execution.compiled:
-            compile_blocks(model)
+            compile_blocks(model, execution.deterministic)
+        if execution.grad_checkpointing:
+            recompute_blocks(model)
 
     def __call__(self, step: int) -> Tensor:
         """Takes step ``step``, counted from 0; returns its loss, a scalar on the device."""
@@ -57,14 +60,26 @@ class Step:
 
     def _gradients(self, batch: Batch, noise: Noise) -> Tensor:
         """Writes the clipped gradients of a batch; returns its loss."""
+        recipe = self.spec.recipe
         self.optimizer.zero_grad(set_to_none=True)
+        size = self.execution.micro_batch or recipe.batch
+        parts = [slice(at, at + size) for at in range(0, recipe.batch, size)]
+        losses = [self._backward(batch, rows, noise) for rows in parts]
+        if recipe.clip is not None:
+            nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip)
+        return torch.stack(losses).sum()
+
+    def _backward(self, batch: Batch, rows: slice, noise: Noise) -> Tensor:
+        """Adds the gradient of a part of the batch; returns its share of the batch's loss."""
+        images, targets = batch.images[rows], batch.targets[rows]
+        share, whole = len(images) / len(batch.images), len(batch.images)
+        masks = noise if share == 1.0 else part_of(noise, rows, whole)
         mixed = self.dtype != torch.float32
+        # A cast that is kept would be read by a captured graph after it is gone.
         with torch.autocast(self.device.type, self.dtype, enabled=mixed, cache_enabled=False):
-            logits = self.model(batch.images, noise)
-        loss = F.cross_entropy(logits.float(), batch.targets)
+            logits = self.model(images, masks)
+        loss = F.cross_entropy(logits.float(), targets) * share
         loss.backward()  # type: ignore[no-untyped-call]
-        if self.spec.recipe.clip is not None:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.spec.recipe.clip)
         return loss.detach()
 
     def _replay(self, batch: Batch, noise: Noise) -> Tensor:

@@ -80,8 +80,17 @@ def table_name(spec: ModelSpec) -> str | None:
 
 
 def bottlenecks(spec: ModelSpec) -> list[tuple[int, int, bool]]:
-    """(stage, unit, whether it has a projection) of each block of the trunk, counted from 0."""
+    """(stage, unit, whether it has a projection) of each block of the trunk, counted from 0.
+
+    Raises:
+        VitexpError: its blocks are no bottlenecks.
+    """
     assert spec.trunk is not None
+    if spec.trunk.block is not None:
+        raise VitexpError(
+            f"Only vitexp's own files can hold {spec.trunk.block} blocks.",
+            "Use the layout vitexp, or a net of bottlenecks, such as r11 or r50x1.",
+        )
     return [
         (stage, unit, unit == 0)
         for stage, count in enumerate(spec.trunk.blocks)

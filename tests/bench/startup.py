@@ -1,7 +1,4 @@
-"""Start-up times, the demo's duration and its workers' memory, beside what is allowed.
-
-``make bench`` prints them; nothing here fails, since a busy machine is no error.
-"""
+"""Start-up times, the demo's duration and its workers' memory, beside what is allowed."""
 
 from __future__ import annotations
 
@@ -14,6 +11,7 @@ import time
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from vitexp.runs.record import Results, RunRecord
 from vitexp.runs.store import Store
@@ -23,7 +21,15 @@ REPEATS = 7
 MANY = 5000
 
 
-def main() -> None:
+def measured() -> list[dict[str, Any]]:
+    """What was measured, each with ``what``, ``value``, ``unit`` and ``allowed``."""
+    rows: list[dict[str, Any]] = []
+
+    def line(what: str, value: float, unit: str, allowed: float | None = None) -> None:
+        rows.append({"what": what, "value": value, "unit": unit, "allowed": allowed})
+        limit = "" if allowed is None else f"   at most {allowed:g}"
+        print(f"{what:42} {value:8.2f} {unit:2}{limit}", flush=True)
+
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder)
         seconds = timed("ablate", "pos-emb", "--dataset", "digits", "--out", folder)
@@ -44,6 +50,7 @@ def main() -> None:
             line(
                 f"vitexp {' '.join(command).replace(f' --out {folder}', '')}", median, "s", allowed
             )
+    return rows
 
 
 def reading(record: RunRecord, out: Path) -> float:
@@ -73,12 +80,3 @@ def span(results: Results) -> float:
         for end in ("started", "ended")
     ]
     return (max(at) - min(at)).total_seconds()
-
-
-def line(what: str, value: float, unit: str, allowed: float | None = None) -> None:
-    limit = "" if allowed is None else f"   at most {allowed:g}"
-    print(f"{what:42} {value:8.2f} {unit:2}{limit}", flush=True)
-
-
-if __name__ == "__main__":
-    main()

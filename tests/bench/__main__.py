@@ -1,0 +1,72 @@
+"""``make bench``: start-up times, this program beside its peers, how cost grows; one record.
+
+    python -m tests.bench [--parts startup,peers,growth] [--device cpu] [--out tables] [--quick]
+
+Nothing here fails, since a busy machine is no error: the record says how busy it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.bench import growth, race, startup
+from tests.bench.race import Course
+from tests.bench.record import environment, write
+from vitexp.catalog import sizes
+
+PARTS = ("startup", "peers", "growth")
+
+DIGITS = sizes.model("vit-xxs/2", 8, channels=1, classes=10)
+CIFAR = sizes.model("vit-xs/4", 32, classes=10)
+
+CPU = tuple(
+    course
+    for precision in ("fp32", "bf16")
+    for course in (
+        Course("A: D 64, 4 layers, 17 tokens", DIGITS, 128, precision, True, 5, 1.5),
+        Course("B: D 128, 6 layers, 65 tokens", CIFAR, 128, precision, False, 3, 2.5),
+    )
+)
+TI, B = sizes.model("vit-ti/4", 32, classes=10), sizes.model("vit-b/16", 224)
+CUDA = (
+    Course("ViT-Ti/4, 32 px", TI, 128, "bf16", False, 5, 2.0, together=5),
+    Course("ViT-B/16, 224 px", B, 128, "bf16", False, 5, 3.0),
+)
+QUICK = (Course("A, quick", DIGITS, 8, "fp32", False, 2, 0.1),)
+
+
+def main() -> None:
+    asked = _asked(sys.argv[1:])
+    record: dict[str, Any] = {"environment": environment(asked.device)}
+    if "peers" in asked.parts:
+        usual = CPU if asked.device == "cpu" else CUDA
+        courses = QUICK if asked.quick else usual
+        record["peers"] = [race.race(course, asked.device) for course in courses]
+    if "growth" in asked.parts:
+        record["growth"] = growth.growth()
+    if "startup" in asked.parts:
+        record["startup"] = startup.measured()
+    record["after"] = environment(asked.device)
+    for path in write(record, asked.out):
+        print(f"Wrote {path}")
+
+
+def _asked(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="tests.bench", description=__doc__)
+    parser.add_argument("--parts", type=lambda text: text.split(","))
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--out", type=Path, default=Path("tables"))
+    parser.add_argument("--quick", action="store_true", help="too short for numbers to mean much")
+    asked = parser.parse_args(arguments)
+    # Start-up and growth are measured on the CPU.
+    asked.parts = asked.parts or (PARTS if asked.device == "cpu" else ["peers"])
+    if unknown := set(asked.parts) - set(PARTS):
+        parser.error(f"no part {', '.join(sorted(unknown))}; parts are {', '.join(PARTS)}")
+    return asked
+
+
+if __name__ == "__main__":
+    main()

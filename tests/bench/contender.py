@@ -1,0 +1,101 @@
+"""One contender's process: trains for as long as each line of its standard input says.
+
+``python -m tests.bench.contender JSON``. It answers {"ready": seconds} or {"missing": why}, then
+to each line {"steps": n, "seconds": s, "core_seconds": c}; {"memory": bytes} at the end.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from typing import Any, TextIO
+
+import torch
+
+from tests.bench.contenders import OURS, PEERS, our_run, peer_step
+from vitexp.spec import ModelSpec, from_json
+from vitexp.training.environment import peak_memory, synchronise
+from vitexp.training.loop import Progress, train
+from vitexp.training.probe import Trial
+from vitexp.training.step import DTYPES
+
+WARM_STEPS = 4
+LEAST_STEPS = 2
+
+
+class Rounds(Trial):
+    """Lets a training go on in rounds, and tells how far each has come."""
+
+    def __init__(self, device: torch.device, answers: TextIO) -> None:
+        self._device, self._answers = device, answers
+        self._steps, self._started = 0, time.perf_counter()
+        self._cores = time.process_time()
+        self._seconds: float | None = None
+
+    def report(self, progress: Progress | None) -> None:
+        self._steps += 1
+
+    def stopping(self) -> bool:
+        """Asked before each step; between two rounds it waits for the next."""
+        least = WARM_STEPS if self._seconds is None else LEAST_STEPS
+        if self._steps < least or time.perf_counter() - self._started < (self._seconds or 0):
+            return False
+        synchronise(self._device)
+        spent = time.perf_counter() - self._started
+        if self._seconds is None:
+            self.answer({"ready": spent})
+        else:
+            cores = time.process_time() - self._cores
+            self.answer({"steps": self._steps, "seconds": spent, "core_seconds": cores})
+        line = sys.stdin.readline()
+        if not line:
+            return True
+        self._seconds, self._steps = float(line), 0
+        self._started, self._cores = time.perf_counter(), time.process_time()
+        return False
+
+    def answer(self, value: dict[str, Any]) -> None:
+        self._answers.write(json.dumps(value) + "\n")
+        self._answers.flush()
+
+
+def main() -> None:
+    order = json.loads(sys.argv[1])
+    # Whatever a library prints must not end up among the answers.
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    device, model = torch.device(order["device"]), from_json(ModelSpec, order["model"])
+    torch.set_num_threads(order["threads"])
+    rounds = Rounds(device, answers)
+    if order["who"] == OURS:
+        _ours(order, model, device, rounds)
+    else:
+        _peer(order, model, device, rounds)
+    rounds.answer({"memory": peak_memory(device)})
+    # What a compiler has left running must not hold up the end.
+    os._exit(0)
+
+
+def _ours(order: dict[str, Any], model: ModelSpec, device: torch.device, rounds: Rounds) -> None:
+    spec, images = our_run(model, order["batch"], order["precision"])
+    train(spec, images, rounds, device, order["threads"])
+
+
+def _peer(order: dict[str, Any], model: ModelSpec, device: torch.device, rounds: Rounds) -> None:
+    try:
+        built = PEERS[order["who"]][1](model)
+    except ImportError as error:
+        rounds.answer({"missing": str(error)})
+        sys.exit()
+    if order["compiled"]:
+        built.compile()
+    step = peer_step(built, model, order["batch"], device, DTYPES[order["precision"]])
+    while not rounds.stopping():
+        step()
+        rounds.report(None)
+
+
+if __name__ == "__main__":
+    main()

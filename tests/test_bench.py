@@ -1,0 +1,138 @@
+"""``vitexp bench`` and the parts of ``make bench``: what they say, and that it adds up."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+
+from tests.bench import growth, race, record
+from tests.bench.contenders import PEERS, peer_step
+from tests.conftest import model_spec
+from vitexp.models import count
+from vitexp.spec import to_json
+from vitexp.studies.benching import summary
+
+CPU = torch.device("cpu")
+
+
+def vitexp(*words, cwd, code=0):
+    program = "from vitexp.cli.main import main; main()"
+    command = [sys.executable, "-c", program, *words]
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
+    return done
+
+
+def told(*windows, macs=10, peak=1e6):
+    return {
+        "windows": list(windows),
+        "macs_executed": macs,
+        "peak_flops_per_s": peak,
+        "peak_memory": 1000,
+        "environment": {},
+    }
+
+
+def test_processes_count_only_while_all_of_them_are_measured():
+    """The first process has the machine to itself for a second, which is left out."""
+    first = told((0.0, 1.0, 10), (1.0, 2.0, 4), (2.0, 3.0, 4))
+    second = told((1.0, 2.0, 4), (2.0, 3.0, 4), (3.0, 4.0, 10))
+    both = summary([first, second], batch=8)
+    assert both["images_per_s"] == 2 * 8 * 4
+    assert both["step_seconds"] == 0.25
+    assert both["flops_per_s"] == 6 * 10 * 64
+    assert both["utilisation"] == 6 * 10 * 64 / 2e6
+    # Where they never were measured together, each is taken as it is.
+    apart = summary([told((0.0, 1.0, 4), (1.0, 2.0, 4)), told((5.0, 6.0, 2))], batch=1)
+    assert apart["images_per_s"] == 6
+    assert summary([told((0.0, 1.0, 1), macs=None)], batch=1)["utilisation"] is None
+
+
+def test_bench_says_how_fast_a_model_trains_and_leaves_nothing(tmp_path):
+    words = "bench --model vit-xxs/4 --image-size 8 --batch 4 --seconds 0.1 --device cpu --json"
+    value = json.loads(vitexp(*words.split(), cwd=tmp_path).stdout)
+    assert (value["model"], value["batch"], value["image_size"]) == ("vit-xxs/4", 4, 8)
+    assert value["step_low"] <= value["step_seconds"] <= value["step_high"]
+    flops = 6 * value["macs_executed"] * value["images_per_s"]
+    assert value["flops_per_s"] == pytest.approx(flops)
+    assert value["utilisation"] == pytest.approx(flops / value["peak_flops_per_s"])
+    assert value["peak_memory"] > 1e7
+    assert value["environment"]["torch"] == torch.__version__
+    assert list(tmp_path.iterdir()) == []
+    on_digits = "bench --dataset digits --batch 4 --seconds 0.1 --jobs 1 --device cpu"
+    shown = vitexp(*on_digits.split(), cwd=tmp_path).stdout
+    assert "vit-xxs/2, 8 px" in shown and "1 at the same time" in shown and "of peak" in shown
+
+
+def test_a_step_that_would_take_minutes_is_refused_with_a_batch_that_would_not(tmp_path):
+    words = "bench --model vit-h/14 --batch 512 --precision fp32 --device cpu --jobs 1"
+    refused = vitexp(*words.split(), cwd=tmp_path, code=2)
+    assert "A step of 512 images takes" in refused.stderr
+    assert "Use a --batch of at most" in refused.stderr
+
+
+@pytest.mark.parametrize("peer", ["transformers", "SimpleViT", "timm"])
+def test_a_peer_has_the_same_sizes_and_trains(peer):
+    spec = model_spec(channels=3)
+    try:
+        model = PEERS[peer][1](spec)
+    except ImportError as error:
+        pytest.skip(str(error))
+    params = sum(value.numel() for value in model.parameters())
+    # SimpleViT has no class token and no biases in attention; nothing else differs much.
+    assert params == pytest.approx(count.params(spec), rel=0.06)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    step = peer_step(model, spec, 4, CPU, torch.bfloat16)
+    step()
+    step()
+    changed = [n for n, v in model.state_dict().items() if not torch.equal(v, before[n])]
+    assert len(changed) > len(before) / 2
+
+
+def test_a_race_takes_turns_and_says_who_is_missing(tmp_path, monkeypatch):
+    names = ("vitexp", "vit of nobody", "transformers")
+    field = [race.Entry(name, False, 1 + (name in PEERS), 1) for name in names]
+    monkeypatch.setattr(race, "entries", lambda course, device: field)
+    course = race.Course("tiny", model_spec(channels=3), 4, "fp32", True, 3, 0.05)
+    run = race.race(course, "cpu")
+    ours, theirs = run["entries"]
+    assert (ours["ratio"], theirs["processes"]) == (1, 2)
+    assert len(ours["rounds"]) == len(theirs["rounds"]) == 3
+    ratios = sorted(a / b for a, b in zip(ours["rounds"], theirs["rounds"], strict=True))
+    assert theirs["ratio"] == ratios[1]
+    assert list(run["missing"]) == ["vit of nobody"]
+    at = record.environment("cpu")
+    _, page = record.write({"environment": at, "after": at, "peers": [run]}, tmp_path)
+    assert "| vitexp 0.1.0 | 1 x 1 |" in page.read_text()
+    assert "vit of nobody did not take part" in page.read_text()
+
+
+def test_ours_runs_one_thread_a_core_and_peers_both_ways(monkeypatch):
+    monkeypatch.setattr(race, "cores", lambda: 4)
+    course = race.Course("any", model_spec(), 4, "fp32", False, 1, 0.1)
+    found = {(e.name, e.processes, e.threads) for e in race.entries(course, "cpu")}
+    assert {("vitexp", 4, 1), ("timm", 4, 1), ("timm", 1, 4), ("timm, compiled", 1, 4)} <= found
+    assert ("timm, compiled", 4, 1) not in found
+    assert {e.processes for e in race.entries(course, "cuda")} == {1}
+    five = race.entries(replace(course, together=5), "cuda")
+    assert [e.processes for e in five if e.who == "vitexp"] == [1, 5]
+
+
+def test_growth_is_measured_in_a_process_of_its_own_and_its_exponent_fitted():
+    (axis,) = (axis for axis in growth.AXES if axis.name == "tokens")
+    model, batch = axis.point(576)
+    assert count.tokens(model) == 576
+    order = json.dumps({"model": to_json(model), "batch": batch})
+    command = [sys.executable, "-m", "tests.bench.growth", order, "0.1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    point = json.loads(done.stdout)
+    assert point["step_seconds"] > 0
+    # Four blocks with four heads keep at least one map of attention each.
+    assert point["memory"] > 4 * 4 * 576**2 * 4 * batch / 2
+    points = [{"x": x, "y": 3 * x**1.5} for x in (2, 5, 9)]
+    assert growth.slope(points, "x", "y") == pytest.approx(1.5)

@@ -1,0 +1,45 @@
+"""How a run is to be computed, which is no part of what it is and so not of its id."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What may be asked of how runs are computed.
+
+    It is fixed at a run's first step: a run that is resumed keeps what it began with.
+
+    Attributes:
+        deterministic: only kernels that give the same bits again, also on CUDA.
+        micro_batch: images computed at once, a batch's gradient being their sum; None for as
+            many as fit.
+        grad_checkpointing: blocks are computed again in the backward pass, to save memory.
+    """
+
+    deterministic: bool = False
+    micro_batch: int | None = None
+    grad_checkpointing: bool = False
+
+    def overruled(self, kept: Mapping[str, Any]) -> list[str]:
+        """What is said where ``kept``, the record of how a run began, is not what is asked now."""
+        return [
+            f"began {_spelled(name, kept[name])} and goes on so."
+            for name, asked in dataclasses.asdict(self).items()
+            if asked is not None and kept[name] != asked
+        ]
+
+
+def _spelled(name: str, value: int | None) -> str:
+    flag = "--" + name.replace("_", "-")
+    if value is None or value is False:
+        return f"without {flag}"
+    return f"with {flag}" if value is True else f"with {flag} {value}"
+
+
+NONE = Wishes()
+"""As fast as can be."""
