@@ -21,10 +21,11 @@ from PIL import Image
 from vitexp.catalog.datasets import HUB_SETS
 from vitexp.datasets import cache as cache_module
 from vitexp.datasets import decode, hub
-from vitexp.datasets.load import describe, load
+from vitexp.datasets.load import describe, images_of, load
 from vitexp.datasets.source import UnreadableError
 from vitexp.datasets.split import partition, stratified_order, subset
 from vitexp.errors import VitexpError
+from vitexp.spec import digest, identity
 
 
 @pytest.fixture
@@ -163,6 +164,39 @@ def test_digits_are_scikit_learns_and_split_without_overlap():
     for split in splits:
         share = np.bincount(split.labels) / len(split)
         assert np.abs(share - np.bincount(theirs.target) / 1797).max() < 0.01
+
+
+def test_a_smaller_validation_split_lies_inside_a_larger_one(tmp_path, cache):
+    root = image_folder(tmp_path / "pets", {"cat": 100, "dog": 100})
+    for source in ("digits", str(root)):
+        usual, small = load(source, cache=cache), load(source, cache=cache, held_out=0.05)
+        again = load(source, cache=cache, held_out=0.05)
+        assert len(small.val) == pytest.approx(len(usual.val) / 2, abs=1)
+        held = {image.tobytes() for image in usual.val.images}
+        assert {image.tobytes() for image in small.val.images} <= held
+        assert (small.test.images == usual.test.images).all()
+        assert small.fingerprint == again.fingerprint != usual.fingerprint
+
+
+def test_some_classes_of_a_set_are_a_set_of_their_own():
+    whole, (spec, some) = load("digits"), describe("digits", classes=(3, 7, 8))
+    assert some.names == ("3", "7", "8")
+    for name in ("train", "val", "test"):
+        split, own = getattr(whole, name), getattr(some, name)
+        kept = np.isin(split.labels, [3, 7, 8])
+        assert (own.images == split.images[kept]).all()
+        assert (np.array([3, 7, 8])[own.labels] == split.labels[kept]).all()
+        assert getattr(spec, name) == kept.sum()
+    found = images_of(spec)
+    assert (found.train.images == some.train.images).all()
+    small, _ = describe("digits", classes=(3, 7, 8), fraction=0.1, subset_seed=1)
+    assert len(images_of(small).train) == small.used == round(0.1 * spec.train)
+    plain, _ = describe("digits")
+    assert len({digest(identity(each)) for each in (spec, small, plain)}) == 3
+    assert not {"classes", "held_out"} & identity(plain).keys()
+    for wrong in ((3,), (3, 10), (-1, 3)):
+        with pytest.raises(VitexpError, match="no task to learn"):
+            load("digits", classes=wrong)
 
 
 def test_the_test_digits_are_the_same_for_every_split_seed():

@@ -19,7 +19,10 @@ from tests.test_cli import TINY, call, read
 from tests.test_training import Memory, comparable
 from vitexp.cli.main import main
 from vitexp.datasets.image_set import ImageSet, Split
+from vitexp.datasets.load import images_of
 from vitexp.errors import VitexpError
+from vitexp.evaluation.accuracy import accuracy
+from vitexp.evaluation.few_shot import REGULARISERS
 from vitexp.models.build import build
 from vitexp.runs.record import Results, RunRecord
 from vitexp.runs.store import Store, ready
@@ -29,7 +32,8 @@ from vitexp.studies.finetune import FineTune
 from vitexp.studies.grids import TUNING_SEEDS
 from vitexp.studies.resolve_transfer import resolve_finetune
 from vitexp.studies.settings import Settings
-from vitexp.training.loop import Start, train
+from vitexp.training.loop import train
+from vitexp.training.start import Start
 
 CPU = torch.device("cpu")
 STUDY = FineTune()
@@ -103,6 +107,57 @@ def test_tables_are_interpolated_to_the_grid_of_larger_images(parent, few_digits
     grid, before = new[1:].view(7, 7, -1), old[1:].view(4, 4, -1)
     assert torch.allclose(grid[::2, ::2], before, atol=1e-6)
     assert torch.allclose(grid[1, ::2], (before[0] + before[1]) / 2, atol=1e-6)
+
+
+def test_a_run_of_no_steps_measures_what_it_starts_from(parent, few_digits):
+    spec, path = parent
+    trained = finished_run(spec, few_digits, None)
+    save_file(trained[1], path)
+    asked = dataclasses.replace(child(spec, steps=0, warmup=0), init=FromRun(spec.id, None, "kept"))
+    kept, weights = finished_run(asked, few_digits, Start(path, "sha", head="kept"))
+    assert kept.correct == trained[0].correct
+    assert all(torch.equal(weights[name], value) for name, value in trained[1].items())
+    names = ("test_top1", "val_top1", "few_shot_5_top1")
+    assert [kept.metrics[n] for n in names] == [trained[0].metrics[n] for n in names]
+    assert "train_loss" not in kept.metrics
+    assert kept.metrics["flops"] == 0
+    assert RunRecord.from_json(json.loads(json.dumps(kept.to_json()))) == kept
+
+
+def test_a_head_by_ridge_regression_agrees_with_plain_normal_equations(parent, few_digits):
+    spec, path = parent
+    asked = dataclasses.replace(
+        child(spec, steps=0, warmup=0), init=FromRun(spec.id, None, "ridge")
+    )
+    found, weights = finished_run(asked, few_digits, Start(path, "sha", head="ridge"))
+    model = build(spec.model, 0)
+    model.load_state_dict(load_file(path))
+    parts = (few_digits.train, few_digits.val, few_digits.test)
+    seen = [accuracy(model, part, CPU, torch.float32).features for part in parts]
+    x, val, test = (f.double().numpy() for f in seen if f is not None)
+    mean, std = x.mean(0), x.std(0) + 1e-5
+
+    def right(z: np.ndarray, part: Split, penalty: float) -> float:
+        a, b = (np.c_[(v - mean) / std, np.ones(len(v))] for v in (x, z))
+        y = np.where(np.eye(10)[few_digits.train.labels] > 0, 1.0, -1.0)
+        w = np.linalg.solve(a.T @ a + penalty * np.eye(a.shape[1]), a.T @ y)
+        return float(((b @ w).argmax(1) == part.labels).mean())
+
+    shares = [right(val, parts[1], penalty) for penalty in REGULARISERS]
+    best = REGULARISERS[max(i for i, s in enumerate(shares) if np.isclose(s, max(shares)))]
+    assert found.execution["ridge_penalty"] == best
+    assert found.metrics["val_top1"] == pytest.approx(max(shares), abs=0.021)
+    assert found.metrics["test_top1"] == pytest.approx(right(test, parts[2], best), abs=0.017)
+    same = [name for name in weights if not name.startswith("head.")]
+    assert all(torch.equal(weights[name], load_file(path)[name]) for name in same)
+
+
+def finished_run(
+    spec: RunSpec, images: ImageSet, start: Start | None
+) -> tuple[RunRecord, dict[str, torch.Tensor]]:
+    result = train(spec, images, Memory(), CPU, 1, start)
+    assert result is not None
+    return result
 
 
 def test_a_stopped_fine_tune_goes_on_to_the_same_bits(parent, few_digits):
@@ -280,20 +335,23 @@ def test_a_share_of_the_images_is_drawn_by_each_seed(store):
 
 
 @pytest.mark.parametrize(
-    ("recipe", "steps", "rates", "batch"),
+    ("recipe", "steps", "rates", "val"),
     [
-        ("paper-finetune-imagenet", 20_000, (0.003, 0.01, 0.03, 0.06), 512),
-        ("paper-finetune-cifar", 10_000, (0.001, 0.003, 0.01, 0.03), 512),
-        ("paper-finetune-pets", 500, (0.001, 0.003, 0.01, 0.03), 512),
-        ("paper-finetune-vtab", 2_500, (0.01,), 512),
+        ("paper-finetune-imagenet", 20_000, (0.003, 0.01, 0.03, 0.06), 14),
+        ("paper-finetune-cifar", 10_000, (0.001, 0.003, 0.01, 0.03), 29),
+        ("paper-finetune-pets", 500, (0.001, 0.003, 0.01, 0.03), 144),
+        ("paper-finetune-vtab", 2_500, (0.01,), 144),
     ],
 )
-def test_the_papers_recipes_are_those_of_table_4(store, recipe, steps, rates, batch):
+def test_the_papers_recipes_are_those_of_table_4(store, recipe, steps, rates, val):
+    """With the dev splits of appendix B.1.1: 1, 2 and 10 % of the 1,437 digits."""
     settings = Settings(recipe=recipe, out=str(store))
     parent = of(store, False).id
     asked = resolve_finetune(settings, parent, (), Store(store), "fp32", no_progress, print)
     made = asked.run.recipe
-    assert (made.steps, asked.rates, made.batch) == (steps, rates, batch)
+    assert (made.steps, asked.rates, made.batch) == (steps, rates, 512)
+    assert (asked.run.data.val, asked.run.data.test) == (val, 360)
+    assert images_of(asked.run.data).fingerprint == asked.run.data.fingerprint
     assert (made.optimizer, made.momentum, made.schedule, made.clip) == ("sgd", 0.9, "cosine", 1)
     assert made.weight_decay == 0
 

@@ -207,15 +207,16 @@ def test_an_archive_gives_the_same_runs_elsewhere(rng, tmp_path):
 
 def test_an_archive_and_the_frame_hold_what_probes_found(rng, tmp_path):
     results = two(rng)
-    store, run = stored(results, tmp_path / "a"), next(iter(results)).id
+    store, first = stored(results, tmp_path / "a"), next(iter(results))
+    run = first.id
     probe = ProbeSpec("few_shot", replace(next(iter(results)).spec.data, name="other"))
     found = Measurement(run, probe, {"few_shot_5_top1": 0.5}, {}, {})
-    store.keep(found)
+    store.keep(first.spec, found)
     file = tmp_path / "runs.tar.gz"
     file.write_bytes(archive.packed(store, [r.id for r in results]))
     other = Store(tmp_path / "b")
     archive.unpacked(other, file)
-    assert other.measurement(run, probe) == found
+    assert other.measurement(first.spec, probe) == found
     assert other.measurements(run) == [found]
     row = next(r for r in frame.rows(results, other.measurements(run)) if r["id"] == run)
     assert row["probe.other.few_shot_5_top1"] == 0.5

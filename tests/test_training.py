@@ -93,6 +93,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     },
     "sgd": {"optimizer": "sgd", "lr": 0.05, "resized_crop": 0.5},
     "best": {"early_stopping": 3, "lr": 0.03, "schedule": "constant"},
+    "mean": {"early_stopping": 3, "averaging": 0.9},
 }
 
 

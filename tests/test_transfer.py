@@ -10,8 +10,11 @@ import pytest
 from PIL import Image
 
 from tests.test_cli import TINY, call, read
+from vitexp.catalog import sizes
 from vitexp.cli.main import main
 from vitexp.datasets.image_set import ImageSet
+from vitexp.models.build import build
+from vitexp.models.weights.files import exported, write
 from vitexp.runs.record import pack_correct
 from vitexp.runs.store import Store
 
@@ -87,3 +90,46 @@ def test_what_cannot_be_probed_is_refused_in_two_lines(store, run, capsys, digit
         assert code == 2
         assert problem in err.splitlines()[0]
         assert len(err.splitlines()) == 2
+
+
+def test_files_in_any_layout_are_probed_alike_and_kept_by_what_is_in_them(tmp_path, capsys):
+    spec = sizes.model("vit-xxs/2", 8, channels=1, classes=7)
+    state = build(spec, seed=3).state_dict()
+    files = {layout: tmp_path / f"{layout}.safetensors" for layout in ("timm", "vitexp")}
+    files["npz"] = tmp_path / "weights.npz"
+    for layout, file in files.items():
+        write(exported(state, spec, layout), layout, file, spec)
+    named = [files["npz"], files["timm"], "--model", "vit-xxs/2", "--dataset", "digits"]
+    found = read(capsys, "probe", *named, "--out", tmp_path)
+    found += read(capsys, "probe", files["vitexp"], "--dataset", "digits", "--out", tmp_path)
+    shots = [[probed[f"few_shot_{k}_top1"] for k in (1, 5, 10, 25)] for probed in found]
+    assert shots[0] == shots[1] == shots[2]
+    assert 0.2 < shots[0][1] < shots[0][3]
+    kept = sorted((tmp_path / "probes").glob("*/measurement-*.json"))
+    assert len(kept) == 3
+    times = [path.stat().st_mtime_ns for path in kept]
+    moved = files["npz"].rename(tmp_path / "moved.npz")
+    again = read(capsys, "probe", moved, *named[2:], "--out", tmp_path)
+    assert again[0]["id"] == found[0]["id"]
+    assert [path.stat().st_mtime_ns for path in kept] == times
+
+
+def test_files_that_cannot_be_probed_are_refused(tmp_path, capsys):
+    spec = sizes.model("vit-xxs/2", 8)
+    write(exported(build(spec, 0).state_dict(), spec, "timm"), "timm", tmp_path / "a.pth", spec)
+    plain = tmp_path / "a.safetensors"
+    (tmp_path / "a.pth").rename(plain)
+    for words, problem in (
+        ([plain], "On which images is"),
+        ([plain, "--dataset", "digits"], "Which model is in"),
+        ([tmp_path / "none.npz", "--dataset", "digits"], "There is no file"),
+    ):
+        code, _, err = call(capsys, "probe", *words, "--out", tmp_path)
+        assert (code, problem in err.splitlines()[0]) == (2, True)
+    on = ["--dataset", "digits", "--out", tmp_path]
+    for name, problem in (
+        ("vit-xxs/2", "are grey, and vit-xxs/2 was"),
+        ("vit-xs/4", "does not fit"),
+    ):
+        code, out, err = call(capsys, "probe", plain, "--model", name, *on)
+        assert (code, problem in err, out) == (1, True, "")

@@ -26,6 +26,7 @@ from vitexp.models import build as building
 from vitexp.models.build import skeleton
 from vitexp.models.weights import LAYOUTS
 from vitexp.models.weights.files import exported, fitted, load_weights, write
+from vitexp.models.weights.header import model_in
 from vitexp.spec import ModelSpec, PositionSpec, ResNetShape
 
 
@@ -63,7 +64,7 @@ PAIRS = [
 
 def file_of(built: nn.Module, spec: ModelSpec, layout: str, folder: Path) -> Path:
     path = folder / f"weights.{'npz' if layout == 'npz' else 'safetensors'}"
-    write(exported(built.state_dict(), spec, layout), layout, path)
+    write(exported(built.state_dict(), spec, layout), layout, path, spec)
     return path
 
 
@@ -148,7 +149,7 @@ def test_files_go_to_transformers_and_back_with_equal_logits(name, tmp_path):
         num_labels=7,
     )
     config.save_pretrained(tmp_path)
-    write(exported(ours.state_dict(), spec, "hf"), "hf", tmp_path / "model.safetensors")
+    write(exported(ours.state_dict(), spec, "hf"), "hf", tmp_path / "model.safetensors", spec)
     peer = transformers.ViTForImageClassification.from_pretrained(tmp_path).eval()
     with torch.no_grad():
         expected, found = peer(images).logits, ours(images)
@@ -367,7 +368,7 @@ def test_loading_takes_the_files_size_and_a_fifth_more(kind, tmp_path):
         if kind == "torch":
             torch.save(state, paths[-1])
         else:
-            write(state, kind, paths[-1])
+            write(state, kind, paths[-1], spec)
     command = [sys.executable, "-c", MEASURE, *map(str, paths)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert int(done.stdout) < 1.2 * paths[0].stat().st_size
@@ -403,3 +404,23 @@ def test_the_command_converts_a_file(tmp_path, capsys):
     ):
         assert called(*wrong) == 2
         assert words in capsys.readouterr().err
+
+
+def test_a_file_of_ours_says_its_model_and_has_the_same_bytes_every_time(tmp_path):
+    """In processes of their own: what a hash table's order decides differs between them."""
+    spec = model("vit-xxs/2", 8)
+    code = (
+        "import hashlib, sys, torch\n"
+        "from safetensors.torch import save\n"
+        "from vitexp.models.weights.header import header\n"
+        "from vitexp.catalog.sizes import model\n"
+        "state = {name: torch.zeros(2) for name in 'abcdefgh'}\n"
+        "content = save(state, metadata=header(model('vit-xxs/2', 8, 3, 7)))\n"
+        "print(hashlib.sha256(content).hexdigest())\n"
+    )
+    said = {subprocess.check_output([sys.executable, "-c", code], text=True) for _ in range(4)}
+    assert len(said) == 1
+    file = file_of(randomised(spec), spec, "vitexp", tmp_path)
+    assert model_in(file) == spec
+    (tmp_path / "other").mkdir()
+    assert model_in(file_of(randomised(spec), spec, "timm", tmp_path / "other")) is None

@@ -156,6 +156,9 @@ class DataSpec:
         split_seed: draws the validation split where the source has none.
         fraction: share of the training split that is used (nested, stratified subsets).
         subset_seed: draws the subset.
+        classes: the labels of the only classes that are used, rising; ``train``, ``val`` and
+            ``test`` count their images. None: all.
+        held_out: share of train that becomes validation where the source has none; None: 0.1.
         skip_broken: whether unreadable images were counted and left out.
     """
 
@@ -167,6 +170,8 @@ class DataSpec:
     split_seed: int = 0
     fraction: float | None = None
     subset_seed: int | None = None
+    classes: tuple[int, ...] | None = None
+    held_out: float | None = None
     name: str = label("")
     source: str = label("")
     skip_broken: bool = label(False)
@@ -184,7 +189,7 @@ class Recipe:
     Attributes:
         lr: peak learning rate.
         weight_decay: decoupled, on kernels only (AdamW; for SGD added to the gradient).
-        steps: optimiser steps.
+        steps: optimiser steps; 0 for a run that only measures what it starts from.
         batch: images a step.
         warmup: steps of linear warm-up.
         schedule: what follows the warm-up, down to 0 at the last step.
@@ -197,6 +202,8 @@ class Recipe:
         mixup, cutmix: Beta parameter, or None; with both, a batch gets one of them.
         early_stopping: steps between two looks at the validation split, of which the best
             one's weights are the result (the first of equals); None: the last weights are.
+        averaging: factor of an exponential mean of the weights over the steps, which then is
+            what is evaluated and kept (the paper's 0.9999, section 4.1); None: the last weights.
         evaluate_every: steps between two looks at the validation split.
         name: the preset it departed from.
     """
@@ -221,8 +228,12 @@ class Recipe:
     mixup: float | None = None
     cutmix: float | None = None
     early_stopping: int | None = None
+    averaging: float | None = None
     evaluate_every: int = label(100)
     name: str = label("")
+
+
+Head = Literal["kept", "ridge"]
 
 
 @dataclass(frozen=True)
@@ -233,10 +244,14 @@ class FromRun:
         run: its id; the run need not be done before one that starts from it is planned.
         tables: ``fresh`` draws the positional tables anew; None brings the learned ones to the
             grid of the images.
+        head: ``kept`` keeps that run's head after all; ``ridge`` solves the new one by ridge
+            regression on the features of the training images, the penalty chosen on validation;
+            None starts it from zero.
     """
 
     run: str
     tables: Literal["fresh"] | None = None
+    head: Head | None = None
 
 
 @dataclass(frozen=True)
@@ -306,6 +321,50 @@ class ProbeSpec:
 
     kind: Literal["few_shot"]
     data: DataSpec
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A file with weights, as something to measure.
+
+    Attributes:
+        model: the one in it; where only its name was given, the file decides the classes, the
+            channels, the pool and the layer before the head.
+        file: the file.
+        precision: of the arithmetic.
+    """
+
+    model: ModelSpec
+    file: FromFile
+    precision: Precision = "fp32"
+
+    @property
+    def id(self) -> str:
+        """16 hexadecimal digits that stand for the weights and how they are read."""
+        return digest(identity(self))
+
+
+SoupKind = Literal["greedy", "uniform"]
+
+
+@dataclass(frozen=True)
+class SoupSpec:
+    """The mean of several runs' weights (Wortsman et al. 2022, Model soups, arXiv 2203.05482).
+
+    Attributes:
+        kind: ``uniform``, all of them; ``greedy``, those without which validation is no better.
+        runs: their ids, rising.
+        weights: SHA-256 of each one's weights.
+    """
+
+    kind: SoupKind
+    runs: tuple[str, ...]
+    weights: tuple[str, ...]
+
+    @property
+    def id(self) -> str:
+        """16 hexadecimal digits that stand for the ingredients and the way they are mixed."""
+        return digest(identity(self))
 
 
 def digest(value: Any) -> str:

@@ -19,6 +19,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -26,19 +27,36 @@ import torch
 from safetensors.torch import save as save_weights
 
 from vitexp.datasets.image_set import ImageSet
-from vitexp.datasets.load import load
+from vitexp.datasets.load import images_of
 from vitexp.datasets.noise import NOISE, noise
 from vitexp.errors import VitexpError
 from vitexp.launch.events import LESS_MEMORY, Event
+from vitexp.models.weights.files import check, fitted
+from vitexp.models.weights.header import header, model_in
+from vitexp.models.weights.sources import open_source
 from vitexp.runs.files import DiskError, file_hash
 from vitexp.runs.lease import Fenced, Lease
+from vitexp.runs.soup import Soups
 from vitexp.runs.store import Store
 from vitexp.runs.wishes import Wishes
-from vitexp.spec import DataSpec, FromRun, Init, ProbeSpec, RunSpec, from_json
+from vitexp.spec import (
+    Checkpoint,
+    DataSpec,
+    FromFile,
+    FromRun,
+    Init,
+    ProbeSpec,
+    RunSpec,
+    SoupSpec,
+    from_json,
+)
+from vitexp.studies.probing import check_channels
 from vitexp.training.bench import bench
-from vitexp.training.loop import Progress, Start, State, train
+from vitexp.training.loop import Progress, State, train
 from vitexp.training.measure import measure
 from vitexp.training.probe import seconds_per_step
+from vitexp.training.soup import cook
+from vitexp.training.start import Start
 
 PROGRESS_SECONDS = 0.25
 
@@ -68,29 +86,37 @@ class Worker:
         todo.put(None)
 
     def _obey(self, order: dict[str, Any]) -> None:
-        named = next(order[key] for key in ("run", "of", "probe", "bench") if key in order)
-        spec = from_json(RunSpec, named)
         wishes = Wishes(**order.get("wishes", {}))
         means = {"threads": order["threads"], "wishes": wishes, "memory": order.get("memory")}
+        if "soup" in order:
+            soup = from_json(SoupSpec, order["soup"])
+            return self._watched(soup.id, lambda: self._cook(soup, order["threads"]))
+        if "measure" in order:
+            probe, of = from_json(ProbeSpec, order["measure"]), _subject(order)
+            threads = order["threads"]
+            return self._watched(of.id, lambda: self._measure(of, probe, threads, wishes))
+        spec = from_json(RunSpec, order.get("run") or order.get("probe") or order["bench"])
+        return self._watched(spec.id, lambda: self._train_or_time(spec, order, means))
+
+    def _train_or_time(self, spec: RunSpec, order: dict[str, Any], means: dict[str, Any]) -> None:
+        if "probe" in order:
+            pace = seconds_per_step(spec, self._images(spec.data), self.device, **means)
+            self.tell(Event("probe", spec.id, seconds_per_step=pace))
+        elif "bench" in order:
+            self._bench(spec, order["seconds"], means)
+        else:
+            self._work(spec, order["keep"], means)
+
+    def _watched(self, name: str, work: Callable[[], None]) -> None:
+        """Does ``work`` and tells what came in between."""
         try:
-            if "measure" in order:
-                self._measure(
-                    spec, from_json(ProbeSpec, order["measure"]), order["threads"], wishes
-                )
-            elif "probe" in order:
-                images = self._images(spec.data)
-                pace = seconds_per_step(spec, images, self.device, **means)
-                self.tell(Event("probe", spec.id, seconds_per_step=pace))
-            elif "bench" in order:
-                self._bench(spec, order["seconds"], means)
-            else:
-                self._work(spec, order["keep"], means)
+            work()
         except Fenced as error:
-            self.tell(Event("lost", spec.id, message=str(error)))
+            self.tell(Event("lost", name, message=str(error)))
         except DiskError as error:
-            self.tell(Event("refused", spec.id, message=str(error)))
+            self.tell(Event("refused", name, message=str(error)))
         except Exception as error:
-            self.tell(Event("failed", spec.id, message=_reason(error)))
+            self.tell(Event("failed", name, message=_reason(error)))
 
     def _work(self, spec: RunSpec, keep: bool, means: dict[str, Any]) -> None:
         lease = self.store.lease(spec)
@@ -117,8 +143,9 @@ class Worker:
             self.tell(Event("stopped", spec.id, step=host.step, steps=spec.recipe.steps))
             return
         record, tensors = finished
-        weights = save_weights(tensors) if keep and record.status == "done" else None
-        if weights is not None:
+        weights = None
+        if keep and record.status == "done":
+            weights = save_weights(tensors, metadata=header(spec.model))
             sha = hashlib.sha256(weights).hexdigest()
             record = record.with_weights(sha)
         host.log(record.curve)
@@ -137,12 +164,31 @@ class Worker:
             )
         )
 
-    def _measure(self, spec: RunSpec, probe: ProbeSpec, threads: int, wishes: Wishes) -> None:
+    def _measure(
+        self, of: RunSpec | Checkpoint, probe: ProbeSpec, threads: int, wishes: Wishes
+    ) -> None:
         torch.set_num_threads(threads)
         images = self._images(probe.data)
-        weights = self.store.weights(spec.id)
-        reads = functools.partial(self.store.reads_test, spec.id, probe)
-        self.store.keep(measure(spec, weights, probe, images, self.device, wishes, reads))
+        if isinstance(of, Checkpoint):
+            weights = _unchanged(of.file)
+            model = model_in(weights) or fitted(of.model, weights)
+            check(model, open_source(weights))
+            check_channels(model, images)
+        else:
+            weights, model = self.store.weights(of.id), of.model
+        reads = functools.partial(self.store.reads_test, of, probe)
+        found = measure(of, model, weights, probe, images, self.device, wishes, reads)
+        self.store.keep(of, found)
+        self.tell(Event("measured", of.id))
+
+    def _cook(self, spec: SoupSpec, threads: int) -> None:
+        torch.set_num_threads(threads)
+        weights, soups = {run: self.store.weights(run) for run in spec.runs}, Soups(self.store.out)
+        runs = [self.store.result(run) for run in spec.runs]
+        images = self._images(runs[0].spec.data)
+        reads = functools.partial(soups.reads_test, spec)
+        soup, content = cook(spec, runs, weights, images, self.device, reads)
+        soups.keep(soup, content)
         self.tell(Event("measured", spec.id))
 
     def _bench(self, spec: RunSpec, seconds: float, means: dict[str, Any]) -> None:
@@ -160,14 +206,8 @@ class Worker:
         """
         if isinstance(init, FromRun):
             path = self.store.weights(init.run)
-            return Start(path, file_hash(path), init.tables == "fresh")
-        path = Path(init.path)
-        if not path.is_file() or file_hash(path) != init.sha256:
-            raise VitexpError(
-                f"{path} is no longer the file that this run was planned to start from.",
-                "Put it back, or plan anew with --from and the file's new path.",
-            )
-        return Start(path, init.sha256)
+            return Start(path, file_hash(path), init.tables == "fresh", init.head)
+        return Start(_unchanged(init), init.sha256)
 
     def _images(self, data: DataSpec) -> ImageSet:
         """The data set of ``data``, kept for the next run.
@@ -176,20 +216,7 @@ class Worker:
             VitexpError: it is not the one that the spec was made from.
         """
         if self._data is None or self._data[0] != data:
-            images = load(
-                data.source,
-                image_size=data.image_size,
-                split_seed=data.split_seed,
-                skip_broken=data.skip_broken,
-                fraction=data.fraction,
-                subset_seed=data.subset_seed,
-            )
-            if images.fingerprint != data.fingerprint:
-                raise VitexpError(
-                    f"The data set {data.source!r} changed while runs on it were planned.",
-                    "Repeat the command: it plans anew and never mixes the two versions.",
-                )
-            self._data = data, images
+            self._data = data, images_of(data)
         return self._data[1]
 
     def tell(self, event: Event) -> None:
@@ -257,6 +284,27 @@ class LeaseHost:
 
     def say(self, message: str) -> None:
         self.worker.tell(Event("note", self.lease.spec.id, message=message))
+
+
+def _subject(order: dict[str, Any]) -> RunSpec | Checkpoint:
+    if "file" in order:
+        return from_json(Checkpoint, order["file"])
+    return from_json(RunSpec, order["of"])
+
+
+def _unchanged(file: FromFile) -> Path:
+    """Where a file is.
+
+    Raises:
+        VitexpError: it is not there, or another one by now.
+    """
+    path = Path(file.path)
+    if not path.is_file() or file_hash(path) != file.sha256:
+        raise VitexpError(
+            f"{path} is no longer the file that it was when the command began.",
+            "Put it back, or repeat the command with the file's new path.",
+        )
+    return path
 
 
 def _reason(error: Exception) -> str:

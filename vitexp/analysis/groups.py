@@ -118,11 +118,16 @@ def compare(groups: Mapping[K, Group], reference: Group) -> dict[K, Comparison]:
     Differences are estimated from all those seeds, verdicts from the first ones, up to the
     look. Groups without a common finite seed are left out.
     """
-    looks = {key: _look(group, reference) for key, group in groups.items()}
+    return compare_pairs({key: (group, reference) for key, group in groups.items()})
+
+
+def compare_pairs(pairs: Mapping[K, tuple[Group, Group]]) -> dict[K, Comparison]:
+    """The first of each pair against the second, as :func:`compare`; false verdicts are held
+    among all pairs together."""
+    looks = {key: _look(*pair) for key, pair in pairs.items()}
     decisions = decide({key: d for key, (d, _) in looks.items() if d is not None})
     compared = {}
-    for key, group in groups.items():
-        pair = (group, reference)
+    for key, pair in pairs.items():
         seeds = finite_seeds(pair)
         if seeds:
             d = np.subtract(*(g.correct(seeds) for g in pair), dtype=np.int8)

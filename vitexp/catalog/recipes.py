@@ -33,6 +33,7 @@ class Preset:
         augment: of :data:`AUGMENTATIONS`.
         steps: optimiser steps, where the source counts them and not epochs.
         rates: learning rates of which fine-tuning takes the best on validation.
+        held_out: share of train that becomes validation where the data have none; None: 0.1.
         resized_crop, mixup, cutmix: their strengths when they are in ``augment``.
 
     The other fields are those of :class:`vitexp.spec.Recipe`.
@@ -60,6 +61,8 @@ class Preset:
     lr_of: Mapping[str, float] = field(default_factory=dict)
     steps: int | None = None
     rates: tuple[float, ...] = ()
+    held_out: float | None = None
+    averaging: float | None = None
 
     def peak_lr(self, model: str, family: str = "vit") -> float:
         """The peak learning rate for the model named ``model``."""
@@ -162,7 +165,9 @@ _FINETUNE = Preset(
 _PAPER_FINETUNE = dataclasses.replace(
     _FINETUNE,
     name="paper-finetune-imagenet",
-    source="ViT paper (arXiv 2010.11929), Table 4; warm-up and crops as in its code",
+    source="ViT paper (arXiv 2010.11929), Table 4 and appendix B.1.1; warm-up and crops as in its"
+    " code",
+    held_out=0.01,
     steps=20_000,
     batch=512,
     rates=(0.003, 0.01, 0.03, 0.06),
@@ -172,14 +177,17 @@ _PAPER_FINETUNE = dataclasses.replace(
 _PAPER_CIFAR = dataclasses.replace(
     _PAPER_FINETUNE,
     name="paper-finetune-cifar",
+    held_out=0.02,
     steps=10_000,
     lr=0.01,
     rates=(0.001, 0.003, 0.01, 0.03),
 )
 # 500 steps, and the warm-up that big_vision's transfer.py gives to so few.
-_PAPER_PETS = dataclasses.replace(_PAPER_CIFAR, name="paper-finetune-pets", steps=500, warmup=100)
+_PAPER_PETS = dataclasses.replace(
+    _PAPER_CIFAR, name="paper-finetune-pets", steps=500, warmup=100, held_out=None
+)
 _PAPER_VTAB = dataclasses.replace(
-    _PAPER_CIFAR, name="paper-finetune-vtab", steps=2_500, rates=(0.01,)
+    _PAPER_CIFAR, name="paper-finetune-vtab", steps=2_500, rates=(0.01,), held_out=None
 )
 
 PRESETS = {

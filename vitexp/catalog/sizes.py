@@ -266,3 +266,13 @@ def model(name: str, image_size: int, channels: int = 3, classes: int = 1000) ->
     named = parse(name)
     vit, trunk = named.shapes(image_size)
     return ModelSpec(named.family, image_size, channels, classes, vit, named.key, trunk=trunk)
+
+
+def at_usual_side(name: str) -> ModelSpec:
+    """The model called ``name`` at the resolution in its name, else at the one it is listed with.
+
+    Raises:
+        VitexpError: unknown name, or a part of it that does not fit.
+    """
+    named = parse(name)
+    return model(name, named.resolution or usual_side(named))

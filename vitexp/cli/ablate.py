@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import dataclasses
+import shlex
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vitexp.cli.flags import Json, with_settings
 from vitexp.studies.settings import Settings
+
+if TYPE_CHECKING:
+    from vitexp.studies.base import Study
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="print the plan and its cost; run nothing")]
 Budget = Annotated[
@@ -22,8 +28,23 @@ def ablate(
     settings: Settings,
     study: Annotated[
         str,
-        typer.Argument(help="pos-emb, shape, patch, pool, optimizer, compute or my_study.py:Study"),
+        typer.Argument(
+            help="pos-emb, shape, patch, pool, optimizer, compute, resolution, pretrain or"
+            " my_study.py:Study"
+        ),
     ],
+    source: Annotated[
+        str, typer.Option(help="pretrain: the data set to pre-train on [--dataset]")
+    ] = "",
+    target: Annotated[
+        str, typer.Option(help="pretrain: the data set to go on to [the source's other classes]")
+    ] = "",
+    source_classes: Annotated[
+        int | None, typer.Option(help="pretrain: classes to pre-train on [six in ten]", min=1)
+    ] = None,
+    fractions: Annotated[
+        str, typer.Option(help="pretrain: shares of the target's train split [3%,10%,30%,100%]")
+    ] = "",
     dry_run: DryRun = False,
     probe: Probe = True,
     budget: Budget = None,
@@ -36,4 +57,41 @@ def ablate(
     from vitexp.cli.report import study_of
     from vitexp.cli.study import run
 
-    run(study_of(study), settings, "", dry_run, probe, json, budget)
+    asked = {"--source": source, "--target": target, "--fractions": fractions}
+    asked["--source-classes"] = "" if source_classes is None else str(source_classes)
+    own = {flag: value for flag, value in asked.items() if value}
+    chosen = study_of(study)
+    if own:
+        chosen = _pretrain(chosen, own)
+        settings = dataclasses.replace(settings, dataset=source or settings.dataset)
+    words = shlex.join(word for pair in own.items() for word in pair)
+    run(chosen, settings, words, dry_run, probe, json, budget)
+
+
+def _pretrain(study: Study, own: Mapping[str, str]) -> Study:
+    """The study of pre-training with its own flags.
+
+    Raises:
+        VitexpError: another study, or flags that exclude one another.
+    """
+    from vitexp.cli.scale import parsed
+    from vitexp.errors import VitexpError
+    from vitexp.studies.data_size import FRACTIONS
+    from vitexp.studies.pretrain import Pretrain
+
+    if not isinstance(study, Pretrain):
+        raise VitexpError(
+            f"{next(iter(own))} means nothing to this study.",
+            "Leave it out; it is a flag of `vitexp ablate pretrain`.",
+        )
+    if "--target" in own and "--source-classes" in own:
+        raise VitexpError(
+            "--target and --source-classes exclude one another.",
+            "Give --target to go on to another data set, or --source-classes to share one out.",
+        )
+    kept, shares = own.get("--source-classes"), own.get("--fractions")
+    return Pretrain(
+        target=own.get("--target", ""),
+        source_classes=int(kept) if kept else None,
+        fractions=tuple(map(parsed, shares.split(","))) if shares else FRACTIONS,
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -46,22 +47,14 @@ def compare(
 def _classes(side: Side) -> dict[str, np.ndarray]:
     """Class -> which test images; empty where the data set is not at hand any more."""
     from vitexp.cli import screen
-    from vitexp.datasets.load import load
+    from vitexp.datasets.load import images_of
     from vitexp.errors import VitexpError
 
     data = side.groups[0].spec.data
     try:
-        images = load(
-            data.source,
-            image_size=data.image_size,
-            split_seed=data.split_seed,
-            skip_broken=data.skip_broken,
-        )
+        images = images_of(dataclasses.replace(data, fraction=None, subset_seed=None))
     except VitexpError as error:
         screen.say(f"Not per class: {error.problem}")
-        return {}
-    if images.fingerprint != data.fingerprint:
-        screen.say(f"Not per class: {data.source} has changed since.")
         return {}
     return {name: images.test.labels == label for label, name in enumerate(images.names)}
 

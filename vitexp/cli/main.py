@@ -24,6 +24,7 @@ from vitexp.cli.probe import probe
 from vitexp.cli.report import plot, table
 from vitexp.cli.runs import runs
 from vitexp.cli.scale import scale
+from vitexp.cli.soup import soup
 from vitexp.cli.train import train
 from vitexp.cli.weights import weights
 from vitexp.errors import VitexpError, printable
@@ -39,7 +40,10 @@ app = typer.Typer(
     rich_markup_mode="rich" if shutil.get_terminal_size().columns >= NARROW else None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-COMMANDS = (ablate, scale, train, finetune, probe, table, plot, claims, compare, models, bench)
+COMMANDS = (
+    *(ablate, scale, train, finetune, soup, probe),
+    *(table, plot, claims, compare, models, bench),
+)
 for command in COMMANDS:
     app.command()(command)
 app.add_typer(runs, name="runs")

@@ -77,10 +77,11 @@ def forecast(machine: Machine, plan: Planner, probe: bool) -> Forecast:
     store = Store(machine.out)
     specs = planned(plan, store.results(), machine)
     todo = store.missing(specs)
-    one_each = list({spec.model: spec for spec in reversed(todo)}.values())
+    training = [spec for spec in todo if spec.recipe.steps]
+    one_each = list({spec.model: spec for spec in reversed(training)}.values())
     jobs = machine.jobs(len(todo))
     times = {}
-    if probe and todo:
+    if probe and one_each:
         times = local.probe(one_each, machine.out, machine.devices, jobs, machine.wishes)
     return Forecast(specs, todo, times, jobs, machine.keep)
 

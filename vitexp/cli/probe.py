@@ -1,25 +1,49 @@
-"""``vitexp probe``: what a finished run's features are worth on some data set."""
+"""``vitexp probe``: what the features of a run or of a checkpoint are worth on some data set."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vitexp.cli.flags import Json, Out
-from vitexp.cli.runs import Ids
 
 if TYPE_CHECKING:
     from vitexp.runs.measurement import Measurement
-    from vitexp.spec import RunSpec
+    from vitexp.runs.store import Store
+    from vitexp.spec import Checkpoint, ProbeSpec, RunSpec
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """One thing to probe.
+
+    Attributes:
+        name: a run's id, or a file's path.
+        of, probe: what to measure, and on which images.
+    """
+
+    name: str
+    of: RunSpec | Checkpoint
+    probe: ProbeSpec
 
 
 def probe(
-    runs: Ids,
+    things: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN|FILE...",
+            help="run ids or their first digits; .npz, .safetensors or torch files",
+        ),
+    ],
     dataset: Annotated[
         str, typer.Option(help="as for train: the images to probe on [the run's]")
     ] = "",
+    model: Annotated[
+        str | None, typer.Option(help="the model that a file holds, such as vit-b/16@384")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, mps, cuda or cuda:0")] = "auto",
     deterministic: Annotated[
         bool, typer.Option("--deterministic", help="the same bits again, also on CUDA")
@@ -27,57 +51,69 @@ def probe(
     out: Out = Path("."),
     json: Json = False,
 ) -> None:
-    """Probe finished runs with a linear map learned from a few images a class.
+    """Probe runs or checkpoint files with a linear map learned from a few images a class.
 
-    Nothing is trained but that map, and the run stays as it is; the answer is kept with it.
+    Nothing is trained but that map; the answer is kept with the run, or by a file's SHA-256.
     """
     from vitexp.cli import screen
     from vitexp.launch import devices, local
     from vitexp.runs.store import Store
     from vitexp.runs.wishes import Wishes
-    from vitexp.studies.probing import probe_of
 
     store = Store(out)
-    specs = {entry.id: entry.spec for start in runs if (entry := store.find(start)).spec}
-    asked = {run: probe_of(spec, dataset, store, screen.say) for run, spec in specs.items()}
-    todo = [(specs[run], p) for run, p in asked.items() if store.measurement(run, p) is None]
+    asked = [_asked(thing, store, dataset, model) for thing in dict.fromkeys(things)]
+    todo = [(a.of, a.probe) for a in asked if store.measurement(a.of, a.probe) is None]
     found = devices.resolve(device)
     jobs, how = devices.jobs(found, None, len(todo)), Wishes(deterministic=deterministic)
     failed = local.measure(todo, out, found, jobs, how) if todo else {}
-    for run, message in failed.items():
-        screen.say(f"Failed: {run}: {message}")
-    made = [m for run, p in asked.items() if (m := store.measurement(run, p))]
-    _show(made, specs, json)
+    names = {a.of.id: a.name for a in asked}
+    for subject, message in failed.items():
+        screen.say(f"Failed: {names[subject]}: {message}")
+    made = [(a, m) for a in asked if (m := store.measurement(a.of, a.probe))]
+    if made or json:
+        _show(made, json)
     if failed:
         raise typer.Exit(1)
 
 
-def _show(made: list[Measurement], specs: dict[str, RunSpec], json: bool) -> None:
+def _asked(thing: str, store: Store, dataset: str, model: str | None) -> _Asked:
+    from vitexp.cli import screen
+    from vitexp.cli.execute import check_writable
+    from vitexp.studies.probing import probe_of, probe_of_file
+    from vitexp.studies.resolve_transfer import FILES
+
+    if thing.endswith(FILES):
+        check_writable(store.out)
+        return _Asked(thing, *probe_of_file(Path(thing), model, dataset, screen.say))
+    spec = store.find(thing).readable()
+    return _Asked(spec.id, spec, probe_of(spec, dataset, store, screen.say))
+
+
+def _show(made: list[tuple[_Asked, Measurement]], json: bool) -> None:
     from vitexp.cli import screen
 
     if json:
-        return screen.emit([_row(measurement) for measurement in made])
-    names = sorted({name for m in made for name in m.values}, key=lambda name: (len(name), name))
+        return screen.emit([_row(asked, measurement) for asked, measurement in made])
+    names = sorted({name for _, m in made for name in m.values}, key=lambda name: (len(name), name))
     rows = [
         (
-            m.run_id,
-            specs[m.run_id].model.name,
+            asked.name,
+            asked.of.model.name,
             m.probe.data.name,
             *(screen.percent(m.values.get(name)) for name in names),
         )
-        for m in made
+        for asked, m in made
     ]
     heads = [name.removeprefix("few_shot_").removesuffix("_top1") + "-shot %" for name in names]
-    screen.table(("run", "model", "data", *heads), rows, right=heads)
+    screen.table(("weights", "model", "data", *heads), rows, right=heads)
 
 
-def _row(measurement: Measurement) -> dict[str, Any]:
-    data = measurement.probe.data
+def _row(asked: _Asked, measurement: Measurement) -> dict[str, Any]:
     return {
         "id": measurement.id,
-        "run": measurement.run_id,
+        "run": asked.name,
         "probe": measurement.probe.kind,
-        "data": data.name,
+        "data": measurement.probe.data.name,
         **measurement.values,
         "few_shot": measurement.execution["few_shot"],
     }

@@ -30,10 +30,16 @@ def run(
         limit: the time that the runs may take, such as ``"2h"``; None for any.
 
     Raises:
-        VitexpError: a flag for what the study's cells differ in.
+        VitexpError: a flag for what the study's cells differ in, or a limit for a study whose runs
+            cannot all be told beforehand.
         typer.Exit: with 1 where a run failed.
     """
     _check(study, settings)
+    if limit is not None and study.searches:
+        raise VitexpError(
+            "--budget cannot tell beforehand how many trials the search for rates will need.",
+            "Leave it out; --dry-run shows its first trials.",
+        )
     machine, base = execute.prepare(settings, seeds=3)
     asked = f"{base.run.asked} {own}".strip()
     base = dataclasses.replace(base, run=dataclasses.replace(base.run, asked=asked))

@@ -30,13 +30,13 @@ def show(
 ) -> None:
     """Show a checkpoint's layout and tensors and, with --model, whether it fits."""
     from vitexp.cli import screen
-    from vitexp.models.weights.files import check, fitted, layout_of
+    from vitexp.models.weights.files import check, layout_of
     from vitexp.models.weights.sources import open_source
 
     source = open_source(file)
     value: dict[str, Any] = {"file": str(file), "layout": layout_of(source)}
-    if model is not None:
-        spec = fitted(_spec(model), file)
+    spec = _model(file, model)
+    if spec is not None:
         check(spec, source)
         value |= {"model": spec.name, "classes": spec.classes, "channels": spec.channels}
         value["pre_logits"] = spec.vit and spec.vit.pre_logits
@@ -66,17 +66,26 @@ def export(
 
     layout = LAYOUTS.canonical(to)
     spec, state = _of_file(Path(source), model) if Path(source).is_file() else _of_run(source, out)
-    write(exported(state, spec, layout), layout, file)
+    write(exported(state, spec, layout), layout, file, spec)
     screen.say(f"Wrote {file}: {spec.name}, {spec.classes} classes, names as in {layout}.")
+
+
+def _model(file: Path, named: str | None) -> ModelSpec | None:
+    """The model in a file: what is named, with the file's head; else what the file says."""
+    from vitexp.catalog import sizes
+    from vitexp.models.weights.files import fitted
+    from vitexp.models.weights.header import model_in
+
+    return model_in(file) if named is None else fitted(sizes.at_usual_side(named), file)
 
 
 def _of_file(file: Path, model: str | None) -> tuple[ModelSpec, dict[str, Tensor]]:
     from vitexp.models.build import build
-    from vitexp.models.weights.files import fitted, load_weights
+    from vitexp.models.weights.files import load_weights
 
-    if model is None:
+    spec = _model(file, model)
+    if spec is None:
         raise VitexpError(f"Which model is in {file}?", "Say it: --model vit-b/16@384.")
-    spec = fitted(_spec(model), file)
     built = build(spec, seed=0)
     load_weights(built, spec, file)
     return spec, built.state_dict()
@@ -97,10 +106,3 @@ def _of_run(start: str, out: Path) -> tuple[ModelSpec, dict[str, Tensor]]:
         )
     source = open_source(path)
     return model, {name: source.read(name) for name in source.shapes}
-
-
-def _spec(model: str) -> ModelSpec:
-    from vitexp.catalog import sizes
-
-    named = sizes.parse(model)
-    return sizes.model(model, named.resolution or sizes.usual_side(named))

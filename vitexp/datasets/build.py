@@ -36,6 +36,7 @@ def build(
     split_seed: int,
     skip_broken: bool,
     progress: Callable[[str, int, int], None] | None,
+    held_out: float | None = None,
 ) -> Known:
     """Decode a source into the cache.
 
@@ -46,7 +47,8 @@ def build(
         VitexpError: as :func:`vitexp.datasets.load.load`.
     """
     source = place.open()
-    parts = partition({name: split.labels for name, split in source.splits.items()}, split_seed)
+    labels = {name: split.labels for name, split in source.splits.items()}
+    parts = partition(labels, split_seed, held_out)
     _check_labels(source, parts, place.source)
     total = sum(map(len, parts.values()))
     with warnings.catch_warnings():

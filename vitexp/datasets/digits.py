@@ -19,7 +19,7 @@ TEST = 360
 """Images that are held out for testing: the first of the stratified order of seed 0."""
 
 
-def load_digits(image_size: int | None, split_seed: int) -> ImageSet:
+def load_digits(image_size: int | None, split_seed: int, held_out: float | None = None) -> ImageSet:
     """The digits: 360 test images, a fixed stratified draw; validation is 10 % of the rest.
 
     Grey levels v in 0..16 become round(255 v / 16).
@@ -27,16 +27,17 @@ def load_digits(image_size: int | None, split_seed: int) -> ImageSet:
     Args:
         image_size: side in pixels; None is 8.
         split_seed: draws the validation split.
+        held_out: another share of the rest for validation.
     """
     images, labels = _read()
-    held_out = np.zeros(len(labels), dtype=bool)
-    held_out[stratified_order(labels, TEST_SEED)[:TEST]] = True
-    train = np.flatnonzero(~held_out)
-    own = partition({"train": labels[train], "test": labels[held_out]}, split_seed)["train"]
+    test = np.zeros(len(labels), dtype=bool)
+    test[stratified_order(labels, TEST_SEED)[:TEST]] = True
+    train = np.flatnonzero(~test)
+    own = partition({"train": labels[train], "test": labels[test]}, split_seed, held_out)["train"]
     rows = {
         "train": train[own == "train"],
         "val": train[own == "val"],
-        "test": np.flatnonzero(held_out),
+        "test": np.flatnonzero(test),
     }
     fingerprint = Fingerprint()
     for part in PARTS:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+from vitexp.errors import VitexpError
 
 
 @dataclass(frozen=True)
@@ -54,3 +58,50 @@ class ImageSet:
     @property
     def channels(self) -> int:
         return int(self.train.images.shape[3])
+
+
+def _ranges(labels: Sequence[int]) -> str:
+    """(0, 1, 2, 7) -> ``"0-2,7"``."""
+    starts = [label for label in labels if label - 1 not in labels]
+    ends = [label for label in labels if label + 1 not in labels]
+    return ",".join(
+        f"{first}-{last}" if last > first else str(first)
+        for first, last in zip(starts, ends, strict=True)
+    )
+
+
+def only(images: ImageSet, classes: Sequence[int]) -> ImageSet:
+    """The images of some classes, in the splits in which they are; labels are counted anew.
+
+    Args:
+        classes: labels, rising; at least two.
+
+    Raises:
+        VitexpError: a label that there is not, or classes without images in some split.
+    """
+    wanted = np.asarray(classes)
+    count = len(images.names)
+    if len(wanted) < 2 or wanted.min() < 0 or wanted.max() >= count:
+        raise VitexpError(
+            f"{len(wanted)} of the {count} classes of {images.name} are no task to learn.",
+            f"Choose at least two, labels 0 to {count - 1}.",
+        )
+
+    def part(name: str, split: Split) -> Split:
+        kept = np.flatnonzero(np.isin(split.labels, wanted))
+        labels = np.searchsorted(wanted, split.labels[kept])
+        if not len(kept) or (name == "train" and len(np.unique(labels)) < len(wanted)):
+            raise VitexpError(
+                f"Some of these classes of {images.name} have no {name} images.",
+                "Choose other classes, or more images.",
+            )
+        return Split(split.images[kept], labels)
+
+    return dataclasses.replace(
+        images,
+        train=part("train", images.train),
+        val=part("validation", images.val),
+        test=part("test", images.test),
+        names=tuple(images.names[label] for label in classes),
+        name=f"{images.name}[{_ranges(classes)}]",
+    )

@@ -6,12 +6,13 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from vitexp.catalog.datasets import EMBEDDED
 from vitexp.datasets.cache import Cache, Known, default_cache
 from vitexp.datasets.fingerprint import PREPROCESSING
-from vitexp.datasets.image_set import ImageSet, Split
+from vitexp.datasets.image_set import ImageSet, Split, only
 from vitexp.datasets.locate import locate, short_name
 from vitexp.datasets.source import Place
 from vitexp.datasets.split import subset
@@ -31,6 +32,8 @@ def load(
     skip_broken: bool = False,
     fraction: float | None = None,
     subset_seed: int | None = None,
+    classes: tuple[int, ...] | None = None,
+    held_out: float | None = None,
     progress: Progress | None = None,
 ) -> ImageSet:
     """The images of a source, decoded to square uint8, in three disjoint splits.
@@ -50,13 +53,16 @@ def load(
         skip_broken: leave unreadable images out and list them in ``broken``.
         fraction: share of the training split to use; None is all of it.
         subset_seed: draws that subset.
+        classes: labels of the only classes to use, rising; they become 0, 1, ...
+        held_out: share of train for validation where the source has none; None is 10 %.
         progress: told how far decoding is; not called when the cache is used.
 
     Raises:
         VitexpError: an unknown source, an unusable layout or column, an unreadable image, no
             network for a hub id, or a cache that cannot be written.
     """
-    images = _open(source, image_size, cache, split_seed, skip_broken, progress)[1]
+    asked = _Asked(source, image_size, split_seed, skip_broken, classes, held_out)
+    images = _open(asked, cache, progress)[1]
     if fraction is None:
         return images
     train = images.train
@@ -64,33 +70,69 @@ def load(
     return dataclasses.replace(images, train=Split(train.images[kept], train.labels[kept]))
 
 
-def _open(
-    source: str,
-    image_size: int | None,
-    cache: Path | None,
-    split_seed: int,
-    skip_broken: bool,
-    progress: Progress | None,
-) -> tuple[str, ImageSet]:
+def images_of(data: DataSpec) -> ImageSet:
+    """The images that a spec names, found again.
+
+    Raises:
+        VitexpError: as :func:`load`; or they are not those that the spec was made from.
+    """
+    images = load(
+        data.source,
+        image_size=data.image_size,
+        split_seed=data.split_seed,
+        skip_broken=data.skip_broken,
+        fraction=data.fraction,
+        subset_seed=data.subset_seed,
+        classes=data.classes,
+        held_out=data.held_out,
+    )
+    if images.fingerprint != data.fingerprint:
+        raise VitexpError(
+            f"The data set {data.source!r} changed while runs on it were planned.",
+            "Repeat the command: it plans anew and never mixes the two versions.",
+        )
+    return images
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """Which images of which source, in which splits; all but how many of train."""
+
+    source: str
+    image_size: int | None
+    split_seed: int
+    skip_broken: bool
+    classes: tuple[int, ...] | None
+    held_out: float | None
+
+
+def _open(asked: _Asked, cache: Path | None, progress: Progress | None) -> tuple[str, ImageSet]:
+    source, images = _decoded(asked, cache, progress)
+    return source, images if asked.classes is None else only(images, asked.classes)
+
+
+def _decoded(asked: _Asked, cache: Path | None, progress: Progress | None) -> tuple[str, ImageSet]:
+    image_size, split_seed = asked.image_size, asked.split_seed
     if image_size is not None and image_size < 1:
         raise VitexpError(f"An image size of {image_size}.", "Give a side of at least 1 pixel.")
-    if short_name(source) == EMBEDDED:
+    if short_name(asked.source) == EMBEDDED:
         from vitexp.datasets.digits import load_digits
 
-        return EMBEDDED, load_digits(image_size, split_seed)
-    place = locate(source)
+        return EMBEDDED, load_digits(image_size, split_seed, asked.held_out)
+    place = locate(asked.source)
     store = Cache(cache or default_cache())
+    own = [] if asked.held_out is None else [asked.held_out]
 
     def key(side: int | None) -> str:
-        asked = [PREPROCESSING, place.source, side, split_seed, skip_broken]
-        return hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:32]
+        what = [PREPROCESSING, place.source, side, split_seed, asked.skip_broken, *own]
+        return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:32]
 
     known = store.known(key(image_size))
     if known and known.stamp == place.stamp and (images := _stored(store, place, known)):
         return place.source, images
     from vitexp.datasets.build import build
 
-    known = build(place, store, image_size, split_seed, skip_broken, progress)
+    known = build(place, store, image_size, split_seed, asked.skip_broken, progress, asked.held_out)
     images = _stored(store, place, known)
     assert images is not None
     # A run's spec carries the side that came out; asked with it, the same set is found.
@@ -125,6 +167,8 @@ def describe(
     skip_broken: bool = False,
     fraction: float | None = None,
     subset_seed: int = 0,
+    classes: tuple[int, ...] | None = None,
+    held_out: float | None = None,
     progress: Progress | None = None,
 ) -> tuple[DataSpec, ImageSet]:
     """The spec by which a worker finds the same images again, and the images.
@@ -132,12 +176,14 @@ def describe(
     Args:
         fraction: share of the training split to use; None or 1 is all of it.
         subset_seed: draws that subset.
-        source, image_size, cache, split_seed, skip_broken, progress: as for :func:`load`.
+        source, image_size, cache, split_seed, skip_broken, classes, held_out, progress: as for
+            :func:`load`.
 
     Raises:
         VitexpError: as :func:`load`; or a fraction at which a class would have no image.
     """
-    found, images = _open(source, image_size, cache, split_seed, skip_broken, progress)
+    asked = _Asked(source, image_size, split_seed, skip_broken, classes, held_out)
+    found, images = _open(asked, cache, progress)
     if fraction is not None:
         subset(images.train.labels, fraction, subset_seed)
     part = fraction is not None and fraction < 1
@@ -150,6 +196,8 @@ def describe(
         split_seed=split_seed,
         fraction=fraction if part else None,
         subset_seed=subset_seed if part else None,
+        classes=classes,
+        held_out=held_out,
         name=images.name,
         source=found,
         skip_broken=skip_broken,

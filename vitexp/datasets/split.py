@@ -78,16 +78,19 @@ def subset(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
     return np.sort(order[:count])
 
 
-def partition(labels: Mapping[Part, np.ndarray], split_seed: int) -> dict[Part, np.ndarray]:
+def partition(
+    labels: Mapping[Part, np.ndarray], split_seed: int, held_out: float | None = None
+) -> dict[Part, np.ndarray]:
     """Which part each image of a source goes to.
 
     A source's own test and validation splits are kept. Where there is no test split, the
     validation split serves as test; where there is neither, 10 % of train does, drawn from a
     fixed seed. Then, where no validation split is left, it is 10 % of train, drawn from
-    ``split_seed``. All draws are stratified.
+    ``split_seed``. All draws are stratified; a smaller validation split lies inside a larger one.
 
     Args:
         labels: split of the source -> int, shape (n,). ``"train"`` is there.
+        held_out: another share of train for validation.
 
     Returns:
         Split of the source -> array of ``Part``, shape (n,).
@@ -97,13 +100,13 @@ def partition(labels: Mapping[Part, np.ndarray], split_seed: int) -> dict[Part, 
     if "test" not in labels and "val" in labels:
         parts["val"][:] = "test"
     elif "test" not in labels:
-        _hold_out(parts["train"], labels["train"], "test", TEST_SEED)
+        _hold_out(parts["train"], labels["train"], "test", TEST_SEED, HELD_OUT)
     if not own_val:
-        _hold_out(parts["train"], labels["train"], "val", split_seed)
+        _hold_out(parts["train"], labels["train"], "val", split_seed, held_out or HELD_OUT)
     return parts
 
 
-def _hold_out(parts: np.ndarray, labels: np.ndarray, part: Part, seed: int) -> None:
+def _hold_out(parts: np.ndarray, labels: np.ndarray, part: Part, seed: int, share: float) -> None:
     rest = np.flatnonzero(parts == "train")
-    count = max(1, round(HELD_OUT * len(rest)))
+    count = max(1, round(share * len(rest)))
     parts[rest[stratified_order(labels[rest], seed)[:count]]] = part

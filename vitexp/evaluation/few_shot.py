@@ -89,19 +89,55 @@ def few_shot(
     if not drawn:
         return []
     wanted = np.unique(np.concatenate([rows for draws in drawn.values() for rows in draws]))
-    seen = np.unique(np.linspace(0, len(images.val) - 1, LOOKED_AT).astype(int))
-
-    def features(split: Split, rows: np.ndarray) -> Features:
-        found = accuracy(model, split, device, precision, batch, rows).features
-        assert found is not None
-        return Features(found.double(), torch.from_numpy(split.labels[rows]))
-
-    train, val = features(images.train, wanted), features(images.val, seen)
+    train = _features(model, images.train, wanted, device, precision, batch)
+    val = _features(model, images.val, _looked_at(images.val), device, precision, batch)
     target = Features(test.features.double(), torch.from_numpy(np.array(images.test.labels)))
     return [
         probe([train.at(np.searchsorted(wanted, rows)) for rows in draws], val, target, k, classes)
         for k, draws in drawn.items()
     ]
+
+
+def linear_map(
+    model: nn.Module,
+    images: ImageSet,
+    device: torch.device,
+    precision: torch.dtype,
+    batch: int | None = None,
+) -> tuple[Tensor, float]:
+    """Ridge regression from the features of all training images to their classes.
+
+    Args:
+        model: with ``features`` and ``head``.
+        batch: as for :func:`few_shot`.
+
+    Returns:
+        The map (F + 1, K), its last row the bias, and its penalty, chosen on validation.
+    """
+    every = np.arange(len(images.train))
+    train = _features(model, images.train, every, device, precision, batch)
+    val = _features(model, images.val, _looked_at(images.val), device, precision, batch)
+    fits = fitted(train, len(images.names))
+    best = _strongest(val.correct(fits).sum(dim=1).tolist())
+    return fits[best], REGULARISERS[best]
+
+
+def _looked_at(val: Split) -> np.ndarray:
+    """The validation images that the choice of a penalty looks at."""
+    return np.unique(np.linspace(0, len(val) - 1, LOOKED_AT).astype(int))
+
+
+def _features(
+    model: nn.Module,
+    split: Split,
+    rows: np.ndarray,
+    device: torch.device,
+    precision: torch.dtype,
+    batch: int | None,
+) -> Features:
+    found = accuracy(model, split, device, precision, batch, rows).features
+    assert found is not None
+    return Features(found.double(), torch.from_numpy(split.labels[rows]))
 
 
 @dataclass(frozen=True)
@@ -142,10 +178,15 @@ def probe(
     """
     fits = [fitted(draw, classes) for draw in draws]
     on_val = torch.stack([val.correct(fit).sum(dim=1) for fit in fits]).sum(dim=0).tolist()
-    best = max(range(len(on_val)), key=lambda i: (on_val[i], i))
+    best = _strongest(on_val)
     correct = test.correct(torch.stack([fit[best] for fit in fits])).numpy()
     top1 = tuple(float(row.mean()) for row in correct)
     return FewShot(shots, top1, REGULARISERS[best], correct)
+
+
+def _strongest(right: list[int]) -> int:
+    """Of the penalties with the most images right, the strongest one's index."""
+    return max(range(len(right)), key=lambda index: (right[index], index))
 
 
 def fitted(draw: Features, classes: int) -> Tensor:

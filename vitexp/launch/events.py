@@ -1,7 +1,8 @@
 """What workers tell: one JSON object a line, in both directions.
 
-To a worker:   {"run": spec, "keep": bool}, {"probe": spec}, {"bench": spec, "seconds": x} or
-               {"measure": probe spec, "of": spec},
+To a worker:   {"run": spec, "keep": bool}, {"probe": spec}, {"bench": spec, "seconds": x},
+               {"measure": probe spec, "of": spec}, {"measure": probe spec, "file": checkpoint} or
+               {"soup": soup spec},
                each with "threads": n, "memory": bytes or null, and "wishes": {...}
 From a worker: an Event
 """
@@ -29,7 +30,7 @@ class Event:
         kind: ``busy``: another process works on the run or has done it; ``lost``: another one
             took it over; ``refused``: by the disk, which will refuse the other runs, too;
             ``note``: a message for the user; ``probe``: a step was timed; ``measured``: a
-            measurement is in the store; ``benched``: a run was timed.
+            measurement, or a soup, is in the store; ``benched``: a run was timed.
         step, steps: done and in all.
         images_per_s: training images a second.
         seconds_per_step: of a probe.

@@ -19,7 +19,7 @@ from vitexp.launch.events import Event
 from vitexp.launch.pool import Order, Pool
 from vitexp.runs.store import Store
 from vitexp.runs.wishes import NONE, Wishes
-from vitexp.spec import ProbeSpec, RunSpec, to_json
+from vitexp.spec import Checkpoint, ProbeSpec, RunSpec, SoupSpec, to_json
 
 ATTEMPTS = 2
 """A run that fails is tried once more, then given up."""
@@ -76,8 +76,8 @@ def launch(
         wishes: how to compute.
     """
     common = {"keep": keep, **_means(devices, jobs, wishes)}
-    orders = deque(Order(spec, {"run": to_json(spec), **common}) for spec in specs)
-    outcome = Outcome()
+    orders = deque(Order(spec.id, {"run": to_json(spec), **common}) for spec in specs)
+    outcome, by_id = Outcome(), {spec.id: spec for spec in specs}
     store = Store(out)
     elsewhere = _Elsewhere(store, PATIENCE * checkpoint_seconds, on_event)
 
@@ -97,7 +97,7 @@ def launch(
                         on_event(Event("note", event.run_id, message=f"failed ({why}); once more"))
                         orders.append(order)
                         continue
-                    _keep_reason(store, order.spec, event.message)
+                    _keep_reason(store, by_id[order.id], event.message)
                 if event.kind == "stopped":
                     orders.append(order)
                 if event.kind in ("busy", "lost"):
@@ -121,7 +121,7 @@ def probe(
     Raises:
         KeyboardInterrupt: a signal came in.
     """
-    orders = [Order(s, {"probe": to_json(s), **_means(devices, jobs, wishes)}) for s in specs]
+    orders = [Order(s.id, {"probe": to_json(s), **_means(devices, jobs, wishes)}) for s in specs]
     told = _answers(orders, out, devices, jobs)
     return {e.run_id: e.seconds_per_step for e in told if e.seconds_per_step is not None}
 
@@ -141,7 +141,7 @@ def bench(
         KeyboardInterrupt: a signal came in.
     """
     body = {"bench": to_json(spec), "seconds": seconds, **_means(devices, jobs, wishes)}
-    told = _answers([Order(spec, body) for _ in range(jobs)], out, devices, jobs)
+    told = _answers([Order(spec.id, body) for _ in range(jobs)], out, devices, jobs)
     for event in told:
         if event.kind in ("failed", "refused"):
             problem, _, remedy = event.message.partition("\n")
@@ -150,23 +150,44 @@ def bench(
 
 
 def measure(
-    todo: list[tuple[RunSpec, ProbeSpec]],
+    todo: list[tuple[RunSpec | Checkpoint, ProbeSpec]],
     out: Path,
     devices: tuple[str, ...],
     jobs: int,
     wishes: Wishes = NONE,
 ) -> dict[str, str]:
-    """Makes these measurements of finished runs; they are in the store afterwards.
+    """Makes these measurements of finished runs and of files; they are in the store afterwards.
 
     Returns:
-        Run id -> why it could not be measured, for those that could not.
+        Id of the run or file -> why it could not be measured, for those that could not.
 
     Raises:
         KeyboardInterrupt: a signal came in.
     """
     common = _means(devices, jobs, wishes)
-    orders = [Order(s, {"measure": to_json(p), "of": to_json(s), **common}) for s, p in todo]
+    orders = [
+        Order(s.id, {"measure": to_json(p), _called(s): to_json(s), **common}) for s, p in todo
+    ]
     told = _answers(orders, out, devices, jobs)
+    return {e.run_id: e.message for e in told if e.kind in ("failed", "refused")}
+
+
+def _called(subject: RunSpec | Checkpoint) -> str:
+    return "file" if isinstance(subject, Checkpoint) else "of"
+
+
+def soup(specs: list[SoupSpec], out: Path, devices: tuple[str, ...]) -> dict[str, str]:
+    """Makes these soups, one after the other; they are in the store afterwards.
+
+    Returns:
+        Soup id -> why it could not be made, for those that could not.
+
+    Raises:
+        KeyboardInterrupt: a signal came in.
+    """
+    common = _means(devices[:1], 1, NONE)
+    orders = [Order(s.id, {"soup": to_json(s), **common}) for s in specs]
+    told = _answers(orders, out, devices[:1], 1)
     return {e.run_id: e.message for e in told if e.kind in ("failed", "refused")}
 
 
@@ -233,14 +254,14 @@ class _Elsewhere:
     def add(self, order: Order, event: Event) -> None:
         self.orders.append(order)
         if event.kind == "lost":
-            self._pulses[order.spec.id] = {}, time.monotonic()
+            self._pulses[order.id] = {}, time.monotonic()
 
     def given_up(self, outcome: Outcome) -> list[Order]:
         """The runs that are free again; those that are done are counted in ``outcome``."""
         orders, self.orders, free = self.orders, [], []
         for order in orders:
-            run = order.spec.id
-            if not self._store.missing([order.spec]):
+            run = order.id
+            if self._store.is_done(run):
                 outcome.done.append(run)
             elif self._store.is_leased(run) or self._alive(run):
                 self.orders.append(order)

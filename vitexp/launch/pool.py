@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 from vitexp.launch.events import LESS_MEMORY, Event
-from vitexp.spec import RunSpec
 
 GRACE_SECONDS = 30.0
 """How long a worker may take to checkpoint before it is killed."""
@@ -40,11 +39,12 @@ class Order:
     """What a worker is told to do.
 
     Attributes:
+        id: of the run, or of whatever else it is about; events carry it.
         body: see ``launch/events.py``.
         failures: how often it was tried in vain.
     """
 
-    spec: RunSpec
+    id: str
     body: dict[str, Any]
     failures: int = 0
 
@@ -174,9 +174,9 @@ class Pool:
         if worker.order is None:
             return None
         if worker.leaving:
-            return Event("stopped", worker.order.spec.id)
+            return Event("stopped", worker.order.id)
         words = worker.last_words()
-        return Event("failed", worker.order.spec.id, message=f"{_ended(code)}\n{words}".strip())
+        return Event("failed", worker.order.id, message=f"{_ended(code)}\n{words}".strip())
 
     def finish(self) -> Iterator[tuple[Order, Event]]:
         """Lets the workers checkpoint; kills them after the grace time or at a second signal."""

@@ -76,7 +76,7 @@ def unpacked(store: Store, path: Path) -> tuple[list[str], list[str]]:
             lease.log(record.curve)
             lease.publish(record, files.get("weights.safetensors"))
             for measurement in _measurements(path, run, files):
-                store.keep(measurement)
+                store.keep(record.spec, measurement)
             added.append(run)
         finally:
             lease.release()

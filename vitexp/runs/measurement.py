@@ -1,4 +1,4 @@
-"""What a probe found out about a finished run."""
+"""What a probe found out about a finished run, or about a file with weights."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def measurement_id(run_id: str, probe: ProbeSpec) -> str:
 
 @dataclass(frozen=True)
 class Measurement:
-    """The published result of one probe of one run.
+    """The published result of one probe.
 
     Attributes:
-        run_id: of the run whose final weights were probed.
+        run_id: of the run whose final weights were probed; of a file, that of its ``Checkpoint``.
         values: name -> value; ``few_shot_5_top1`` and the like are shares in [0, 1].
         per_example: name -> one bit per test image, as ``RunRecord.correct``, one text a draw.
         execution: how it was computed, as ``RunRecord.execution``.

@@ -10,6 +10,7 @@ runs/<id>/weights.safetensors  final weights, if kept
 runs/<id>/failure.txt          why the last attempt failed
 runs/<id>/result.json          the record; its presence means that the run is done
 runs/<id>/measurement-*.json   what probes found out about it since, one file a question
+probes/<id>/                   the same of a file with weights, by its SHA-256 and its model
 """
 
 from __future__ import annotations
@@ -24,11 +25,19 @@ from pathlib import Path
 from typing import Literal
 
 from vitexp.errors import VitexpError
-from vitexp.runs.files import TEMPORARY, disk, file_hash, publish_once, sync_folder, tally
+from vitexp.runs.files import (
+    TEMPORARY,
+    disk,
+    file_hash,
+    make_folder,
+    publish_once,
+    sync_folder,
+    tally,
+)
 from vitexp.runs.lease import TEST_READS, Lease, checkpoints, hold, is_leased
 from vitexp.runs.measurement import Measurement, measurement_id
 from vitexp.runs.record import Results, RunRecord
-from vitexp.spec import ProbeSpec, RunSpec, from_json
+from vitexp.spec import Checkpoint, ProbeSpec, RunSpec, from_json
 
 _READS = ".reads"
 
@@ -92,7 +101,11 @@ class Store:
     def missing(self, specs: Iterable[RunSpec]) -> list[RunSpec]:
         """The specs that have no result, each once, in order."""
         unique = {spec.id: spec for spec in specs}
-        return [s for i, s in unique.items() if not (self.folder(i) / "result.json").exists()]
+        return [spec for run, spec in unique.items() if not self.is_done(run)]
+
+    def is_done(self, run_id: str) -> bool:
+        """Whether the run has a result."""
+        return (self.folder(run_id) / "result.json").exists()
 
     def lease(self, spec: RunSpec) -> Lease | None:
         """The right to work on a run; None if another process has it or the run is done.
@@ -125,13 +138,19 @@ class Store:
             raise VitexpError(f"{path} is damaged.", again)
         return path
 
-    def measurement(self, run_id: str, probe: ProbeSpec) -> Measurement | None:
-        """What ``probe`` found out about a run; None before it was made.
+    def result(self, run_id: str) -> RunRecord:
+        """The record of a run that is known to be done."""
+        record = read_record(self.folder(run_id))
+        assert record is not None
+        return record
+
+    def measurement(self, of: RunSpec | Checkpoint, probe: ProbeSpec) -> Measurement | None:
+        """What ``probe`` found out about a run or a file; None before it was made.
 
         Raises:
             VitexpError: the file is damaged.
         """
-        path = self._measurement(run_id, probe)
+        path = self._measurement(of, probe)
         if not path.is_file():
             return None
         return _read_measurement(path)
@@ -145,23 +164,29 @@ class Store:
         found = sorted(self.folder(run_id).glob("measurement-*.json"))
         return [_read_measurement(path) for path in found]
 
-    def keep(self, measurement: Measurement) -> None:
-        """Writes a measurement into its run's folder; the first one stands.
+    def keep(self, of: RunSpec | Checkpoint, measurement: Measurement) -> None:
+        """Writes a measurement into its run's folder, or its file's; the first one stands.
 
         Raises:
             VitexpError: the disk is full or not writable.
         """
-        path = self._measurement(measurement.run_id, measurement.probe)
+        path = self._measurement(of, measurement.probe)
         text = json.dumps(measurement.to_json(), indent=1, allow_nan=False)
         publish_once(path, text.encode() + b"\n")
         path.with_suffix(_READS).unlink(missing_ok=True)
 
-    def reads_test(self, run_id: str, probe: ProbeSpec) -> int:
-        """As :meth:`Lease.reads_test`, for a probe of a finished run."""
-        return tally(self._measurement(run_id, probe).with_suffix(_READS))
+    def reads_test(self, of: RunSpec | Checkpoint, probe: ProbeSpec) -> int:
+        """As :meth:`Lease.reads_test`, for a probe of a finished run or of a file; to be called
+        before :meth:`keep`."""
+        path = self._measurement(of, probe).with_suffix(_READS)
+        if isinstance(of, Checkpoint):
+            with disk(path):
+                make_folder(path.parent)
+        return tally(path)
 
-    def _measurement(self, run_id: str, probe: ProbeSpec) -> Path:
-        return self.folder(run_id) / f"measurement-{measurement_id(run_id, probe)}.json"
+    def _measurement(self, of: RunSpec | Checkpoint, probe: ProbeSpec) -> Path:
+        folder = self.folder(of.id) if isinstance(of, RunSpec) else self.out / "probes" / of.id
+        return folder / f"measurement-{measurement_id(of.id, probe)}.json"
 
     def is_leased(self, run_id: str) -> bool:
         """Whether a process is working on the run."""

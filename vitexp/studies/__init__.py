@@ -16,6 +16,7 @@ STUDIES = Registry(
         "optimizer": "vitexp.studies.optimizer:Optimizer",
         "finetune": "vitexp.studies.finetune:FineTune",
         "resolution": "vitexp.studies.resolution:Resolution",
+        "pretrain": "vitexp.studies.pretrain:Pretrain",
     },
     aliases={"scale": "data_size"},
     dashed=True,

@@ -66,12 +66,14 @@ class Study(ABC):
         stem: file name, without ending, of its tables and figures.
         command: what to type for it, after ``vitexp``.
         claim_ids: the paper's claims that it tests.
+        searches: whether what its first runs reach decides which others it plans.
         decides: the settings that its cells differ in, which a flag cannot ask for.
     """
 
     stem: ClassVar[str]
     command: ClassVar[str]
     claim_ids: ClassVar[tuple[str, ...]] = ()
+    searches: ClassVar[bool] = False
     decides: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod

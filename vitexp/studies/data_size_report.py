@@ -83,7 +83,7 @@ def _pair_cells(cells: Cells, pair: Pair) -> tuple[Cell, ...]:
     if found is None:
         return (*(Cell("-") for _ in range(3)), Cell("no verdict", (f"needs {LOOKS[0]} seeds",)))
     d, fractions = found
-    curve = _curve(cells, pair)
+    curve = curve_of(cells, pair)
     assert curve is not None
     ends = [f"{points(float(value))}" for value in (curve.values[0], curve.values[-1])]
     if d.shape[1] < LOOKS[0]:
@@ -120,7 +120,8 @@ def crossing_words(found: Crossing | None) -> str:
     return f"{found.at:,.0f} images [{low}, {high}]"
 
 
-def _curve(cells: Cells, pair: Pair) -> Curve | None:
+def curve_of(cells: Cells, pair: Pair) -> Curve | None:
+    """A pair's difference over the number of images; None below two seeds or two fractions."""
     import numpy as np
 
     found = cells.difference(pair, least=2)
@@ -132,18 +133,18 @@ def _curve(cells: Cells, pair: Pair) -> Curve | None:
 
 def figure(cells: Cells, dataset: str) -> CurveFigure:
     """Accuracy over training images, a curve a model; where the pairs cross."""
-    curves = [(pair, _curve(cells, pair)) for pair in cells.pairs]
+    curves = [(pair, curve_of(cells, pair)) for pair in cells.pairs]
     single = all(len(group.done) < 2 for group in cells.groups.values())
     return CurveFigure(
         title=f"Accuracy against the amount of training data on {dataset}",
         x_axis="Training images",
         y_axis="Test top-1 (%)",
-        series=tuple(_series(cells, model) for model in cells.models),
+        series=tuple(series_of(cells, model, _name(cells, model)) for model in cells.models),
         ticks=tuple(
             (float(cells.images(f)), f"{cells.images(f):,}\n{fraction_label(f)}")
             for f in cells.fractions
         ),
-        spans=tuple(_span(pair, curve) for pair, curve in curves if curve is not None),
+        spans=tuple(span_of(pair, curve) for pair, curve in curves if curve is not None),
         remarks=_remarks(cells, single),
         band="" if single else "95 % over seeds",
         dot="one seed",
@@ -166,13 +167,18 @@ def _limited(cells: Cells) -> list[Key]:
     return [key for key, group in cells.groups.items() if compute_limited(group)]
 
 
-def _series(cells: Cells, model: str) -> Series:
+def _name(cells: Cells, model: str) -> str:
+    family = LABELS.get(cells.family(model), cells.family(model))
+    return f"{family} {model}, {cells.cost(model) / 1e6:.3g} M MACs"
+
+
+def series_of(cells: Cells, model: str, name: str) -> Series:
+    """A model's accuracy over the number of training images."""
     own = [(f, cells.groups[model, f]) for f in cells.fractions if (model, f) in cells.groups]
     able = [(float(cells.images(f)), group) for f, group in own if group.done]
     tops = [(x, group.metric("test_top1")) for x, group in able]
-    family = LABELS.get(cells.family(model), cells.family(model))
     return Series(
-        name=f"{family} {model}, {cells.cost(model) / 1e6:.3g} M MACs",
+        name=name,
         points=tuple((x, 100 * top.mean) for x, top in tops if top.mean is not None),
         band=tuple(
             None if top.low is None or top.high is None else (100 * top.low, 100 * top.high)
@@ -182,7 +188,8 @@ def _series(cells: Cells, model: str) -> Series:
     )
 
 
-def _span(pair: Pair, curve: Curve) -> Span:
+def span_of(pair: Pair, curve: Curve) -> Span:
+    """Where a pair crosses, for the figure."""
     found = crossing(curve)
     if found is None or found.at is None:
         return Span(f"{pair.label}: no crossing in this range", None, None, None)

@@ -11,6 +11,7 @@ seed starts from the parent with the same seed. Parents that are not there are t
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from typing import ClassVar
 
 from vitexp.errors import VitexpError
@@ -20,11 +21,7 @@ from vitexp.studies.base import Base, Study
 from vitexp.studies.finetune_report import finetune_report
 from vitexp.studies.grids import TUNING_SEEDS, last_ended, split
 from vitexp.studies.report import Report
-
-WIDER = 10**0.5
-"""Factor between a rate at the edge of the grid that did best and the one tried beyond it."""
-
-WIDENINGS = 2
+from vitexp.studies.tuning import Point, search, with_rate
 
 
 class FineTune(Study):
@@ -32,6 +29,7 @@ class FineTune(Study):
 
     stem: ClassVar[str] = "finetune"
     command: ClassVar[str] = "finetune --from RUN"
+    searches: ClassVar[bool] = True
 
     def plan(self, base: Base, done: Results) -> list[RunSpec]:
         """The parents and the search for a rate; then, with the best, every seed."""
@@ -41,13 +39,16 @@ class FineTune(Study):
                 "Type `vitexp finetune --from RUN`, with an id from `vitexp runs list`.",
             )
         parents = [base.parent.seeded(seed) for seed in base.seeds] if base.parent else []
-        if len(base.rates) == 1:
-            return [*(_child(base, base.rates[0], seed) for seed in base.seeds), *parents]
-        tries = _search(base, done)
-        if not all(run.id in done for run in tries):
-            return [*tries, *parents]
-        rate = _best(tries, done).recipe.lr
-        return [*(_child(base, rate, seed) for seed in base.seeds), *tries, *parents]
+        tries: list[RunSpec] = []
+        point: Point = (0,)
+        if len(base.rates) > 1:
+            place = partial(with_rate, _child(base, TUNING_SEEDS), base.rates)
+            tries, best = search([place], (range(len(base.rates)),), done)
+            if best is None:
+                return [*tries, *parents]
+            point = best[0]
+        tuned = [with_rate(_child(base, seed), base.rates, point) for seed in base.seeds]
+        return [*tuned, *tries, *parents]
 
     def label(self, spec: RunSpec) -> tuple[str, str]:
         if spec.init is None:
@@ -58,7 +59,7 @@ class FineTune(Study):
         return "fine-tuned", what
 
     def grids(self, done: Results) -> list[Results]:
-        tuned = [r for r in done if r.spec.init is not None and r.spec.seed < TUNING_SEEDS]
+        tuned = [r for r in done if _reported(r.spec)]
         parts = sorted(split(tuned, lambda r: _setting(r.spec, done)), key=last_ended)
         return [Results([*part, *_behind(part, done)]) for part in parts]
 
@@ -66,43 +67,15 @@ class FineTune(Study):
         return finetune_report(self.stem, grid)
 
 
-def _child(base: Base, rate: float, seed: int) -> RunSpec:
+def _reported(spec: RunSpec) -> bool:
+    return spec.init is not None and spec.recipe.steps > 0 and spec.seed < TUNING_SEEDS
+
+
+def _child(base: Base, seed: int) -> RunSpec:
     """A fine-tune with this seed; one that searches starts from the first seed's parent."""
     from_seed = base.seeds[0] if seed >= TUNING_SEEDS else seed
     init = FromRun(base.parent.seeded(from_seed).id) if base.parent else base.run.init
-    recipe = dataclasses.replace(base.run.recipe, lr=rate)
-    return dataclasses.replace(base.run, recipe=recipe, init=init).seeded(seed)
-
-
-def _search(base: Base, done: Results) -> list[RunSpec]:
-    """One run a rate; where the best lies at the edge of the grid, rates beyond it."""
-    rates = list(base.rates)
-    for _ in range(WIDENINGS + 1):
-        tries = [_child(base, rate, TUNING_SEEDS) for rate in sorted(rates)]
-        if not all(run.id in done for run in tries):
-            break
-        best = _best(tries, done).recipe.lr
-        if best not in (min(rates), max(rates)) or len(rates) == len(base.rates) + WIDENINGS:
-            break
-        beyond = best * WIDER if best == max(rates) else best / WIDER
-        rates.append(float(f"{beyond:.3g}"))
-    return tries
-
-
-def _best(tries: list[RunSpec], done: Results) -> RunSpec:
-    """The run that did best on validation; of equals the one with the lowest rate.
-
-    Raises:
-        VitexpError: all of them diverged.
-    """
-    scores = {run: done[run.id].metrics.get("val_top1", -1.0) for run in tries}
-    best = max(tries, key=scores.__getitem__)
-    if scores[best] < 0:
-        raise VitexpError(
-            "Every learning rate that was tried diverged.",
-            "Give lower ones, such as --rates 0.0003,0.001,0.003.",
-        )
-    return best
+    return dataclasses.replace(base.run, init=init).seeded(seed)
 
 
 def _setting(spec: RunSpec, done: Results) -> str:

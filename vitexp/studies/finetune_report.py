@@ -70,7 +70,10 @@ def finetune_report(stem: str, grid: Results) -> Report:
 def _same_test(tuned: Group, before: Group) -> bool:
     """Whether both were tested on the same images, if at other sizes."""
     one, other = tuned.spec.data, before.spec.data
-    return (one.source, one.test, one.split_seed) == (other.source, other.test, other.split_seed)
+    return all(
+        getattr(one, name) == getattr(other, name)
+        for name in ("source", "test", "split_seed", "classes")
+    )
 
 
 def _against(tuned: Group, before: Group | None) -> Comparison | None:

@@ -7,12 +7,13 @@ from vitexp.catalog.paper import table8
 from vitexp.studies.pos_emb_cells import NONE, Cells, Key, kind_label
 from vitexp.studies.pos_emb_table import Comparisons
 from vitexp.studies.report import Interval, IntervalFigure, Panel, Reference
+from vitexp.studies.values import scaled, top1_interval
 
 
 def figure(cells: Cells, against_none: Comparisons) -> IntervalFigure:
     """Cells as rows; the paper's differences as reference marks."""
     row_of = {key: row for row, key in enumerate(cells)}
-    accuracies = (_accuracy(row_of[key], group) for key, group in cells.items())
+    accuracies = (top1_interval(row_of[key], group) for key, group in cells.items())
     differences = (
         _difference(row_of[key], cells[key], cells[NONE], comparison)
         for key, comparison in against_none.items()
@@ -41,22 +42,10 @@ def figure(cells: Cells, against_none: Comparisons) -> IntervalFigure:
     )
 
 
-def _accuracy(row: int, group: Group) -> Interval | None:
-    top1, whole = group.metric("test_top1"), group.over_images_too()
-    if top1.mean is None:
-        return None
-    inner = None
-    if top1.low is not None and top1.high is not None:
-        inner = _scaled((top1.low, top1.high))
-    outer = _scaled(whole.interval()) if whole else None
-    seeds = tuple(100 * record.metrics["test_top1"] for record in group.done)
-    return Interval(row, 100 * top1.mean, inner, outer, seeds)
-
-
 def _difference(row: int, group: Group, none: Group, comparison: Comparison) -> Interval:
     shared = finite_seeds((group, none))
     each = group.correct(shared).mean(axis=1) - none.correct(shared).mean(axis=1)
-    outer = _scaled(comparison.estimate.interval()) if comparison.estimate else None
+    outer = scaled(comparison.estimate.interval()) if comparison.estimate else None
     return Interval(row, 100 * comparison.delta, None, outer, tuple(100 * each))
 
 
@@ -69,7 +58,3 @@ def _paper_gaps(row_of: dict[Key, int]) -> tuple[Reference, ...]:
             gap = 100 * (share - table8()[NONE])
             marks.append(Reference(gap, min(rows), max(rows)))
     return tuple(marks)
-
-
-def _scaled(interval: tuple[float, float]) -> tuple[float, float]:
-    return 100 * interval[0], 100 * interval[1]

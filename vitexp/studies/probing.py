@@ -1,15 +1,20 @@
-"""Which measurement is asked for: a finished run, and images that its model can look at."""
+"""Which measurement is asked for: a finished run or a file with weights, and images that its
+model can look at."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
+from vitexp.catalog import sizes
 from vitexp.datasets.image_set import ImageSet
 from vitexp.datasets.load import describe
 from vitexp.datasets.shots import left_out
 from vitexp.errors import VitexpError
+from vitexp.models.weights.header import model_in
+from vitexp.runs.files import file_hash
 from vitexp.runs.store import Store
-from vitexp.spec import ModelSpec, ProbeSpec, RunSpec
+from vitexp.spec import Checkpoint, FromFile, ModelSpec, ProbeSpec, RunSpec
 
 
 def probe_of(spec: RunSpec, dataset: str, store: Store, remark: Callable[[str], None]) -> ProbeSpec:
@@ -27,6 +32,46 @@ def probe_of(spec: RunSpec, dataset: str, store: Store, remark: Callable[[str], 
     if fewer := left_out(images.train.labels, images.names):
         remark(fewer)
     return ProbeSpec("few_shot", data)
+
+
+def probe_of_file(
+    path: Path, model: str | None, dataset: str, remark: Callable[[str], None]
+) -> tuple[Checkpoint, ProbeSpec]:
+    """The few-shot probe of a file with weights on ``dataset``.
+
+    Images are resized to the model's size.
+
+    Args:
+        model: its name, such as ``vit-b/16@384``; None where the file says it.
+
+    Raises:
+        VitexpError: the file says no model and none is named, or no data set.
+    """
+    if not dataset:
+        raise VitexpError(f"On which images is {path} to be probed?", "Say it: --dataset digits.")
+    file, said = from_file(path), model_in(path)
+    if said is None and model is None:
+        raise VitexpError(f"Which model is in {path}?", "Say it: --model vit-b/16@384.")
+    if said is not None and model is not None:
+        raise VitexpError(f"{path} says itself that it holds {said.name}.", "Leave --model out.")
+    found = said or sizes.at_usual_side(model or "")
+    data, images = describe(dataset, image_size=found.image_size)
+    if said is not None:
+        check_channels(said, images)
+    if fewer := left_out(images.train.labels, images.names):
+        remark(fewer)
+    return Checkpoint(found, file), ProbeSpec("few_shot", data)
+
+
+def from_file(path: Path) -> FromFile:
+    """The file ``path``, by what is in it.
+
+    Raises:
+        VitexpError: there is none.
+    """
+    if not path.is_file():
+        raise VitexpError(f"There is no file {str(path)!r}.", "Give a run or a file.")
+    return FromFile(file_hash(path), str(path.absolute()))
 
 
 def check_channels(model: ModelSpec, images: ImageSet) -> None:

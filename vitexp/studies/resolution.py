@@ -4,7 +4,8 @@
 
 Each positional signal is pre-trained at the images' size r and fine-tuned at r, 1.5 r and 2 r,
 a quarter as long; where its tables have to change, once with the learned ones interpolated and
-once with tables drawn anew. What differs is what interpolation is worth.
+once with tables drawn anew. What differs is what interpolation is worth. At the larger sizes each
+is also measured before it is fine-tuned, with the old head.
 """
 
 from __future__ import annotations
@@ -12,15 +13,16 @@ from __future__ import annotations
 import dataclasses
 from typing import ClassVar
 
-from vitexp.catalog.recipes import FINETUNE, preset
 from vitexp.datasets.load import describe
+from vitexp.models import count
 from vitexp.positions import PAPER_POSITIONS, position_spec
 from vitexp.runs.record import Results, RunRecord
-from vitexp.spec import DataSpec, FromRun, PositionSpec, Recipe, RunSpec, digest, identity
+from vitexp.spec import DataSpec, FromRun, PositionSpec, RunSpec, digest, identity
 from vitexp.studies.base import Base, Study
 from vitexp.studies.grids import TUNING_SEEDS, last_ended, split
 from vitexp.studies.report import Report
 from vitexp.studies.resolution_report import resolution_report
+from vitexp.studies.stages import finetuning, measuring, onto
 
 FACTORS = (1.0, 1.5, 2.0)
 SHARE = 4
@@ -42,22 +44,21 @@ class Resolution(Study):
             for kind in PAPER_POSITIONS:
                 parent = base.cell(position_spec(kind, "stem", base.std_of(kind)), seed)
                 runs += [parent, *(run for data in images for run in _children(parent, data))]
+                runs += [run for data in images for run in _measured(parent, data)]
         return runs
 
     def label(self, spec: RunSpec) -> tuple[str, str]:
         size = f"{spec.model.image_size} px"
         if not isinstance(spec.init, FromRun):
             return spec.position.kind, f"pre-trained, {size}"
-        return spec.position.kind, f"{size}, {spec.init.tables or 'learned'}"
+        before = "" if spec.recipe.steps else ", not tuned"
+        return spec.position.kind, f"{size}, {spec.init.tables or 'learned'}{before}"
 
     def grids(self, done: Results) -> list[Results]:
         tuned = [r for r in done if _tuned(r, done)]
         parts = split(tuned, lambda r: (_setting(r.spec), _setting(_parent(r, done).spec)))
         wide = [part for part in parts if len({r.spec.model.image_size for r in part}) > 1]
-        return [
-            Results([*part, *{r.spec.parent: _parent(r, done) for r in part}.values()])
-            for part in sorted(wide, key=last_ended)
-        ]
+        return [Results([*part, *_behind(part, done)]) for part in sorted(wide, key=last_ended)]
 
     def report(self, grid: Results) -> Report:
         return resolution_report(self.stem, grid)
@@ -65,8 +66,25 @@ class Resolution(Study):
 
 def _tuned(record: RunRecord, done: Results) -> bool:
     spec = record.spec
-    from_run = spec.parent is not None and spec.parent in done
+    from_run = spec.parent is not None and spec.parent in done and spec.recipe.steps > 0
     return from_run and spec.model.vit is not None and spec.seed < TUNING_SEEDS
+
+
+def _behind(part: list[RunRecord], done: Results) -> list[RunRecord]:
+    """The parents of fine-tuned runs, and what these reached at other sizes without it."""
+    parents = {record.spec.parent for record in part}
+    sizes = {record.spec.data.fingerprint for record in part}
+    return [
+        record
+        for record in done
+        if record.id in parents
+        or (_is_measured(record.spec, parents) and record.spec.data.fingerprint in sizes)
+    ]
+
+
+def _is_measured(spec: RunSpec, parents: set[str | None]) -> bool:
+    init = spec.init
+    return isinstance(init, FromRun) and init.run in parents and init.head == "kept"
 
 
 def _parent(record: RunRecord, done: Results) -> RunRecord:
@@ -97,38 +115,35 @@ def _data(data: DataSpec, size: int) -> DataSpec:
 
 def _children(parent: RunSpec, data: DataSpec) -> list[RunSpec]:
     """The fine-tunes of a run at one size: with fresh tables, too, where tables must change."""
-    changes = data.image_size != parent.model.image_size and parent.position.kind != "none"
-    vit = dataclasses.replace(parent.model.transformer, pre_logits=None)
     run = dataclasses.replace(
         parent,
-        model=dataclasses.replace(parent.model, image_size=data.image_size, vit=vit),
+        model=onto(parent.model, parent.model.classes, data.image_size),
         data=data,
-        recipe=_recipe(parent.recipe),
+        recipe=finetuning(parent.recipe, max(1, parent.recipe.steps // SHARE)),
         init=FromRun(parent.id),
     ).seeded(parent.seed)
-    fresh = dataclasses.replace(run, init=FromRun(parent.id, "fresh"))
-    return [run, fresh] if changes else [run]
+    return _also_fresh(run) if data.image_size != parent.model.image_size else [run]
 
 
-def _recipe(before: Recipe) -> Recipe:
-    """The fine-tuning preset, in the same batches and flips as pre-training."""
-    chosen = preset(FINETUNE)
-    steps = max(1, before.steps // SHARE)
-    return Recipe(
-        lr=chosen.lr,
-        weight_decay=chosen.weight_decay,
-        steps=steps,
-        batch=before.batch,
-        warmup=round(chosen.warmup * steps),
-        optimizer=chosen.optimizer,
-        schedule=chosen.schedule,
-        momentum=chosen.momentum,
-        clip=chosen.clip,
-        dropout=chosen.dropout,
-        flip=before.flip,
-        evaluate_every=before.evaluate_every,
-        name=chosen.name,
-    )
+def _measured(parent: RunSpec, data: DataSpec) -> list[RunSpec]:
+    """A run at another size as it is, with learned and with fresh tables."""
+    if data.image_size == parent.model.image_size:
+        return []
+    run = dataclasses.replace(
+        parent,
+        model=count.at_resolution(parent.model, data.image_size),
+        data=data,
+        recipe=measuring(),
+        init=FromRun(parent.id, head="kept"),
+    ).seeded(parent.seed)
+    return _also_fresh(run)
+
+
+def _also_fresh(run: RunSpec) -> list[RunSpec]:
+    """A run, and the same with fresh tables where it has tables."""
+    assert isinstance(run.init, FromRun)
+    fresh = dataclasses.replace(run, init=dataclasses.replace(run.init, tables="fresh"))
+    return [run] if run.position.kind == "none" else [run, fresh]
 
 
 def _setting(spec: RunSpec) -> str:

@@ -203,6 +203,7 @@ def recipe_of(
         mixup=plain.mixup if "mixup" in plain.augment else None,
         cutmix=plain.cutmix if "cutmix" in plain.augment else None,
         early_stopping=max(1, steps // LOOKS) if settings.early_stopping else None,
+        averaging=plain.averaging,
         evaluate_every=max(1, steps // LOOKS),
         name=chosen.name,
     )

@@ -10,17 +10,17 @@ from vitexp.catalog.recipes import FINETUNE, Preset, preset
 from vitexp.datasets.image_set import ImageSet
 from vitexp.datasets.load import Progress, describe
 from vitexp.errors import VitexpError
-from vitexp.models import count
-from vitexp.runs.files import file_hash
+from vitexp.models.weights.header import model_in
 from vitexp.runs.record import Results
 from vitexp.runs.store import Store
-from vitexp.spec import DataSpec, FromFile, FromRun, ModelSpec, Precision, RunSpec
+from vitexp.spec import DataSpec, FromRun, ModelSpec, Precision, RunSpec
 from vitexp.studies.base import Base
 from vitexp.studies.grids import TUNING_SEEDS
-from vitexp.studies.probing import check_channels
+from vitexp.studies.probing import check_channels, from_file
 from vitexp.studies.resolve import check_length, recipe_of, remarks
 from vitexp.studies.resolve_model import Wanted, check_model, model_of
 from vitexp.studies.settings import MODEL, Settings, asked, flags, spelled
+from vitexp.studies.stages import onto
 
 FILES = (".npz", ".safetensors", ".pt", ".pth", ".bin")
 """How the names of files with weights end."""
@@ -46,9 +46,9 @@ def resolve_finetune(
         VitexpError: no such run or file, or a value that does not fit it or the data.
     """
     check_length(settings)
-    file = _file(Path(source)) if source.endswith(FILES) else None
+    file = from_file(Path(source)) if source.endswith(FILES) else None
     parent = None if file else _parent(settings, source, store)
-    old = parent.model if parent else None
+    old = parent.model if parent else _said(settings, Path(source))
     seeds = _seeds(settings, parent, store.results())
     data, images = describe(
         settings.dataset or (parent.data.source if parent else "digits"),
@@ -56,11 +56,12 @@ def resolve_finetune(
         skip_broken=bool(settings.skip_broken),
         fraction=settings.fraction,
         subset_seed=seeds[0],
+        held_out=preset(settings.recipe or FINETUNE).held_out,
         progress=progress,
     )
     for text in remarks(images):
         remark(text)
-    model = _new(old, images) if old else _of_file(settings, images)
+    model = _new(old, images) if old else _named(settings, images)
     check_model(model)
     chosen = _preset(settings, data)
     recipe = recipe_of(settings, chosen, data, Wanted(None, model.family, None), images.flips)
@@ -82,30 +83,35 @@ def _parent(settings: Settings, start: str, store: Store) -> RunSpec:
     if entry.problem is not None:
         raise entry.problem
     assert entry.spec is not None
-    for name, flag in flags().items():
-        if flag.panel == MODEL and getattr(settings, name) is not None:
-            raise VitexpError(
-                f"{spelled(name)} is a part of the model, which is that of run {entry.id}.",
-                f"Leave {spelled(name)} out, or train another run to start from.",
-            )
+    _check_model_is_left(settings, f"run {entry.id}")
     return entry.spec
 
 
-def _file(path: Path) -> FromFile:
-    if not path.is_file():
-        raise VitexpError(f"There is no file {str(path)!r}.", "Give --from a run or a file.")
-    return FromFile(file_hash(path), str(path.absolute()))
+def _check_model_is_left(settings: Settings, known: str) -> None:
+    """Refuse flags about a model that is known."""
+    for name, flag in flags().items():
+        if flag.panel == MODEL and getattr(settings, name) is not None:
+            raise VitexpError(
+                f"{spelled(name)} is a part of the model, which is that of {known}.",
+                f"Leave {spelled(name)} out, or train another run to start from.",
+            )
+
+
+def _said(settings: Settings, path: Path) -> ModelSpec | None:
+    """The model that a file of ours says it is of."""
+    said = model_in(path)
+    if said is not None:
+        _check_model_is_left(settings, str(path))
+    return said
 
 
 def _new(old: ModelSpec, images: ImageSet) -> ModelSpec:
     """The parent's model with another image size and a single linear layer as its head."""
     check_channels(old, images)
-    vit = old.vit and dataclasses.replace(old.vit, pre_logits=None)
-    new = dataclasses.replace(old, classes=len(images.names), vit=vit)
-    return count.at_resolution(new, images.image_size)
+    return onto(old, len(images.names), images.image_size)
 
 
-def _of_file(settings: Settings, images: ImageSet) -> ModelSpec:
+def _named(settings: Settings, images: ImageSet) -> ModelSpec:
     if settings.model is None:
         raise VitexpError(
             "A file of weights does not say which model they are of.",

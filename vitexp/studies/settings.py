@@ -161,6 +161,13 @@ class Settings:
     early_stopping: bool | None = setting(
         TRAINING, "keep the weights that do best on validation", "the last ones"
     )
+    averaging: float | None = setting(
+        TRAINING,
+        "keep a mean of the weights over the steps, with this factor: 0.9999",
+        "the last weights",
+        above=0,
+        below=1,
+    )
     augment: str | None = setting(
         TRAINING, f"none, or a list of {','.join(AUGMENTATIONS)}", "the recipe's"
     )

@@ -1,39 +1,52 @@
-"""A small search over learning rate and weight decay, the same for every model.
+"""A small search over settings, such as the learning rate, by what they reach on validation.
 
-It uses the validation split and seeds of its own; what a winner scored there is not reported.
+It has seeds of its own; what a winner scored there is not reported.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
+from vitexp.errors import VitexpError
 from vitexp.runs.record import Results
 from vitexp.spec import RunSpec
 from vitexp.studies.grids import TUNING_SEEDS
 
 _FACTOR = 3.0
+_WIDER = 10**0.5
+"""Factor between a rate at the end of a list and the one tried beyond it."""
 _WIDENINGS = 2
 """How often a winner at the edge may widen the grid."""
 
-Exponents = tuple[int, int]
-"""Of the factor, for learning rate and weight decay."""
+Point = tuple[int, ...]
+"""A place in a grid, one whole number an axis."""
 
-Grid = tuple[range, range]
+Grid = tuple[range, ...]
+
+Place = Callable[[Point], RunSpec]
+"""The trial at a point of the grid."""
 
 
-def tuned(bases: Sequence[RunSpec], done: Results) -> tuple[list[RunSpec], list[Exponents] | None]:
-    """The trials of all models, and each one's best exponents once all trials are done.
+def search(
+    places: Sequence[Place], grid: Grid, done: Results
+) -> tuple[list[RunSpec], list[Point] | None]:
+    """The trials of all places, and each one's best point once all trials are done.
 
-    A winner at the edge of the grid widens it there, for every model alike.
+    A winner at the edge of the grid widens it there, for every place alike. Of equals the point
+    nearest to 0 is taken.
 
     Args:
-        bases: one run a model, with the preset's values.
+        places: one a model, or whatever else is tuned by itself.
+
+    Raises:
+        VitexpError: all trials of a place diverged.
     """
-    grid: Grid = (range(-1, 2), range(-1, 2))
     for widening in range(_WIDENINGS + 1):
-        trials = [_trials(base, grid) for base in bases]
+        points = list(itertools.product(*grid))
+        trials = [{point: place(point) for point in points} for place in places]
         flat = [run for own in trials for run in own.values()]
         if any(run.id not in done for run in flat):
             return flat, None
@@ -45,9 +58,26 @@ def tuned(bases: Sequence[RunSpec], done: Results) -> tuple[list[RunSpec], list[
     return flat, best
 
 
-def with_exponents(run: RunSpec, exponents: Exponents) -> RunSpec:
-    """``run`` with its learning rate and weight decay times the factor to these powers."""
-    lr, decay = (_FACTOR**exponent for exponent in exponents)
+def tuned(bases: Sequence[RunSpec], done: Results) -> tuple[list[RunSpec], list[Point] | None]:
+    """Learning rate and weight decay of several models: exponents of the factor 3, as
+    :func:`search` finds them.
+
+    Args:
+        bases: one run a model, with the preset's values.
+    """
+    places = [partial(with_exponents, trial(base, base.seed)) for base in bases]
+    return search(places, (range(-1, 2), range(-1, 2)), done)
+
+
+def trial(run: RunSpec, first_seed: int) -> RunSpec:
+    """``run`` with the seed that tries settings for runs with seeds from ``first_seed`` on."""
+    return run.seeded(TUNING_SEEDS + first_seed)
+
+
+def with_exponents(run: RunSpec, exponents: Point) -> RunSpec:
+    """``run`` with its learning rate, and its weight decay where there are two exponents, times
+    the factor to these powers."""
+    lr, decay = (_FACTOR**exponent for exponent in (*exponents, 0)[:2])
     recipe = dataclasses.replace(
         run.recipe,
         lr=float(f"{run.recipe.lr * lr:.4g}"),
@@ -56,29 +86,37 @@ def with_exponents(run: RunSpec, exponents: Exponents) -> RunSpec:
     return dataclasses.replace(run, recipe=recipe)
 
 
-def _trials(base: RunSpec, grid: Grid) -> dict[Exponents, RunSpec]:
-    seeded = base.seeded(TUNING_SEEDS + base.seed)
-    return {
-        (lr, decay): with_exponents(seeded, (lr, decay)) for lr, decay in itertools.product(*grid)
-    }
+def with_rate(run: RunSpec, rates: Sequence[float], point: Point) -> RunSpec:
+    """``run`` with one of ``rates``, rising and counted from 0, or with one beyond its ends."""
+    return dataclasses.replace(run, recipe=dataclasses.replace(run.recipe, lr=_rate(rates, *point)))
 
 
-def _best(trials: dict[Exponents, RunSpec], done: Results) -> Exponents:
-    """The best on validation; of equals the nearest to the preset."""
-
-    def score(exponents: Exponents) -> tuple[float, int]:
-        record = done[trials[exponents].id]
-        return record.metrics.get("val_top1", -1.0), -sum(map(abs, exponents))
-
-    return max(trials, key=score)
+def _rate(rates: Sequence[float], index: int) -> float:
+    if 0 <= index < len(rates):
+        return rates[index]
+    beyond = _rate(rates, index + 1) / _WIDER if index < 0 else _rate(rates, index - 1) * _WIDER
+    return float(f"{beyond:.3g}")
 
 
-def _widened(grid: Grid, best: Sequence[Exponents]) -> Grid:
-    first, second = (
+def _best(trials: dict[Point, RunSpec], done: Results) -> Point:
+    def score(point: Point) -> tuple[float, int]:
+        record = done[trials[point].id]
+        return record.metrics.get("val_top1", -1.0), -sum(map(abs, point))
+
+    best = max(trials, key=score)
+    if score(best)[0] < 0:
+        raise VitexpError(
+            "Every learning rate that was tried diverged.",
+            "Give lower ones: --lr, or for a fine-tune --rates 0.0003,0.001,0.003.",
+        )
+    return best
+
+
+def _widened(grid: Grid, best: Sequence[Point]) -> Grid:
+    return tuple(
         range(
             axis.start - any(own[index] == axis[0] for own in best),
             axis.stop + any(own[index] == axis[-1] for own in best),
         )
         for index, axis in enumerate(grid)
     )
-    return first, second

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vitexp.analysis.groups import Comparison, Group
-from vitexp.studies.report import Value
+from vitexp.studies.report import Interval, Value
 
 
 def in_percent(share: float | None) -> float | None:
@@ -33,3 +33,22 @@ def compared_values(comparison: Comparison | None) -> tuple[Value, ...]:
 def ids(group: Group) -> str:
     """The ids of a cell's runs, joined by spaces."""
     return " ".join(record.id for record in group.records)
+
+
+def top1_interval(row: int, group: Group) -> Interval | None:
+    """Test top-1 in percent for a figure: over seeds, and over seeds and images; None without a
+    run that did not diverge."""
+    top1, whole = group.metric("test_top1"), group.over_images_too()
+    if top1.mean is None:
+        return None
+    inner = None
+    if top1.low is not None and top1.high is not None:
+        inner = scaled((top1.low, top1.high))
+    outer = scaled(whole.interval()) if whole else None
+    seeds = tuple(100 * record.metrics["test_top1"] for record in group.done)
+    return Interval(row, 100 * top1.mean, inner, outer, seeds)
+
+
+def scaled(interval: tuple[float, float]) -> tuple[float, float]:
+    """An interval of shares in percent."""
+    return 100 * interval[0], 100 * interval[1]

@@ -103,6 +103,7 @@ def recipe_words(spec: RunSpec) -> str:
         "resized crop": r.resized_crop,
         "mixup": r.mixup,
         "cutmix": r.cutmix,
+        "weights averaged with": r.averaging,
     }
     parts += [f"{option} {value:g}" for option, value in options.items() if value]
     parts += [option for option, on in (("crop", r.crop), ("flip", r.flip)) if on]

@@ -33,7 +33,7 @@ def cost(
     metrics = {
         "seconds": total,
         "device_seconds": total * cores,
-        "images_per_s": images / seconds["train"],
+        "images_per_s": images / max(seconds["train"], 1e-9),
         "peak_memory": peak_memory(device),
         "peak_flops_per_s": peak.flops_per_s,
     }

@@ -5,23 +5,23 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vitexp.datasets.image_set import ImageSet, Split
 from vitexp.evaluation.accuracy import Accuracy, accuracy
 from vitexp.evaluation.few_shot import few_shot
 from vitexp.models.build import build
-from vitexp.models.weights.files import load_weights
 from vitexp.runs.record import RunRecord, Status, pack_correct
 from vitexp.runs.wishes import NONE, Wishes
-from vitexp.spec import ModelSpec, RunSpec
+from vitexp.spec import RunSpec
+from vitexp.training.average import Average
 from vitexp.training.batches import Batches
 from vitexp.training.compilation import plain
 from vitexp.training.cost import cost
@@ -31,6 +31,7 @@ from vitexp.training.execution import Execution, choose
 from vitexp.training.fit import fitting, keep_within, remarks_on
 from vitexp.training.optimisation import restore
 from vitexp.training.peak import peak
+from vitexp.training.start import Start
 from vitexp.training.step import DTYPES, Step
 
 State = dict[str, Any]
@@ -44,28 +45,6 @@ class Progress:
     images_per_s: float
     train_loss: float | None
     val_top1: float | None
-
-
-@dataclass(frozen=True)
-class Start:
-    """Where a run's first weights are.
-
-    Attributes:
-        weights: the file; its head is left behind.
-        sha: its SHA-256.
-        fresh_tables: whether positional tables are left behind, too.
-    """
-
-    weights: Path
-    sha: str
-    fresh_tables: bool = False
-
-    def give(self, model: nn.Module, spec: ModelSpec) -> None:
-        """Copies the weights into ``model``; the new head stays zero (paper, section 3.2)."""
-        drawn = {n: v.clone() for n, v in model.state_dict().items() if n.startswith("position.")}
-        load_weights(model, spec, self.weights, head=False, resize="bilinear")
-        if self.fresh_tables:
-            model.load_state_dict(drawn, strict=False)
 
 
 class Host(Protocol):
@@ -166,6 +145,9 @@ class _Run:
         if start is not None:
             start.give(self.model, spec.model)
         self.model.to(device)
+        micro = execution.micro_batch
+        penalty = start and start.solve(self.model, images, device, self.dtype, micro)
+        self.average = Average(self.model, recipe.averaging) if recipe.averaging else None
         self.optimise = Step(spec, self.model, batches, device, execution)
         self.optimizer = self.optimise.optimizer
         self.step = 0
@@ -183,6 +165,7 @@ class _Run:
             "streamed": batches.streamed,
             "precision": spec.precision,
             "init_weights": start and start.sha,
+            **({} if penalty is None else {"ridge_penalty": penalty}),
             "started": _now(),
         }
 
@@ -194,7 +177,7 @@ class _Run:
 
     @property
     def diverged(self) -> bool:
-        return bool(self.curve) and "train_loss" not in self.curve[-1]
+        return bool(self.curve) and "val_top1" not in self.curve[-1]
 
     def advance(self) -> None:
         """One optimiser step, and an evaluation where one is due."""
@@ -202,6 +185,8 @@ class _Run:
         every = recipe.early_stopping or recipe.evaluate_every
         with self._timed("train"):
             loss = self.optimise(self.step)
+            if self.average is not None:
+                self.average.add(self.step)
             bad = ~torch.isfinite(loss) & (self.first_bad < 0)
             self.first_bad = self.first_bad.masked_fill(bad, self.step)
             self.loss_sum += loss
@@ -215,11 +200,13 @@ class _Run:
                 self._evaluate()
 
     def _evaluate(self) -> None:
-        loss = float(self.loss_sum) / self.window
         point = {"step": float(self.step)}
-        if math.isfinite(loss) and self._sound():
-            point |= {"train_loss": loss, "val_top1": self._accuracy(self.images.val).top1}
-            self._keep_best(point["val_top1"])
+        # A run of no steps has no loss.
+        losses = {"train_loss": float(self.loss_sum) / self.window} if self.window else {}
+        if all(map(math.isfinite, losses.values())) and self._sound():
+            with self.average.used() if self.average is not None else nullcontext():
+                point |= losses | {"val_top1": self._accuracy(self.images.val).top1}
+                self._keep_best(point["val_top1"])
         self.curve.append(point)
         self.loss_sum.zero_()
         self.window = 0
@@ -241,12 +228,16 @@ class _Run:
 
     def record(self, host: Host) -> RunRecord:
         """Measures the final weights; the only place where the test split is read."""
+        if not self.curve:
+            self._evaluate()
         if self.diverged:
             first = int(self.first_bad)
             self.execution["diverged_at_step"] = first if first >= 0 else self.step - 1
             self.execution["last_good_step"] = self.saved
             self.execution["test_reads"] = 0
             return self._record({}, "")
+        if self.average is not None:
+            self.model.load_state_dict(self.average.state, strict=False)
         if self.best:
             self.model.load_state_dict(self.best)
         reported = max(self.curve, key=lambda p: p["val_top1"]) if self.best else self.curve[-1]
@@ -262,8 +253,9 @@ class _Run:
             "test_top5": test.top5,
             "val_top1": reported["val_top1"],
             "train_top1": train.top1,
-            "train_loss": reported["train_loss"],
         }
+        if "train_loss" in reported:
+            accuracies["train_loss"] = reported["train_loss"]
         accuracies |= {f"{p.name}_top1": p.mean for p in probes}
         self.execution["few_shot"] = [p.details() for p in probes]
         return self._record(accuracies, pack_correct(test.correct))
@@ -289,6 +281,7 @@ class _Run:
             "optimizer": self.optimizer.state_dict(),
             "curve": self.curve,
             "best": self.best,
+            "average": self.average and self.average.state,
             "loss_sum": self.loss_sum,
             "first_bad": self.first_bad,
             "window": self.window,
@@ -317,6 +310,8 @@ class _Run:
     def load(self, state: State) -> None:
         self.model.load_state_dict(state["model"])
         restore(self.optimizer, state["optimizer"])
+        if self.average is not None:
+            self.average.load(state["average"])
         self.loss_sum = state["loss_sum"].to(self.device)
         self.first_bad = state["first_bad"].to(self.device)
         for name in ("step", "curve", "best", "window", "seconds", "execution"):

@@ -1,4 +1,4 @@
-"""Probing a finished run on images of any kind."""
+"""Probing trained weights on images of any kind."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from vitexp.models.weights.files import load_weights
 from vitexp.runs.measurement import Measurement
 from vitexp.runs.record import pack_correct
 from vitexp.runs.wishes import Wishes
-from vitexp.spec import ProbeSpec, RunSpec
+from vitexp.spec import Checkpoint, ModelSpec, ProbeSpec, RunSpec
 from vitexp.training.determinism import set_deterministic
 from vitexp.training.environment import environment
 from vitexp.training.step import DTYPES
 
 
 def measure(
-    spec: RunSpec,
+    of: RunSpec | Checkpoint,
+    spec: ModelSpec,
     weights: Path,
     probe: ProbeSpec,
     images: ImageSet,
@@ -31,25 +32,29 @@ def measure(
     wishes: Wishes,
     reads_test: Callable[[], int],
 ) -> Measurement:
-    """The few-shot linear probe of a run's final weights on ``images``.
+    """The few-shot linear probe of weights on ``images``.
 
     Args:
-        spec: the run. weights: the file with what it ended with.
-        images: of the run's size and channels; their classes may be others.
+        of: the run that ended with them, or the file they came in.
+        spec: their model. weights: the file that they are in.
+        images: of the model's size and channels; their classes may be others.
         reads_test: counts a read of the test split before it is made.
+
+    Raises:
+        VitexpError: the file does not hold such a model.
     """
     set_deterministic(wishes.deterministic)
     assert images.fingerprint == probe.data.fingerprint
-    model = build(spec.model, spec.seed)
-    load_weights(model, spec.model, weights)
+    model = build(spec, of.seed if isinstance(of, RunSpec) else 0)
+    load_weights(model, spec, weights)
     model.to(device)
-    dtype = DTYPES[spec.precision]
+    dtype = DTYPES[of.precision]
     # Top-1 of the old head means nothing on other classes: of this, features alone are used.
     reads = reads_test()
     test = accuracy(model, images.test, device, dtype)
     found = few_shot(model, images, test, device, dtype)
     return Measurement(
-        spec.id,
+        of.id,
         probe,
         {f"{p.name}_top1": p.mean for p in found},
         {p.name: [pack_correct(row) for row in p.correct] for p in found},

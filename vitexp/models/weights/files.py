@@ -17,6 +17,7 @@ from vitexp.errors import VitexpError
 from vitexp.models.build import skeleton
 from vitexp.models.vit import ViT
 from vitexp.models.weights import LAYOUTS
+from vitexp.models.weights.header import header
 from vitexp.models.weights.link import Link
 from vitexp.models.weights.sources import Shape, Source, damaged, open_source
 from vitexp.positions.base import Interpolation, Resizable
@@ -250,8 +251,9 @@ def exported(state: Mapping[str, Tensor], spec: ModelSpec, layout: str) -> dict[
     }
 
 
-def write(tensors: Mapping[str, Tensor], layout: str, path: Path) -> None:
-    """Writes exported tensors, whole or not at all: ``.npz`` for that layout, else safetensors.
+def write(tensors: Mapping[str, Tensor], layout: str, path: Path, spec: ModelSpec) -> None:
+    """Writes exported tensors, whole or not at all: ``.npz`` for that layout, else safetensors;
+    in our own layout the file says which model it is of.
 
     Raises:
         VitexpError: the file exists already.
@@ -263,7 +265,8 @@ def write(tensors: Mapping[str, Tensor], layout: str, path: Path) -> None:
         if layout == "npz":
             _write_npz(tensors, temporary)
         else:
-            save_file(dict(tensors), temporary, metadata={"format": "pt"})
+            ours = layout == "vitexp"
+            save_file(dict(tensors), temporary, header(spec) if ours else {"format": "pt"})
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
