@@ -85,7 +85,7 @@ def test_reading_never_imports_torch(arguments, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "problem", "remedy"),
     [
-        (["ablate", "pos-em"], "Unknown study 'pos-em'.", "Did you mean 'pos_emb'?"),
+        (["ablate", "pos-em"], "Unknown study 'pos-em'.", "Did you mean 'pos-emb'?"),
         (["ablate", "no.py:S"], "There is no file 'no.py' for the study 'no.py:S'.", "file.py"),
         (["train", "--model", "vit-x/4"], "Unknown model 'vit-x/4'.", "Did you mean 'vit-"),
         (["train", "--position", "2-d"], "Unknown position '2-d'.", "learned_2d"),
