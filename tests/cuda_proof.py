@@ -15,7 +15,6 @@ import importlib.util
 import json
 import os
 import shlex
-import signal
 import subprocess
 import sys
 import time
@@ -151,7 +150,7 @@ def _value(code: int, printed: str) -> dict[str, Any]:
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
     """Lets it checkpoint; kills it if it does not end."""
-    process.send_signal(signal.SIGINT)
+    process.terminate()
     try:
         process.wait(GRACE_SECONDS)
     except subprocess.TimeoutExpired:
