@@ -43,6 +43,8 @@ class Step:
         self.optimizer = optimiser(model, spec.recipe, execution.captured)
         self._captured: CapturedStep | None = None
         if execution.compiled:
+            # What this process compiled for earlier runs counts against the compiler's limit.
+            torch.compiler.reset()
             compile_blocks(model, execution.deterministic)
         if execution.grad_checkpointing:
             recompute_blocks(model)
