@@ -20,6 +20,7 @@ from vitexp.training import compilation, loop
 from vitexp.training.batches import Batches
 from vitexp.training.compilation import compile_blocks, plain, works
 from vitexp.training.execution import COMPILED_FROM, Execution, choose
+from vitexp.training.probe import seconds_per_step
 from vitexp.training.step import Step
 
 
@@ -83,6 +84,17 @@ def test_a_long_run_is_compiled_and_a_short_one_is_not(compiler, run_spec, monke
     assert not choose(run_spec(steps=COMPILED_FROM - 1), CPU, 1, NONE).compiled
     monkeypatch.setattr(compilation, "works", lambda device: False)
     assert not choose(long, CPU, 1, NONE).compiled
+
+
+def test_the_estimate_of_a_long_run_waits_for_no_compiler(few_digits, run_spec, monkeypatch):
+    def works(device: torch.device) -> bool:
+        raise AssertionError("the compiler was asked for")
+
+    monkeypatch.setattr(compilation, "works", works)
+    long = dataclasses.replace(run_spec(steps=2 * COMPILED_FROM), precision="bf16")
+    with pytest.raises(AssertionError, match="asked for"):
+        choose(long, CPU, 1, NONE)
+    assert seconds_per_step(long, few_digits, CPU, 1, NONE, None) > 0
 
 
 WAYS = {

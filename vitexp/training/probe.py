@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from abc import ABC, abstractmethod
+from dataclasses import replace
 
 import torch
 
@@ -12,6 +13,7 @@ from vitexp.datasets.image_set import ImageSet
 from vitexp.runs.wishes import Wishes
 from vitexp.spec import RunSpec
 from vitexp.training.environment import synchronise
+from vitexp.training.execution import COMPILED_FROM
 from vitexp.training.loop import Progress, State, train
 
 WARM_UP = 3
@@ -69,8 +71,12 @@ def seconds_per_step(
     wishes: Wishes,
     memory: int | None,
 ) -> float:
-    """The median time of a training step of ``spec`` on this device, in seconds."""
+    """The median time of a training step of ``spec`` on this device, in seconds.
+
+    The steps are not compiled: that would take longer than all else that the answer takes.
+    """
     host = _Probed(device)
-    train(spec, images, host, device, threads, wishes=wishes, memory=memory)
+    recipe = replace(spec.recipe, steps=min(spec.recipe.steps, COMPILED_FROM - 1))
+    train(replace(spec, recipe=recipe), images, host, device, threads, wishes=wishes, memory=memory)
     gaps = [b - a for a, b in zip(host.times, host.times[1:], strict=False)]
     return statistics.median(gaps[WARM_UP:] or gaps)
