@@ -16,6 +16,7 @@ from vitexp.models.build import build
 from vitexp.models.noise import HashNoise
 from vitexp.models.vit import attend
 from vitexp.runs.wishes import NONE
+from vitexp.spec import PositionSpec
 from vitexp.training import compilation, loop
 from vitexp.training.batches import Batches
 from vitexp.training.compilation import compile_blocks, plain, works
@@ -84,6 +85,17 @@ def test_a_long_run_is_compiled_and_a_short_one_is_not(compiler, run_spec, monke
     assert not choose(run_spec(steps=COMPILED_FROM - 1), CPU, 1, NONE).compiled
     monkeypatch.setattr(compilation, "works", lambda device: False)
     assert not choose(long, CPU, 1, NONE).compiled
+
+
+def test_a_step_on_cuda_is_captured_unless_its_code_or_its_masks_forbid_it(run_spec):
+    def captured(**changes: Any) -> bool:
+        return choose(run_spec(**changes), torch.device("cuda"), 1, NONE).captured
+
+    assert captured()
+    assert not captured(dropout=0.1)
+    assert not captured(stochastic_depth=0.1)
+    assert not captured(position=PositionSpec("my.py:Mine", code="0" * 64))
+    assert not choose(run_spec(), CPU, 1, NONE).captured
 
 
 def test_the_estimate_of_a_long_run_waits_for_no_compiler(few_digits, run_spec, monkeypatch):

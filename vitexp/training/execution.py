@@ -57,8 +57,15 @@ def choose(spec: RunSpec, device: torch.device, threads: int, wishes: Wishes) ->
         and not wishes.grad_checkpointing
         and compilation.works(device)
     )
-    # Hashed masks that no compiler fuses cost more than the launches that a graph saves.
-    captured = cuda and (compiled or not (recipe.dropout or recipe.stochastic_depth))
+    # Hashed masks that no compiler fuses cost more than the launches that a graph saves, and a
+    # user's own code may wait for the device, which a graph cannot.
+    masked = bool(recipe.dropout or recipe.stochastic_depth)
+    captured = cuda and (compiled or not masked) and not _has_own_code(spec)
     plain = DeviceNoise.source if cuda else HostNoise.source
     noise = HashNoise.source if compiled or captured else plain
     return Execution(threads, noise, compiled, captured, **dataclasses.asdict(wishes))
+
+
+def _has_own_code(spec: RunSpec) -> bool:
+    vit = spec.model.vit
+    return bool(spec.model.code or (vit and vit.position.code))
