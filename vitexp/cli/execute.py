@@ -78,6 +78,11 @@ class Machine:
         """How many of ``runs`` runs go on at the same time, all devices together."""
         return devices.jobs(self.devices, self.asked, runs)
 
+    @property
+    def together(self) -> int:
+        """How many runs each of these jobs may come to, where that is faster."""
+        return devices.together(self.devices, self.asked)
+
 
 def prepare(settings: Settings, seeds: int) -> tuple[Machine, Base]:
     """The machine and the base run that ``settings`` ask for.
@@ -209,6 +214,7 @@ def _wave(
             machine.keep,
             machine.checkpoint_seconds,
             machine.wishes,
+            machine.together,
         )
 
 

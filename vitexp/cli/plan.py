@@ -98,6 +98,7 @@ def as_json(cast: Forecast, machine: Machine, label: live.Label) -> dict[str, An
         "precision": machine.precision,
         "devices": list(machine.devices),
         "jobs": cast.jobs,
+        "together": machine.together,
         "runs": {
             "total": len(cast.specs),
             "done": len(cast.specs) - len(cast.todo),
@@ -153,13 +154,18 @@ def show(value: dict[str, Any]) -> None:
         f"{data['val']} validation, {data['test']} test images",
         f"recipe    {value['recipe']}: lr {value['lr']:g}, batch {value['batch']}, "
         f"{value['steps']} steps, {value['precision']}",
-        f"machine   {', '.join(value['devices'])}, {value['jobs']} at a time",
+        f"machine   {', '.join(value['devices'])}, {value['jobs']} at a time{_more(value)}",
         f"runs      {runs['total']}: {runs['done']} done already, {runs['todo']} to do",
         f"compute   {screen.amount(value['flops'])}FLOPs of training",
         f"disk      {screen.size(value['weights_bytes'] or 0)} of kept weights",
         f"time      {_time(value['seconds'])}",
     )
     print(printable("\n".join(lines)))
+
+
+def _more(value: dict[str, Any]) -> str:
+    most = value["together"]
+    return f", or up to {most} on each device where that is faster" if most > 1 else ""
 
 
 def _time(seconds: float | None) -> str:

@@ -73,6 +73,19 @@ def jobs(devices: tuple[str, ...], wanted: int | None, runs: int) -> int:
     return max(1, min(count, runs))
 
 
+TOGETHER = 8
+"""Runs that a worker takes at once on a CUDA device, at most."""
+
+
+def together(devices: tuple[str, ...], wanted: int | None) -> int:
+    """How many runs each worker may take at once, should that be faster than one by one.
+
+    Where a number of jobs was asked for, each is a process of its own with one run. A core of a
+    CPU is busy with one.
+    """
+    return TOGETHER if wanted is None and devices[0].startswith("cuda") else 1
+
+
 def cores() -> int:
     """CPU cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 Kind = Literal[
     "start", "progress", "done", "diverged", "failed", "refused", "stopped", "busy", "lost",
-    "note", "probe", "measured", "benched",
+    "note", "probe", "measured", "benched", "room",
 ]  # fmt: skip
 
 LESS_MEMORY = "Use a smaller --batch, --width or --image-size, or fewer --jobs."
@@ -30,12 +30,14 @@ class Event:
         kind: ``busy``: another process works on the run or has done it; ``lost``: another one
             took it over; ``refused``: by the disk, which will refuse the other runs, too;
             ``note``: a message for the user; ``probe``: a step was timed; ``measured``: a
-            measurement, or a soup, is in the store; ``benched``: a run was timed.
+            measurement, or a soup, is in the store; ``benched``: a run was timed;
+            ``room``: of no run: the worker works best with so many at once.
         step, steps: done and in all.
         images_per_s: training images a second.
         seconds_per_step: of a probe.
         message: why it failed, or the note.
         details: of a run that was timed, what ``vitexp.training.bench.bench`` gives.
+        room: runs at the same time.
     """
 
     kind: Kind
@@ -49,6 +51,7 @@ class Event:
     test_top1: float | None = None
     message: str = ""
     details: dict[str, Any] | None = None
+    room: int = 1
 
     def line(self) -> str:
         return json.dumps(dataclasses.asdict(self)) + "\n"

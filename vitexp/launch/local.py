@@ -63,8 +63,9 @@ def launch(
     keep: bool = True,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     wishes: Wishes = NONE,
+    together: int = 1,
 ) -> Outcome:
-    """Trains ``specs``, ``jobs`` at a time, and returns when all are done, failed or stopped.
+    """Trains ``specs`` with ``jobs`` workers; returns when all are done, failed or stopped.
 
     SIGINT and SIGTERM let every worker checkpoint and end; a second one kills them. A disk that
     refuses ends the launch, too.
@@ -74,6 +75,7 @@ def launch(
         keep: whether final weights are kept.
         checkpoint_seconds: how much work a kill may cost.
         wishes: how to compute.
+        together: how many runs a worker may take at once, where it finds that this pays.
     """
     common = {"keep": keep, **_means(devices, jobs, wishes)}
     orders = deque(Order(spec.id, {"run": to_json(spec), **common}) for spec in specs)
@@ -85,10 +87,13 @@ def launch(
         _count(outcome, event)
         on_event(event)
 
-    with _signals() as caught, Pool(out, devices, jobs, checkpoint_seconds, caught) as pool:
+    with (
+        _signals() as caught,
+        Pool(out, devices, jobs, checkpoint_seconds, caught, together) as pool,
+    ):
         while (orders or elsewhere.orders or pool.working) and not (caught or outcome.refused):
             orders += elsewhere.given_up(outcome)
-            while orders and (worker := pool.idle()):
+            while orders and (worker := pool.free()):
                 worker.give(orders.popleft())
             for order, event in pool.events():
                 if event.kind == "failed":
@@ -209,7 +214,7 @@ def _answers(orders: list[Order], out: Path, devices: tuple[str, ...], jobs: int
         Pool(out, devices, min(jobs, len(todo)), CHECKPOINT_SECONDS, caught) as pool,
     ):
         while (todo or pool.working) and not caught:
-            while todo and (worker := pool.idle()):
+            while todo and (worker := pool.free()):
                 worker.give(todo.popleft())
             told += [event for _, event in pool.events()]
     if caught:

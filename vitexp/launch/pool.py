@@ -50,17 +50,23 @@ class Order:
 
 
 class Worker:
-    """A worker process and the order that it is working on."""
+    """A worker process and the orders that it is working on.
+
+    Attributes:
+        orders: by id.
+        room: how many it works best on at once; it says so itself.
+    """
 
     def __init__(
         self,
         out: Path,
         device: str,
         checkpoint_seconds: float,
+        together: int,
         told: queue.Queue[tuple[Worker, str]],
     ) -> None:
         command = [sys.executable, "-m", "vitexp.worker", "--out", str(out), "--device", device]
-        command += ["--checkpoint-seconds", str(checkpoint_seconds)]
+        command += ["--checkpoint-seconds", str(checkpoint_seconds), "--together", str(together)]
         self.errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")
         self.process = subprocess.Popen(
             command,
@@ -72,7 +78,8 @@ class Worker:
             start_new_session=True,
             env={**os.environ, **_ENVIRONMENT},
         )
-        self.order: Order | None = None
+        self.orders: dict[str, Order] = {}
+        self.room = 1
         self.leaving = False
         threading.Thread(target=self._listen, args=(told,), daemon=True).start()
 
@@ -85,8 +92,8 @@ class Worker:
         told.put((self, ""))
 
     def give(self, order: Order) -> None:
-        assert self.order is None and self.process.stdin is not None
-        self.order = order
+        assert order.id not in self.orders and self.process.stdin is not None
+        self.orders[order.id] = order
         # A worker that has died cannot be written to; its listener says so.
         with suppress(BrokenPipeError):
             self.process.stdin.write(json.dumps(order.body) + "\n")
@@ -109,7 +116,16 @@ class Worker:
 
 
 class Pool:
-    """The workers of one launch. On leaving it no process is left."""
+    """The workers of one launch. On leaving it no process is left.
+
+    Args:
+        out: the folder that holds runs/.
+        devices: worker i works on device i modulo their number.
+        jobs: workers.
+        checkpoint_seconds: between two checkpoints of a run.
+        caught: the signals that have come in.
+        together: how many runs a worker may take at once, where it finds that this pays.
+    """
 
     def __init__(
         self,
@@ -118,8 +134,9 @@ class Pool:
         jobs: int,
         checkpoint_seconds: float,
         caught: list[int],
+        together: int = 1,
     ) -> None:
-        self.out = out
+        self.out, self._together = out, together
         self._checkpoint_seconds = checkpoint_seconds
         self._caught = caught
         self._devices = itertools.cycle(devices)
@@ -136,18 +153,17 @@ class Pool:
 
     @property
     def working(self) -> bool:
-        return any(worker.order for worker in self._workers)
+        return any(worker.orders for worker in self._workers)
 
-    def idle(self) -> Worker | None:
-        """A worker without an order, started if there are not enough yet."""
-        for worker in self._workers:
-            if worker.order is None and not worker.leaving:
-                return worker
-        if len(self._workers) == self._jobs:
-            return None
-        device = next(self._devices)
-        self._workers.append(Worker(self.out, device, self._checkpoint_seconds, self._told))
-        return self._workers[-1]
+    def free(self) -> Worker | None:
+        """The worker with the fewest orders that has room, started if there are not enough yet."""
+        fewest = min(self._workers, key=lambda worker: len(worker.orders), default=None)
+        if len(self._workers) < self._jobs and (fewest is None or fewest.orders):
+            device, every = next(self._devices), self._checkpoint_seconds
+            self._workers.append(Worker(self.out, device, every, self._together, self._told))
+            return self._workers[-1]
+        free = [w for w in self._workers if len(w.orders) < w.room and not w.leaving]
+        return min(free, key=lambda worker: len(worker.orders), default=None)
 
     def events(self) -> Iterator[tuple[Order, Event]]:
         """What has been told since the last call; waits a moment if that is nothing."""
@@ -158,25 +174,29 @@ class Pool:
         while not self._told.empty():
             told.append(self._told.get())
         for worker, line in told:
-            order = worker.order
-            event = Event.parse(line) if line else self._died(worker)
-            if order is None or event is None:
+            if not line:
+                yield from self._died(worker)
+                continue
+            event = Event.parse(line)
+            if event.kind == "room":
+                worker.room = event.room
+            if (order := worker.orders.get(event.run_id)) is None:
                 continue
             if event.kind not in ("start", "progress", "note"):
-                worker.order = None
+                del worker.orders[order.id]
             if event.kind == "stopped":
                 worker.leaving = True
             yield order, event
 
-    def _died(self, worker: Worker) -> Event | None:
+    def _died(self, worker: Worker) -> Iterator[tuple[Order, Event]]:
         self._workers.remove(worker)
         code = worker.process.wait()
-        if worker.order is None:
-            return None
-        if worker.leaving:
-            return Event("stopped", worker.order.id)
-        words = worker.last_words()
-        return Event("failed", worker.order.id, message=f"{_ended(code)}\n{words}".strip())
+        message = f"{_ended(code)}\n{worker.last_words()}".strip()
+        for order in worker.orders.values():
+            if worker.leaving:
+                yield order, Event("stopped", order.id)
+            else:
+                yield order, Event("failed", order.id, message=message)
 
     def finish(self) -> Iterator[tuple[Order, Event]]:
         """Lets the workers checkpoint; kills them after the grace time or at a second signal."""

@@ -3,18 +3,42 @@
 from __future__ import annotations
 
 import warnings
+from weakref import WeakValueDictionary
 
 import numpy as np
 import torch
 from torch import Tensor
 
 
-def resident(images: np.ndarray, device: torch.device) -> Tensor:
-    """Images (n, S, S, C), uint8, on ``device``; on a CPU without a copy."""
-    with warnings.catch_warnings():
-        # A read-only memory map is what we want to share: nothing writes to it.
-        warnings.filterwarnings("ignore", message=".*not writable.*")
-        return torch.from_numpy(images).to(device)
+class Resident:
+    """Images on a device; on a CPU without a copy.
+
+    Attributes:
+        tensor: uint8, (n, S, S, C).
+    """
+
+    def __init__(self, images: np.ndarray, device: torch.device) -> None:
+        # Kept, so that while this is known by its identity no other array has that.
+        self._images = images
+        with warnings.catch_warnings():
+            # A read-only memory map is what we want to share: nothing writes to it.
+            warnings.filterwarnings("ignore", message=".*not writable.*")
+            self.tensor = torch.from_numpy(images).to(device)
+        if device.type == "cuda":
+            # Runs with other streams may read it, too.
+            torch.cuda.current_stream(device).synchronize()
+
+
+_KNOWN: WeakValueDictionary[tuple[int, torch.device], Resident] = WeakValueDictionary()
+
+
+def resident(images: np.ndarray, device: torch.device) -> Resident:
+    """``images`` on ``device``, once for all runs of this process that use them."""
+    key = (id(images), device)
+    found = _KNOWN.get(key)
+    if found is None:
+        found = _KNOWN[key] = Resident(images, device)
+    return found
 
 
 def sent(values: np.ndarray, device: torch.device) -> Tensor:

@@ -65,7 +65,8 @@ class Batches:
         if self.streamed:
             self._stream = Stream(split.images, self._rows, device)
         else:
-            self._images = resident(split.images, device)
+            self._resident = resident(split.images, device)
+        self.resident_bytes = 0 if self.streamed else split.images.nbytes
         self.recipe, self.classes, self.seed, self.device = recipe, classes, seed, device
         self.side = split.images.shape[1]
         self.steps_per_epoch = len(split) // recipe.batch
@@ -94,7 +95,7 @@ class Batches:
 
     def source(self, step: int) -> Tensor:
         """The images that :meth:`made` takes a step's from: all, or, streamed, only these."""
-        return self._stream.at(step) if self.streamed else self._images
+        return self._stream.at(step) if self.streamed else self._resident.tensor
 
     def made(self, drawn: dict[str, Tensor], images: Tensor) -> Batch:
         """The batch that follows from :meth:`draws`, on the device, and :meth:`source`.

@@ -9,7 +9,6 @@ import torch
 from vitexp.models import count
 from vitexp.models.counted import executed_macs
 from vitexp.spec import RunSpec
-from vitexp.training.environment import peak_memory
 from vitexp.training.peak import Peak
 
 
@@ -17,6 +16,7 @@ def cost(
     spec: RunSpec,
     images: int,
     seconds: Mapping[str, float],
+    memory: int,
     device: torch.device,
     threads: int,
     peak: Peak,
@@ -26,6 +26,7 @@ def cost(
     Args:
         images: seen in training.
         seconds: ``train`` and ``evaluate``.
+        memory: bytes, at most.
         threads: of the CPU.
         peak: the device's, in the run's precision.
     """
@@ -34,7 +35,7 @@ def cost(
         "seconds": total,
         "device_seconds": total * cores,
         "images_per_s": images / max(seconds["train"], 1e-9),
-        "peak_memory": peak_memory(device),
+        "peak_memory": memory,
         "peak_flops_per_s": peak.flops_per_s,
     }
     if (macs := count.macs(spec.model)) is not None:

@@ -83,6 +83,11 @@ def forget_peak_memory(device: torch.device) -> None:
         Path("/proc/self/clear_refs").write_text("5")
 
 
+def taken_memory(device: torch.device) -> int:
+    """Bytes that this process has on a CUDA device now; 0 elsewhere."""
+    return torch.cuda.memory_allocated(device) if device.type == "cuda" else 0
+
+
 def peak_memory(device: torch.device) -> int:
     """Bytes: the device's allocator on CUDA, else the process's resident set."""
     if device.type == "cuda":

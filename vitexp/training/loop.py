@@ -25,7 +25,13 @@ from vitexp.training.batches import Batches
 from vitexp.training.compilation import plain
 from vitexp.training.cost import cost
 from vitexp.training.determinism import set_deterministic
-from vitexp.training.environment import environment, forget_peak_memory, told
+from vitexp.training.environment import (
+    environment,
+    forget_peak_memory,
+    peak_memory,
+    taken_memory,
+    told,
+)
 from vitexp.training.execution import Execution, choose
 from vitexp.training.fit import fitting, keep_within, remarks_on
 from vitexp.training.optimisation import restore
@@ -175,6 +181,8 @@ class _Run:
         clock: Callable[[], float],
     ) -> None:
         recipe, device = spec.recipe, batches.device
+        self._beside = taken_memory(device) - batches.resident_bytes
+        self._memory: int | None = None
         self.spec, self.images, self.device = spec, images, device
         self.dtype = DTYPES[spec.precision]
         self.model = build(spec.model, spec.seed, recipe.dropout, recipe.stochastic_depth)
@@ -221,6 +229,9 @@ class _Run:
         self.optimise(self.step)
         self.window += 1
         self.step += 1
+        if self._memory is None and self.optimise.captured:
+            # All is allocated by now, and no other run has had a turn meanwhile.
+            self._memory = peak_memory(self.device) - self._beside
         self._spent("train")
         yield self.optimise.backlog
         if self.step % every == 0 or self.step == recipe.steps:
@@ -313,7 +324,10 @@ class _Run:
         threads = self.execution["threads"]
         metrics = dict(accuracies)
         metrics["params"] = sum(p.numel() for p in self.model.parameters())
-        metrics |= cost(self.spec, images_seen, self.seconds, self.device, threads, self.peak)
+        memory = self._memory or peak_memory(self.device)
+        metrics |= cost(
+            self.spec, images_seen, self.seconds, memory, self.device, threads, self.peak
+        )
         self.execution["ended"] = _now()
         status: Status = "done" if accuracies else "diverged"
         return RunRecord(self.spec, status, metrics, correct, self.curve, self.execution)

@@ -130,6 +130,11 @@ class Step:
         return self._captured(step, images)
 
     @property
+    def captured(self) -> bool:
+        """Whether there is a CUDA graph, which allocates no more."""
+        return self._captured is not None and self.device.type == "cuda"
+
+    @property
     def backlog(self) -> torch.cuda.Event | None:
         """What to wait for before the next step, lest the host run too far ahead."""
         return self._captured.backlog if self._captured else None

@@ -1,30 +1,21 @@
-"""A worker process: reads runs from standard input, trains them, tells how it goes.
-
-``python -m vitexp.worker --out DIR --device cpu --checkpoint-seconds 60``; the protocol is in
-``launch/events.py``. It ends when its standard input does, so it does not outlive whoever
-started it.
-"""
+"""What a worker does: one order at a time, and on a CUDA device several runs in turns."""
 
 from __future__ import annotations
 
-import argparse
 import functools
 import hashlib
-import io
 import json
-import os
 import queue
-import signal
-import sys
 import threading
-import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
 import torch
 from safetensors.torch import save as save_weights
+from torch import Tensor
 
 from vitexp.datasets.image_set import ImageSet
 from vitexp.datasets.load import images_of
@@ -36,6 +27,7 @@ from vitexp.models.weights.header import header, model_in
 from vitexp.models.weights.sources import open_source
 from vitexp.runs.files import DiskError, file_hash
 from vitexp.runs.lease import Fenced, Lease
+from vitexp.runs.record import RunRecord
 from vitexp.runs.soup import Soups
 from vitexp.runs.store import Store
 from vitexp.runs.wishes import Wishes
@@ -52,65 +44,97 @@ from vitexp.spec import (
 )
 from vitexp.studies.probing import check_channels
 from vitexp.training.bench import bench
-from vitexp.training.loop import Progress, State, train
+from vitexp.training.loop import Waits, training
 from vitexp.training.measure import measure
 from vitexp.training.probe import seconds_per_step
+from vitexp.training.sharing import Lane, Lanes, has_room
 from vitexp.training.soup import cook
 from vitexp.training.start import Start
+from vitexp.worker.host import LeaseHost
 
-PROGRESS_SECONDS = 0.25
+Orders = queue.Queue[dict[str, Any] | None]
 
 
 class Worker:
-    """One device, one run at a time."""
+    """One device.
 
-    def __init__(self, out: Path, device: str, checkpoint: float, events: TextIO) -> None:
+    Args:
+        out: the folder that holds runs/.
+        device: such as ``cuda:0``.
+        checkpoint: seconds between two checkpoints of a run.
+        events: where to tell what happens.
+        together: runs at the same time, at most; it asks for as many as pay.
+    """
+
+    def __init__(
+        self, out: Path, device: str, checkpoint: float, events: TextIO, together: int = 1
+    ) -> None:
         self.store = Store(out)
         self.checkpoint_seconds = checkpoint
         self.device = torch.device(device)
         self.events = events
+        self._telling = threading.Lock()
         self.stop = threading.Event()
+        self.lanes = Lanes(
+            self.device, together, lambda runs: self.tell(Event("room", "", room=runs))
+        )
         self._data: tuple[DataSpec, ImageSet] | None = None
 
     def serve(self, orders: TextIO) -> None:
         """Works until ``orders`` end or somebody says stop."""
-        todo: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        todo: Orders = queue.Queue()
         threading.Thread(target=self._listen, args=(orders, todo), daemon=True).start()
-        while not self.stop.is_set() and (order := todo.get()) is not None:
-            self._obey(order)
+        while not self.stop.is_set():
+            if not self.lanes or not todo.empty():
+                self._take(todo)
+            else:
+                self.lanes.turn()
+        while self.lanes:
+            self.lanes.turn()
 
-    def _listen(self, orders: TextIO, todo: queue.Queue[dict[str, Any] | None]) -> None:
+    def _listen(self, orders: TextIO, todo: Orders) -> None:
         for line in orders:
             todo.put(json.loads(line))
         self.stop.set()
         todo.put(None)
 
+    def _take(self, todo: Orders) -> None:
+        """The next order, once there is one and, where others run, there is memory for it."""
+        order = todo.get()
+        while order is not None and self.lanes and not self._has_room(order):
+            self.lanes.turn()
+        if order is not None and not self.stop.is_set():
+            self._obey(order)
+
+    def _has_room(self, order: dict[str, Any]) -> bool:
+        if "run" not in order:
+            return not self.lanes
+        return has_room(from_json(RunSpec, order["run"]), self.device, order.get("memory"))
+
     def _obey(self, order: dict[str, Any]) -> None:
         wishes = Wishes(**order.get("wishes", {}))
         means = {"threads": order["threads"], "wishes": wishes, "memory": order.get("memory")}
+        if "run" in order:
+            spec, keep = from_json(RunSpec, order["run"]), order["keep"]
+            kind = (spec.model.name, spec.model.image_size, spec.recipe.batch)
+            return self.lanes.start(kind, lambda lane: self._work(spec, keep, means, lane))
         if "soup" in order:
             soup = from_json(SoupSpec, order["soup"])
-            return self._watched(soup.id, lambda: self._cook(soup, order["threads"]))
+            with self._watched(soup.id):
+                return self._cook(soup, order["threads"])
         if "measure" in order:
             probe, of = from_json(ProbeSpec, order["measure"]), _subject(order)
-            threads = order["threads"]
-            return self._watched(of.id, lambda: self._measure(of, probe, threads, wishes))
-        spec = from_json(RunSpec, order.get("run") or order.get("probe") or order["bench"])
-        return self._watched(spec.id, lambda: self._train_or_time(spec, order, means))
+            with self._watched(of.id):
+                return self._measure(of, probe, order["threads"], wishes)
+        spec = from_json(RunSpec, order.get("probe") or order["bench"])
+        with self._watched(spec.id):
+            self._time(spec, order.get("seconds"), means)
 
-    def _train_or_time(self, spec: RunSpec, order: dict[str, Any], means: dict[str, Any]) -> None:
-        if "probe" in order:
-            pace = seconds_per_step(spec, self._images(spec.data), self.device, **means)
-            self.tell(Event("probe", spec.id, seconds_per_step=pace))
-        elif "bench" in order:
-            self._bench(spec, order["seconds"], means)
-        else:
-            self._work(spec, order["keep"], means)
-
-    def _watched(self, name: str, work: Callable[[], None]) -> None:
-        """Does ``work`` and tells what came in between."""
+    @contextmanager
+    def _watched(self, name: str) -> Iterator[None]:
+        """Tells what came in between."""
         try:
-            work()
+            yield
         except Fenced as error:
             self.tell(Event("lost", name, message=str(error)))
         except DiskError as error:
@@ -118,37 +142,51 @@ class Worker:
         except Exception as error:
             self.tell(Event("failed", name, message=_reason(error)))
 
-    def _work(self, spec: RunSpec, keep: bool, means: dict[str, Any]) -> None:
-        lease = self.store.lease(spec)
-        if lease is None:
-            self.tell(Event("busy", spec.id))
-            return
-        try:
-            self._train(spec, lease, keep, means)
-        except (Fenced, DiskError):
-            raise
-        except Exception as error:
-            lease.fail(traceback.format_exc())
-            raise error
-        finally:
-            lease.release()
+    def _work(self, spec: RunSpec, keep: bool, means: dict[str, Any], lane: Lane) -> Waits:
+        with self._watched(spec.id):
+            lease = self.store.lease(spec)
+            if lease is None:
+                self.tell(Event("busy", spec.id))
+                return
+            try:
+                yield from self._train(spec, lease, keep, means, lane)
+            except (Fenced, DiskError):
+                raise
+            except Exception as error:
+                lease.fail(traceback.format_exc())
+                raise error
+            finally:
+                lease.release()
 
-    def _train(self, spec: RunSpec, lease: Lease, keep: bool, means: dict[str, Any]) -> None:
+    def _train(
+        self, spec: RunSpec, lease: Lease, keep: bool, means: dict[str, Any], lane: Lane
+    ) -> Waits:
         images = self._images(spec.data)
         start = self._start(spec.init) if spec.init else None
-        host = LeaseHost(self, lease)
-        self.tell(Event("start", spec.id, steps=spec.recipe.steps))
-        finished = train(spec, images, host, self.device, start=start, **means)
-        if finished is None:
-            self.tell(Event("stopped", spec.id, step=host.step, steps=spec.recipe.steps))
-            return
-        record, tensors = finished
-        weights = None
+        aside = self.device.type == "cuda"
+        clock = functools.partial(self.lanes.seconds, lane)
+        with LeaseHost(lease, self.tell, self.stop.is_set, self.checkpoint_seconds, aside) as host:
+            self.tell(Event("start", spec.id, steps=spec.recipe.steps))
+            finished = yield from training(
+                spec, images, host, self.device, start=start, clock=clock, **means
+            )
+            host.settle()
+            if finished is None:
+                self.tell(Event("stopped", spec.id, step=host.step, steps=spec.recipe.steps))
+                return
+            record, tensors = finished
+            host.log(record.curve)
+        record.execution["together"] = lane.most
+        self._publish(record, tensors, lease, keep)
+
+    def _publish(
+        self, record: RunRecord, tensors: dict[str, Tensor], lease: Lease, keep: bool
+    ) -> None:
+        spec, weights = record.spec, None
         if keep and record.status == "done":
             weights = save_weights(tensors, metadata=header(spec.model))
             sha = hashlib.sha256(weights).hexdigest()
             record = record.with_weights(sha)
-        host.log(record.curve)
         lease.publish(record, weights)
         self.tell(
             Event(
@@ -191,7 +229,11 @@ class Worker:
         soups.keep(soup, content)
         self.tell(Event("measured", spec.id))
 
-    def _bench(self, spec: RunSpec, seconds: float, means: dict[str, Any]) -> None:
+    def _time(self, spec: RunSpec, seconds: float | None, means: dict[str, Any]) -> None:
+        """A step for an estimate, or steps for so many seconds."""
+        if seconds is None:
+            pace = seconds_per_step(spec, self._images(spec.data), self.device, **means)
+            return self.tell(Event("probe", spec.id, seconds_per_step=pace))
         model, data = spec.model, spec.data
         made = data.source == NOISE
         images = noise(data, model.channels, model.classes) if made else self._images(data)
@@ -221,69 +263,11 @@ class Worker:
 
     def tell(self, event: Event) -> None:
         try:
-            self.events.write(event.line())
-            self.events.flush()
+            with self._telling:
+                self.events.write(event.line())
+                self.events.flush()
         except BrokenPipeError:
             self.stop.set()
-
-
-class LeaseHost:
-    """A run's host that keeps its checkpoints in the store."""
-
-    def __init__(self, worker: Worker, lease: Lease) -> None:
-        self.worker, self.lease, self.step = worker, lease, 0
-        self._saved = self._told = time.monotonic()
-
-    def restore(self) -> State | None:
-        content, damaged = self.lease.restore()
-        state: State | None = None
-        if content is not None:
-            state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-            self.step = state["step"]
-        for path in damaged:
-            self.say(f"{path.name} was damaged and removed; going on from step {self.step}")
-        return state
-
-    def save(self, state: State) -> None:
-        buffer = io.BytesIO()
-        torch.save(state, buffer)
-        self.log(state["curve"])
-        self.lease.save(state["step"], buffer.getvalue())
-        self._saved = time.monotonic()
-
-    def log(self, curve: list[dict[str, float]]) -> None:
-        if self.lease.log(curve):
-            self.say("log.jsonl ended in half a line, which was dropped")
-
-    def report(self, progress: Progress) -> None:
-        self.step = progress.step
-        now = time.monotonic()
-        if now - self._told < PROGRESS_SECONDS:
-            return
-        self._told = now
-        self.worker.tell(
-            Event(
-                "progress",
-                self.lease.spec.id,
-                progress.step,
-                self.lease.spec.recipe.steps,
-                progress.images_per_s,
-                train_loss=progress.train_loss,
-                val_top1=progress.val_top1,
-            )
-        )
-
-    def checkpoint_due(self) -> bool:
-        return time.monotonic() - self._saved > self.worker.checkpoint_seconds
-
-    def stopping(self) -> bool:
-        return self.worker.stop.is_set()
-
-    def reads_test(self) -> int:
-        return self.lease.reads_test()
-
-    def say(self, message: str) -> None:
-        self.worker.tell(Event("note", self.lease.spec.id, message=message))
 
 
 def _subject(order: dict[str, Any]) -> RunSpec | Checkpoint:
@@ -318,25 +302,3 @@ def _reason(error: Exception) -> str:
     if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
         return f"The machine ran out of memory.\n{LESS_MEMORY}"
     return f"{type(error).__name__}: {error}"
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="vitexp.worker", description=__doc__)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--device", required=True)
-    parser.add_argument("--checkpoint-seconds", type=float, required=True)
-    arguments = parser.parse_args()
-    # Whatever a library prints must not end up among the events.
-    events = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    worker = Worker(arguments.out, arguments.device, arguments.checkpoint_seconds, events)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: worker.stop.set())
-    worker.serve(sys.stdin)
-    # A thread that waits for standard input must not hold up the end.
-    events.flush()
-    os._exit(0)
-
-
-if __name__ == "__main__":
-    main()
