@@ -21,7 +21,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from vitexp.errors import VitexpError
-from vitexp.runs.files import disk, file_hash, make_folder, publish_once, tally
+from vitexp.runs.files import disk, file_hash, json_bytes, make_folder, publish_once, tally
 from vitexp.runs.folder import Entry, leftovers, read_entry, read_record, stats
 from vitexp.runs.lease import Lease, is_leased
 from vitexp.runs.measurement import READS, Measurement, measurement_id
@@ -124,8 +124,7 @@ class Store:
             VitexpError: the disk is full or not writable.
         """
         path = self._measurement(of, measurement.probe)
-        text = json.dumps(measurement.to_json(), indent=1, allow_nan=False)
-        publish_once(path, text.encode() + b"\n")
+        publish_once(path, json_bytes(measurement.to_json()))
         path.with_suffix(READS).unlink(missing_ok=True)
 
     def reads_test(self, of: RunSpec | Checkpoint, probe: ProbeSpec) -> int:
