@@ -21,7 +21,7 @@ from vitexp.positions import POSITIONS, placements
 from vitexp.runs.record import CLOCKED, RunRecord
 from vitexp.runs.wishes import Wishes
 from vitexp.spec import PositionSpec, Recipe
-from vitexp.training.batches import Batches, paste_box, resized_crop, shifted_crop
+from vitexp.training.batches import Batches, paste_box, random_box, resized_crop, shifted_crop
 from vitexp.training.draws import Site, uniform
 from vitexp.training.environment import forget_peak_memory, peak_memory
 from vitexp.training.loop import Progress, train
@@ -275,12 +275,14 @@ def test_resized_crop_of_the_whole_is_the_image_and_of_a_box_is_the_box():
     torch.testing.assert_close(left, torch.ones_like(left))
 
 
-def test_cutmix_weights_targets_by_the_area_that_is_left():
+def test_cutmix_pastes_a_box_from_the_batch_in_reverse():
     images = torch.stack([torch.zeros(1, 16, 16), torch.ones(1, 16, 16)])
     for seed in range(5):
-        mixed, own = paste_box(images, 0.6, np.random.default_rng(seed))
-        assert own == pytest.approx(1 - float(mixed[0].mean()))
-        assert 0.5 < own <= 1.0
+        box = random_box(16, 0.4, np.random.default_rng(seed))
+        mixed = paste_box(images, images, torch.from_numpy(box))
+        share = (box[1] - box[0]) * (box[3] - box[2]) / 16**2
+        assert share == float(mixed[0].mean()) == 1 - float(mixed[1].mean())
+        assert 0.0 <= share < 0.5
 
 
 def test_mixed_targets_are_probabilities_of_the_images_shown(few_digits):

@@ -67,23 +67,47 @@ class Batches:
         else:
             self._images = resident(split.images, device)
         self.recipe, self.classes, self.seed, self.device = recipe, classes, seed, device
+        self.side = split.images.shape[1]
         self.steps_per_epoch = len(split) // recipe.batch
         # The batches that are made ready ahead may belong to the next epoch.
         self._order = functools.lru_cache(2)(lambda epoch: order(seed, epoch, len(split)))
+        self._sites = _sites(recipe)
 
     def at(self, step: int) -> Batch:
         """The batch of ``step``, counted from 0; an epoch's incomplete last one is left out."""
-        samples = self._samples(step)
-        chosen = sent(samples, self.device)
-        targets = F.one_hot(self.labels[chosen], self.classes).float()
+        drawn = {name: sent(values, self.device) for name, values in self.draws(step).items()}
+        return self.made(drawn, self.source(step))
+
+    def draws(self, step: int) -> dict[str, np.ndarray]:
+        """What is drawn on the host for a batch, by name; the same shapes at every step.
+
+        ``samples``: indices, int64, (B,); ``augment``: draws in [0, 1), float32, one row for each
+        site; ``mixup``, ``swap``: what the reversed batch's images and targets weigh, float32, ();
+        ``box``: CutMix's, int64, (4,).
+        """
+        epoch, samples = step // self.steps_per_epoch, self._samples(step)
+        drawn = {"samples": samples}
+        if self._sites:
+            each = [uniform(self.seed, epoch, samples, site) for site in self._sites]
+            drawn["augment"] = np.stack(each).astype(np.float32)
+        return drawn | self._mixing(step)
+
+    def source(self, step: int) -> Tensor:
+        """The images that :meth:`made` takes a step's from: all, or, streamed, only these."""
+        return self._stream.at(step) if self.streamed else self._images
+
+    def made(self, drawn: dict[str, Tensor], images: Tensor) -> Batch:
+        """The batch that follows from :meth:`draws`, on the device, and :meth:`source`.
+
+        Nothing but kernels on fixed shapes, so that a CUDA graph can hold it.
+        """
+        samples = drawn["samples"]
+        targets = F.one_hot(self.labels[samples], self.classes).float()
         smoothing = self.recipe.label_smoothing
         targets = targets * (1.0 - smoothing) + smoothing / self.classes
-        if self.streamed:
-            images, chosen = self._stream.at(step), torch.arange(len(samples), device=self.device)
-        else:
-            images = self._images
-        images = self._augmented(images, chosen, samples, step // self.steps_per_epoch)
-        return self._mixed(images, targets, step)
+        chosen = torch.arange(len(samples), device=self.device) if self.streamed else samples
+        draws = dict(zip(self._sites, drawn["augment"], strict=True)) if self._sites else {}
+        return self._mixed(Batch(self._augmented(images, chosen, draws), targets), drawn)
 
     def _samples(self, step: int) -> np.ndarray:
         epoch, index = divmod(step, self.steps_per_epoch)
@@ -92,39 +116,57 @@ class Batches:
     def _rows(self, step: int) -> np.ndarray | None:
         return self._samples(step) if step < self.recipe.steps else None
 
-    def _augmented(self, images: Tensor, chosen: Tensor, samples: np.ndarray, epoch: int) -> Tensor:
-        """The images ``chosen`` of ``images``, changed as befits these ``samples``."""
+    def _augmented(self, images: Tensor, chosen: Tensor, draws: dict[Site, Tensor]) -> Tensor:
+        """The images ``chosen`` of ``images``, changed as befits the ``draws``."""
         recipe = self.recipe
-
-        def draw(site: Site) -> Tensor:
-            values = uniform(self.seed, epoch, samples, site).astype(np.float32)
-            return sent(values, self.device)
-
-        flip = draw(Site.FLIP) < 0.5 if recipe.flip else None
+        flip = draws[Site.FLIP] < 0.5 if recipe.flip else None
         if recipe.resized_crop is not None:
-            boxes = torch.stack(
-                [draw(s) for s in (Site.AREA, Site.ASPECT, Site.BOX_ROW, Site.BOX_COLUMN)]
-            )
+            boxes = torch.stack([draws[site] for site in _BOX])
             return resized_crop(normalise(images[chosen]), boxes, recipe.resized_crop, flip)
         if not recipe.crop and flip is None:
             return normalise(images[chosen])
-        shifts = torch.stack([draw(Site.ROW), draw(Site.COLUMN)]) if recipe.crop else None
+        shifts = torch.stack([draws[site] for site in _SHIFT]) if recipe.crop else None
         return normalise(shifted_crop(images, chosen, shifts, flip))
 
-    def _mixed(self, images: Tensor, targets: Tensor, step: int) -> Batch:
+    def _mixing(self, step: int) -> dict[str, np.ndarray]:
         mixup, cutmix = self.recipe.mixup, self.recipe.cutmix
         if mixup is None and cutmix is None:
-            return Batch(images, targets)
-        generator = batch_generator(self.seed, step)
-        use_cutmix = mixup is None or (cutmix is not None and generator.random() < 0.5)
-        if use_cutmix:
+            return {}
+        generator, side = batch_generator(self.seed, step), self.side
+        box, other = np.zeros(4, np.int64), 0.0
+        if mixup is None or (cutmix is not None and generator.random() < 0.5):
             assert cutmix is not None
-            images, weight = paste_box(images, generator.beta(cutmix, cutmix), generator)
+            box = random_box(side, 1.0 - generator.beta(cutmix, cutmix), generator)
+            swap = (box[1] - box[0]) * (box[3] - box[2]) / side**2
         else:
-            assert mixup is not None
-            weight = generator.beta(mixup, mixup)
-            images = images.lerp(images.flip(0), 1.0 - weight)
-        return Batch(images, targets.lerp(targets.flip(0), 1.0 - weight))
+            swap = other = 1.0 - generator.beta(mixup, mixup)
+        return {
+            "mixup": np.array(other, np.float32),
+            "swap": np.array(swap, np.float32),
+            "box": box,
+        }
+
+    def _mixed(self, batch: Batch, drawn: dict[str, Tensor]) -> Batch:
+        if "swap" not in drawn:
+            return batch
+        images, targets = batch.images, batch.targets
+        if self.recipe.mixup is not None:
+            images = images.lerp(images.flip(0), drawn["mixup"])
+        if self.recipe.cutmix is not None:
+            images = paste_box(images, batch.images, drawn["box"])
+        return Batch(images, targets.lerp(targets.flip(0), drawn["swap"]))
+
+
+_SHIFT = (Site.ROW, Site.COLUMN)
+_BOX = (Site.AREA, Site.ASPECT, Site.BOX_ROW, Site.BOX_COLUMN)
+
+
+def _sites(recipe: Recipe) -> tuple[Site, ...]:
+    """What is drawn for each image."""
+    flip = (Site.FLIP,) if recipe.flip else ()
+    if recipe.resized_crop is not None:
+        return (*flip, *_BOX)
+    return (*flip, *_SHIFT) if recipe.crop else flip
 
 
 def shifted_crop(
@@ -183,19 +225,27 @@ def resized_crop(images: Tensor, draws: Tensor, smallest: float, flip: Tensor | 
     return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
 
 
-def paste_box(
-    images: Tensor, weight: float, generator: np.random.Generator
-) -> tuple[Tensor, float]:
-    """CutMix (Yun et al. 2019): a box of area 1 - ``weight`` from the batch in reverse order.
+def random_box(side: int, area: float, generator: np.random.Generator) -> np.ndarray:
+    """A square of a share ``area`` of an image, cut off at its border, anywhere.
 
     Returns:
-        The images, (B, C, S, S), and the share of each that is its own.
+        Top, bottom, left and right in pixels: int64, (4,); the second and fourth are not in it.
     """
-    side = images.shape[-1]
-    half = math.sqrt(1.0 - weight) * side / 2
+    half = math.sqrt(area) * side / 2
     row, column = generator.random(2) * side
-    top, bottom = (int(np.clip(round(row + d), 0, side)) for d in (-half, half))
-    left, right = (int(np.clip(round(column + d), 0, side)) for d in (-half, half))
-    mixed = images.clone()
-    mixed[:, :, top:bottom, left:right] = images.flip(0)[:, :, top:bottom, left:right]
-    return mixed, 1.0 - (bottom - top) * (right - left) / side**2
+    edges = [centre + d for centre in (row, column) for d in (-half, half)]
+    return np.array([np.clip(round(edge), 0, side) for edge in edges], np.int64)
+
+
+def paste_box(images: Tensor, originals: Tensor, box: Tensor) -> Tensor:
+    """CutMix (Yun et al. 2019): a box of each image comes from the batch in reverse order.
+
+    Args:
+        images: (B, C, S, S).
+        originals: what is pasted, (B, C, S, S).
+        box: as :func:`random_box` gives it.
+    """
+    at = torch.arange(images.shape[-1], device=images.device)
+    top, bottom, left, right = box
+    rows, columns = (at >= top) & (at < bottom), (at >= left) & (at < right)
+    return torch.where(rows[:, None] & columns, originals.flip(0), images)
