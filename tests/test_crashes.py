@@ -20,6 +20,7 @@ from vitexp.errors import VitexpError
 from vitexp.runs.files import TEMPORARY, DiskError, publish_once, write_atomic
 from vitexp.runs.lease import Fenced, Lease, checkpoints
 from vitexp.runs.record import RunRecord
+from vitexp.runs.removal import remove
 from vitexp.runs.store import Store
 from vitexp.spec import RunSpec
 
@@ -265,7 +266,7 @@ def test_a_run_that_is_removed_under_a_sleeper_is_not_brought_back(tmp_path, run
     store, spec = Store(tmp_path), run_spec()
     sleeper = leased(store, spec)
     sleeper.release()
-    store.remove(spec.id)
+    remove(store, spec.id)
     with pytest.raises(Fenced):
         sleeper.save(1, b"old")
     assert not store.folder(spec.id).exists()

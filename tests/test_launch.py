@@ -27,6 +27,7 @@ from vitexp.launch.local import Outcome, launch, probe
 from vitexp.launch.pool import Order
 from vitexp.positions import position_spec
 from vitexp.runs.lease import checkpoints
+from vitexp.runs.removal import garbage
 from vitexp.runs.store import Store
 from vitexp.spec import DataSpec, PositionSpec, RunSpec, to_json
 
@@ -313,7 +314,7 @@ def test_numbers_gone_wrong_keep_the_last_good_checkpoint_and_the_grid_goes_on(t
     good, first_bad = (found.execution[name] for name in ("last_good_step", "diverged_at_step"))
     assert 1 < good <= first_bad
     store.tidy([found])
-    assert store.garbage() == []
+    assert garbage(store) == []
     (path,) = checkpoints(store.folder(bad.id))
     assert path.name == f"checkpoint-{good:09d}.ckpt"
     state = torch.load(io.BytesIO(path.read_bytes()[32:]), weights_only=True)

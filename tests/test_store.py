@@ -13,6 +13,7 @@ import pytest
 from vitexp.errors import VitexpError
 from vitexp.runs.lease import Fenced, Lease, checkpoints
 from vitexp.runs.record import RunRecord
+from vitexp.runs.removal import garbage, remove
 from vitexp.runs.store import Store
 from vitexp.spec import FORMAT, RunSpec
 
@@ -134,10 +135,10 @@ def test_removing_frees_the_folder_but_not_under_a_worker(tmp_path, run_spec):
     lease = leased(store, spec)
     lease.save(1, b"x" * 1000)
     with pytest.raises(VitexpError, match="is being worked on"):
-        store.remove(spec.id)
+        remove(store, spec.id)
     lease.release()
     assert store.entries()[0].state == "stopped"
-    assert store.remove(spec.id) > 1000
+    assert remove(store, spec.id) > 1000
     assert not store.folder(spec.id).exists()
 
 
@@ -149,10 +150,10 @@ def test_garbage_is_what_nothing_needs(tmp_path, run_spec):
     leftovers = [done.folder / ".tmp-1", done.folder / "checkpoint-000000001.ckpt"]
     for path in leftovers:
         path.write_bytes(b"")
-    assert store.garbage() == []
+    assert garbage(store) == []
     done.release()
     half.release()
-    assert store.garbage() == sorted(leftovers)
+    assert garbage(store) == sorted(leftovers)
 
 
 def test_a_prefix_finds_a_run_if_it_is_the_only_one(tmp_path, run_spec):
@@ -187,11 +188,11 @@ def test_one_unreadable_folder_is_listed_and_removed_and_hides_no_other(tmp_path
         result.unlink()
     states = {entry.id: entry.state for entry in store.entries()}
     assert states == {good.id: "done", bad.id: "unreadable"}
-    assert store.garbage() == []
+    assert garbage(store) == []
     problem = store.find(bad.id).problem
     assert problem is not None
     assert problem.remedy
-    assert store.remove(bad.id) > 0
+    assert remove(store, bad.id) > 0
     assert [entry.id for entry in store.entries()] == [good.id]
 
 

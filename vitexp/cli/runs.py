@@ -11,7 +11,7 @@ import typer
 from vitexp.cli.flags import Json, Out
 
 if TYPE_CHECKING:
-    from vitexp.runs.store import Entry
+    from vitexp.runs.folder import Entry
 
 runs = typer.Typer(help="List, show and remove runs.", no_args_is_help=True)
 
@@ -124,12 +124,13 @@ def _text(value: Any) -> str:
 def remove(ids: Ids, out: Out = Path("."), json: Json = False) -> None:
     """Remove runs with all that they hold; says how much space that frees."""
     from vitexp.cli import screen
+    from vitexp.runs import removal
     from vitexp.runs.store import Store
 
     store = Store(out)
     doomed = list(dict.fromkeys(store.find(start).id for start in ids))
-    store.check_unneeded(doomed)
-    freed = sum(store.remove(run) for run in doomed)
+    removal.check_unneeded(store, doomed)
+    freed = sum(removal.remove(store, run) for run in doomed)
     if json:
         return screen.emit({"removed": doomed, "freed_bytes": freed})
     screen.say(f"Removed {', '.join(doomed)}: {screen.size(freed)} freed.")
@@ -143,9 +144,10 @@ def gc(
 ) -> None:
     """Remove temporary files and the checkpoints of finished runs."""
     from vitexp.cli import screen
+    from vitexp.runs.removal import garbage
     from vitexp.runs.store import Store
 
-    gone = [(path, path.stat().st_size) for path in Store(out).garbage()]
+    gone = [(path, path.stat().st_size) for path in garbage(Store(out))]
     freed = sum(count for _, count in gone)
     if not dry_run:
         for path, _ in gone:

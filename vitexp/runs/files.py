@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from vitexp.errors import VitexpError
 
@@ -74,6 +76,15 @@ def _link(temporary: Path, path: Path) -> bool:
             return False
         os.replace(temporary, path)
     return True
+
+
+def json_bytes(value: Any) -> bytes:
+    """``value`` as the content of a file.
+
+    Raises:
+        ValueError: a number in it is NaN or infinite.
+    """
+    return json.dumps(value, indent=1, allow_nan=False).encode() + b"\n"
 
 
 def tally(path: Path) -> int:

@@ -18,13 +18,13 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from vitexp.errors import VitexpError
 from vitexp.runs.files import (
     TEMPORARY,
     DiskError,
     disk,
+    json_bytes,
     make_folder,
     publish_once,
     tally,
@@ -87,7 +87,7 @@ class Lease:
             write_atomic(self.folder / "attempt", self._mark)
         for leftover in self.folder.glob(f"{TEMPORARY}*"):
             leftover.unlink(missing_ok=True)
-        self._write("spec.json", _json(to_json(self.spec)))
+        self._write("spec.json", json_bytes(to_json(self.spec)))
         (self.folder / "failure.txt").unlink(missing_ok=True)
 
     def log(self, points: list[dict[str, float]]) -> bool:
@@ -170,7 +170,7 @@ class Lease:
             self._write("weights.safetensors", weights)
         path = self.folder / "result.json"
         with _fenced(self.folder):
-            first = publish_once(path, _json(record.to_json()), self._check)
+            first = publish_once(path, json_bytes(record.to_json()), self._check)
         for old in checkpoints(self.folder)[: -1 if record.status == "diverged" else None]:
             old.unlink(missing_ok=True)
         (self.folder / TEST_READS).unlink(missing_ok=True)
@@ -267,7 +267,3 @@ def _attempt(folder: Path) -> int:
         raise VitexpError(
             f"{path} is damaged.", f"Remove the run with `vitexp runs rm {folder.name}`."
         ) from error
-
-
-def _json(value: Any) -> bytes:
-    return json.dumps(value, indent=1, allow_nan=False).encode() + b"\n"

@@ -8,6 +8,9 @@ from typing import Any
 
 from vitexp.spec import FORMAT, ProbeSpec, digest, from_json, identity, to_json
 
+READS = ".reads"
+"""Suffix of a file with a stroke for each read of the test split, until the probe has measured."""
+
 
 def measurement_id(run_id: str, probe: ProbeSpec) -> str:
     """16 hexadecimal digits that stand for the run and the question."""

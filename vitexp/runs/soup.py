@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from vitexp.errors import VitexpError
-from vitexp.runs.files import disk, make_folder, publish_once, tally, write_atomic
+from vitexp.runs.files import disk, json_bytes, make_folder, publish_once, tally, write_atomic
 from vitexp.spec import FORMAT, SoupSpec, from_json, to_json
 
 
@@ -99,6 +99,5 @@ class Soups:
         """
         path = self.weights(soup.spec)
         write_atomic(path, weights)
-        text = json.dumps(soup.to_json(), indent=1, allow_nan=False)
-        publish_once(path.with_name("soup.json"), text.encode() + b"\n")
+        publish_once(path.with_name("soup.json"), json_bytes(soup.to_json()))
         path.with_name("soup.reads").unlink(missing_ok=True)

@@ -17,63 +17,16 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Literal
 
 from vitexp.errors import VitexpError
-from vitexp.runs.files import (
-    TEMPORARY,
-    disk,
-    file_hash,
-    make_folder,
-    publish_once,
-    sync_folder,
-    tally,
-)
-from vitexp.runs.lease import TEST_READS, Lease, checkpoints, hold, is_leased
-from vitexp.runs.measurement import Measurement, measurement_id
+from vitexp.runs.files import disk, file_hash, json_bytes, make_folder, publish_once, tally
+from vitexp.runs.folder import Entry, leftovers, read_entry, read_record, stats
+from vitexp.runs.lease import Lease, is_leased
+from vitexp.runs.measurement import READS, Measurement, measurement_id
 from vitexp.runs.record import Results, RunRecord
-from vitexp.spec import Checkpoint, ProbeSpec, RunSpec, from_json
-
-_READS = ".reads"
-
-State = Literal["done", "diverged", "failed", "running", "stopped", "unreadable"]
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One run's folder.
-
-    Attributes:
-        spec: None where the folder is unreadable.
-        step: steps done, as far as the last checkpoint tells.
-        bytes: what the folder takes on disk.
-        record: the result, if there is one.
-        problem: why the folder is unreadable and what to do about it.
-    """
-
-    id: str
-    spec: RunSpec | None
-    state: State
-    step: int
-    bytes: int
-    record: RunRecord | None
-    problem: VitexpError | None = None
-
-    def readable(self) -> RunSpec:
-        """The spec.
-
-        Raises:
-            VitexpError: the folder is unreadable.
-        """
-        if self.problem is not None:
-            raise self.problem
-        assert self.spec is not None
-        return self.spec
+from vitexp.spec import Checkpoint, ProbeSpec, RunSpec
 
 
 class Store:
@@ -171,14 +124,13 @@ class Store:
             VitexpError: the disk is full or not writable.
         """
         path = self._measurement(of, measurement.probe)
-        text = json.dumps(measurement.to_json(), indent=1, allow_nan=False)
-        publish_once(path, text.encode() + b"\n")
-        path.with_suffix(_READS).unlink(missing_ok=True)
+        publish_once(path, json_bytes(measurement.to_json()))
+        path.with_suffix(READS).unlink(missing_ok=True)
 
     def reads_test(self, of: RunSpec | Checkpoint, probe: ProbeSpec) -> int:
         """As :meth:`Lease.reads_test`, for a probe of a finished run or of a file; to be called
         before :meth:`keep`."""
-        path = self._measurement(of, probe).with_suffix(_READS)
+        path = self._measurement(of, probe).with_suffix(READS)
         if isinstance(of, Checkpoint):
             with disk(path):
                 make_folder(path.parent)
@@ -194,7 +146,7 @@ class Store:
 
     def entries(self) -> list[Entry]:
         """Every run, finished or not, in the order of their ids."""
-        return [_entry(path) for path in self._folders()]
+        return [read_entry(path) for path in self._folders()]
 
     def find(self, prefix: str) -> Entry:
         """The one run whose id begins with ``prefix``.
@@ -204,75 +156,23 @@ class Store:
         """
         found = [path for path in self._folders() if path.name.startswith(prefix)]
         if len(found) == 1:
-            return _entry(found[0])
+            return read_entry(found[0])
         how_many = f"{len(found)} runs begin" if found else "No run's id begins"
         raise VitexpError(
             f"{how_many} with {prefix!r} in {self.root}.", "`vitexp runs list` shows the ids."
         )
-
-    def check_unneeded(self, doomed: Collection[str]) -> None:
-        """Refuse to part a run from one that started from its weights.
-
-        Args:
-            doomed: ids of the runs that are to go, all together.
-
-        Raises:
-            VitexpError: another run starts from one of them.
-        """
-        for entry in self.entries():
-            parent = entry.spec.parent if entry.spec else None
-            if parent in doomed and entry.id not in doomed:
-                raise VitexpError(
-                    f"Run {entry.id} starts from run {parent}.",
-                    f"Remove both, with `vitexp runs rm {parent} {entry.id}`, or neither.",
-                )
-
-    def remove(self, run_id: str) -> int:
-        """Deletes a run.
-
-        Returns:
-            Bytes freed.
-
-        Raises:
-            VitexpError: a process is working on it.
-        """
-        folder = self.folder(run_id)
-        lock = hold(folder)
-        if lock is None:
-            raise VitexpError(
-                f"Run {run_id} is being worked on.",
-                "Stop that command first (Ctrl-C), then remove the run.",
-            )
-        size = _size(folder)
-        try:
-            with disk(folder):
-                # The result goes first: a half-deleted run must not count as done.
-                (folder / "result.json").unlink(missing_ok=True)
-                sync_folder(folder)
-                shutil.rmtree(folder)
-        finally:
-            os.close(lock)
-        return size
-
-    def garbage(self) -> list[Path]:
-        """Files that nothing needs: temporary files, and checkpoints of finished runs."""
-        found: list[Path] = []
-        for entry in self.entries():
-            if entry.problem is None and not self.is_leased(entry.id):
-                found += _leftovers(self.folder(entry.id), entry.record)
-        return sorted(found)
 
     def tidy(self, done: Iterable[RunRecord]) -> None:
         """Removes what processes that were killed while they published left behind."""
         for record in done:
             folder = self.folder(record.id)
             with disk(folder):
-                for path in _leftovers(folder, record):
+                for path in leftovers(folder, record):
                     path.unlink(missing_ok=True)
 
     def pulse(self, run_id: str) -> dict[str, int]:
         """Something that changes while anybody, on any machine, works on the run."""
-        found = _stats(self.folder(run_id))
+        found = stats(self.folder(run_id))
         return {name: stat.st_mtime_ns for name, stat in found.items()}
 
     def _folders(self) -> list[Path]:
@@ -291,83 +191,8 @@ def ready(todo: Sequence[RunSpec]) -> list[RunSpec]:
     return [spec for spec in todo if spec.parent not in ids]
 
 
-def read_record(folder: Path) -> RunRecord | None:
-    """The record in a run's folder, or None before it is published.
-
-    Raises:
-        VitexpError: it is damaged or in another format.
-    """
-    try:
-        with open(f"{folder}/result.json", "rb") as file:
-            text = file.read()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    remedy = f"Remove it with `vitexp runs rm {folder.name}` and run the command again."
-    try:
-        record = RunRecord.from_json(json.loads(text))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise VitexpError(f"{folder / 'result.json'} is damaged: {error}.", remedy) from error
-    if record.id != folder.name:
-        raise VitexpError(f"{folder} holds the result of another run, {record.id}.", remedy)
-    return record
-
-
 def _read_measurement(path: Path) -> Measurement:
     try:
         return Measurement.from_json(json.loads(path.read_bytes()))
     except (ValueError, TypeError, VitexpError) as error:
         raise VitexpError(f"{path} is damaged: {error}.", "Delete that file.") from error
-
-
-def _entry(folder: Path) -> Entry:
-    try:
-        record = read_record(folder)
-        spec = record.spec if record else _read_spec(folder)
-    except VitexpError as error:
-        return Entry(folder.name, None, "unreadable", 0, _size(folder), None, error)
-    state: State = "stopped"
-    if record is not None:
-        state = record.status
-    elif is_leased(folder):
-        state = "running"
-    elif (folder / "failure.txt").exists():
-        state = "failed"
-    kept = checkpoints(folder)
-    step = spec.recipe.steps if state == "done" else int(kept[-1].stem[11:]) if kept else 0
-    return Entry(folder.name, spec, state, step, _size(folder), record)
-
-
-def _read_spec(folder: Path) -> RunSpec:
-    path = folder / "spec.json"
-    remedy = f"Remove it with `vitexp runs rm {folder.name}` and run the command again."
-    try:
-        spec = from_json(RunSpec, json.loads(path.read_bytes()))
-    except (OSError, ValueError) as error:
-        raise VitexpError(f"{path} is damaged: {error}.", remedy) from error
-    if spec.id != folder.name:
-        raise VitexpError(f"{path} is of another run, or in another format.", remedy)
-    return spec
-
-
-def _leftovers(folder: Path, record: RunRecord | None) -> Iterator[Path]:
-    yield from folder.glob(f"{TEMPORARY}*")
-    if record is not None and record.status == "done":
-        yield from checkpoints(folder)
-        yield from folder.glob(TEST_READS)
-        yield from (p for p in folder.glob(f"*{_READS}") if p.with_suffix(".json").is_file())
-    if record is not None and record.weights_sha is None:
-        yield from folder.glob("weights.safetensors")
-
-
-def _stats(folder: Path) -> dict[str, os.stat_result]:
-    """What is known of a run's files; files may go while one looks."""
-    found = {}
-    with suppress(FileNotFoundError):
-        for item in os.scandir(folder):
-            with suppress(FileNotFoundError):
-                found[item.name] = item.stat(follow_symlinks=False)
-    return found
-
-
-def _size(folder: Path) -> int:
-    return sum(stat.st_size for stat in _stats(folder).values())

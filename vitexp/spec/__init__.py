@@ -1,0 +1,64 @@
+"""What a run is: frozen, JSON-only values, and the id that follows from them.
+
+Others import from here and need not know the files:
+
+    model.py        ModelSpec: a family and its sizes; PositionSpec
+    data.py         DataSpec: images, as their fingerprint
+    recipe.py       Recipe: steps, rates, augmentation
+    run.py          RunSpec: the three with a seed, and where the first weights are from
+    probe.py        ProbeSpec, Checkpoint: what is measured later, of a run or of a file
+    soup.py         SoupSpec: the mean of several runs
+    ids.py          what of a value enters its id
+    codec.py        to_json, from_json
+"""
+
+from __future__ import annotations
+
+from vitexp.spec.codec import from_json, to_json
+from vitexp.spec.data import DataSpec
+from vitexp.spec.ids import FORMAT, digest, identifying, identity
+from vitexp.spec.model import (
+    PLACEMENTS,
+    ModelSpec,
+    Placement,
+    Pool,
+    PositionSpec,
+    ResNetShape,
+    Stem,
+    ViTShape,
+)
+from vitexp.spec.probe import Checkpoint, ProbeSpec
+from vitexp.spec.recipe import Optimizer, Recipe, Schedule
+from vitexp.spec.run import FromFile, FromRun, Head, Init, Precision, RunSpec
+from vitexp.spec.soup import SoupKind, SoupSpec
+
+__all__ = [
+    "FORMAT",
+    "PLACEMENTS",
+    "Checkpoint",
+    "DataSpec",
+    "FromFile",
+    "FromRun",
+    "Head",
+    "Init",
+    "ModelSpec",
+    "Optimizer",
+    "Placement",
+    "Pool",
+    "PositionSpec",
+    "Precision",
+    "ProbeSpec",
+    "Recipe",
+    "ResNetShape",
+    "RunSpec",
+    "Schedule",
+    "SoupKind",
+    "SoupSpec",
+    "Stem",
+    "ViTShape",
+    "digest",
+    "from_json",
+    "identifying",
+    "identity",
+    "to_json",
+]

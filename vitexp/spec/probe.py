@@ -1,0 +1,45 @@
+"""What is measured on weights that are there: the question, and a file to ask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from vitexp.spec.data import DataSpec
+from vitexp.spec.ids import digest, identity
+from vitexp.spec.model import ModelSpec
+from vitexp.spec.run import FromFile, Precision
+
+
+@dataclass(frozen=True)
+class ProbeSpec:
+    """A measurement to make on a finished run; it is not a run and changes none.
+
+    Attributes:
+        kind: what is measured.
+        data: on which images, at the run's image size.
+    """
+
+    kind: Literal["few_shot"]
+    data: DataSpec
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A file with weights, as something to measure.
+
+    Attributes:
+        model: the one in it; where only its name was given, the file decides the classes, the
+            channels, the pool and the layer before the head.
+        file: the file.
+        precision: of the arithmetic.
+    """
+
+    model: ModelSpec
+    file: FromFile
+    precision: Precision = "fp32"
+
+    @property
+    def id(self) -> str:
+        """16 hexadecimal digits that stand for the weights and how they are read."""
+        return digest(identity(self))

@@ -1,0 +1,90 @@
+"""One training run: a model, data, a recipe, a seed, and where the first weights are from."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from dataclasses import dataclass
+from typing import Literal
+
+from vitexp.spec.data import DataSpec
+from vitexp.spec.ids import digest, identity, label
+from vitexp.spec.model import ModelSpec, PositionSpec
+from vitexp.spec.recipe import Recipe
+
+Precision = Literal["fp32", "bf16"]
+Head = Literal["kept", "ridge"]
+
+
+@dataclass(frozen=True)
+class FromRun:
+    """First weights that a run of the same store ended with; its head is left behind.
+
+    Attributes:
+        run: its id; the run need not be done before one that starts from it is planned.
+        tables: ``fresh`` draws the positional tables anew; None brings the learned ones to the
+            grid of the images.
+        head: ``kept`` keeps that run's head after all; ``ridge`` solves the new one by ridge
+            regression on the features of the training images, the penalty chosen on validation;
+            None starts it from zero.
+    """
+
+    run: str
+    tables: Literal["fresh"] | None = None
+    head: Head | None = None
+
+
+@dataclass(frozen=True)
+class FromFile:
+    """First weights from a file; its head is left behind.
+
+    Attributes:
+        sha256: of the file.
+        path: where it was.
+    """
+
+    sha256: str
+    path: str = label("")
+
+
+Init = FromRun | FromFile
+"""Where first weights are from, if they are not drawn from the seed."""
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """One training run; everything in it follows from this value.
+
+    Attributes:
+        asked: the flags that it was asked for with, for a command that extends its grid.
+        init: where the first weights are from; None draws them from the seed.
+    """
+
+    model: ModelSpec
+    data: DataSpec
+    recipe: Recipe
+    seed: int
+    precision: Precision = "fp32"
+    asked: str = label("")
+    init: Init | None = None
+
+    @functools.cached_property
+    def id(self) -> str:
+        """16 hexadecimal digits that stand for everything that decides the run."""
+        return digest(identity(self))
+
+    def seeded(self, seed: int) -> RunSpec:
+        """This run with another seed, which also draws its subset of the training split."""
+        part = self.data.fraction is not None
+        data = dataclasses.replace(self.data, subset_seed=seed) if part else self.data
+        return dataclasses.replace(self, data=data, seed=seed)
+
+    @property
+    def parent(self) -> str | None:
+        """Id of the run that has to be done before this one can start."""
+        return self.init.run if isinstance(self.init, FromRun) else None
+
+    @property
+    def position(self) -> PositionSpec:
+        """The signal of a run whose model is known to have a transformer."""
+        return self.model.transformer.position
