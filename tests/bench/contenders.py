@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -15,12 +15,24 @@ from torch.nn import functional as F
 
 from vitexp.datasets.image_set import ImageSet
 from vitexp.datasets.noise import noise, noise_spec
+from vitexp.models.build import build
+from vitexp.runs.wishes import NONE
 from vitexp.spec import ModelSpec, Precision, RunSpec
 from vitexp.studies.benching import STEPS
 from vitexp.studies.resolve import resolve_on
 from vitexp.studies.settings import Settings
+from vitexp.training.batches import Batches
+from vitexp.training.execution import choose
+from vitexp.training.step import Step
 
 OURS = "vitexp"
+TOGETHER = "vitexp, together"
+"""Several runs of ours in one process."""
+STACKED = "stacked"
+"""As many models in one, with an axis of seeds: what ours is not."""
+
+Stepping = Callable[[int], object]
+"""Takes step n of all runs."""
 
 
 def our_run(model: ModelSpec, batch: int, precision: Precision) -> tuple[RunSpec, ImageSet]:
@@ -30,6 +42,36 @@ def our_run(model: ModelSpec, batch: int, precision: Precision) -> tuple[RunSpec
     settings = Settings(batch=batch, steps=STEPS, dropout=0.0)
     spec = resolve_on(settings, data, images, precision)
     return replace(spec, model=model), images
+
+
+def together(
+    runs: Sequence[RunSpec], images: ImageSet, device: torch.device, threads: int
+) -> Stepping:
+    """Runs that take turns; on CUDA each has a stream of its own, and the device overlaps them."""
+    steps = [
+        Step(
+            run,
+            build(run.model, run.seed).to(device),
+            feed,
+            device,
+            choose(run, device, threads, NONE),
+        )
+        for run, feed in zip(runs, feeds(runs, images, device), strict=True)
+    ]
+    cuda = device.type == "cuda"
+    streams = [torch.cuda.Stream(device) if cuda else None for _ in runs]
+
+    def step(number: int) -> None:
+        for one, stream in zip(steps, streams, strict=True):
+            with torch.cuda.stream(stream):
+                one(number)
+
+    return step
+
+
+def feeds(runs: Sequence[RunSpec], images: ImageSet, device: torch.device) -> list[Batches]:
+    """What each run trains on."""
+    return [Batches(images.train, run.recipe, run.model.classes, run.seed, device) for run in runs]
 
 
 def simple_vit(spec: ModelSpec) -> nn.Module:
