@@ -19,6 +19,7 @@ from vitexp.runs.wishes import NONE
 from vitexp.spec import PositionSpec
 from vitexp.training import compilation, loop
 from vitexp.training.batches import Batches
+from vitexp.training.capture import AHEAD
 from vitexp.training.compilation import compile_blocks, plain, works
 from vitexp.training.execution import COMPILED_FROM, Execution, choose
 from vitexp.training.probe import seconds_per_step
@@ -139,6 +140,25 @@ def test_a_run_on_the_fast_path_ends_where_the_plain_one_does(
     assert all(torch.equal(weights[name], resumed_weights[name]) for name in weights)
 
 
+@pytest.mark.parametrize("memory", [None, 1000], ids=["resident", "streamed"])
+@pytest.mark.parametrize("micro_batch", [None, 48])
+def test_a_captured_step_draws_what_the_plain_one_draws(few_digits, run_spec, memory, micro_batch):
+    """Over two blocks of draws, with all that is random in a recipe and the weights' mean."""
+    changes = {"mixup": 0.2, "cutmix": 1.0, "label_smoothing": 0.1, "averaging": 0.9, "clip": 1.0}
+    spec = run_spec(steps=AHEAD + 8, dropout=0.1, crop=True, flip=True, **changes)
+    found = []
+    for captured in (False, True):
+        batches = Batches(few_digits.train, spec.recipe, 10, 0, CPU, memory)
+        model = build(spec.model, 0, 0.1)
+        how = Execution(1, "hash", captured=captured, micro_batch=micro_batch)
+        step = Step(spec, model, batches, CPU, how)
+        losses = torch.stack([step(number).clone() for number in range(spec.recipe.steps)])
+        assert step.average is not None
+        found.append((losses, step.losses.sum, step.average.state["head.weight"]))
+    for fast, slow in zip(*found, strict=True):
+        torch.testing.assert_close(fast, slow, rtol=1e-3, atol=1e-4)
+
+
 @pytest.mark.cuda
 @pytest.mark.skipif(not cuda_devices(), reason="needs a CUDA device")
 @pytest.mark.parametrize("dropout", [0.0, 0.1])
@@ -156,7 +176,7 @@ def test_a_captured_graph_gives_the_plain_steps_numbers_and_never_waits(
         step = Step(spec, model, batches, device, Execution(1, "hash", captured=captured))
         losses = [step(0).clone()]
         torch.cuda.set_sync_debug_mode("error")
-        losses += [step(number).clone() for number in range(1, 12)]
+        losses += [step(number).clone() for number in range(1, AHEAD + 4)]
         torch.cuda.set_sync_debug_mode("default")
         found.append(torch.stack(losses))
     torch.testing.assert_close(found[1], found[0], rtol=0.02, atol=2e-3)

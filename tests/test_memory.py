@@ -40,8 +40,8 @@ MODELS = {
 class Doubles(Batches):
     """In float64, so that only mistakes show and no rounding."""
 
-    def at(self, step: int) -> Batch:
-        batch = super().at(step)
+    def made(self, drawn: dict[str, torch.Tensor], images: torch.Tensor) -> Batch:
+        batch = super().made(drawn, images)
         return Batch(batch.images.double(), batch.targets)
 
 

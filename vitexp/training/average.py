@@ -28,10 +28,13 @@ class Average:
     def _copied(self) -> dict[str, Tensor]:
         return {name: value.clone() for name, value in self._live.items()}
 
+    def share(self, step: int) -> float:
+        """What the weights after ``step``, counted from 0, weigh in the mean up to them."""
+        return (1 - self._factor) / (1 - self._factor ** (step + 1))
+
     @torch.no_grad()
-    def add(self, step: int) -> None:
-        """Takes the weights after ``step``, counted from 0, into the mean."""
-        share = (1 - self._factor) / (1 - self._factor ** (step + 1))
+    def add(self, share: Tensor | float) -> None:
+        """Takes the weights of this moment into the mean, in which they weigh ``share``."""
         for name, value in self._live.items():
             self.state[name].lerp_(value, share)
 

@@ -4,62 +4,110 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from vitexp.models.noise import HashNoise, Noise
-from vitexp.training.batches import Batch
+from vitexp.models.inputs import sent
 
 WARM_UPS = 3
 
-Gradients = Callable[[Batch, Noise], Tensor]
-"""Writes the gradients of a batch; returns its loss."""
+AHEAD = 32
+"""Steps whose draws go to the device together."""
+
+Inputs = dict[str, Tensor]
+"""What was drawn for a step, by name, on the device."""
 
 
 class CapturedStep:
-    """Gradients and update, captured once and replayed on other values.
+    """A step, captured once and replayed for every other.
 
-    On another device than CUDA the same is done launch by launch.
+    What differs between steps lies on the device for some steps ahead, and the graph looks up its
+    own row: all that the host does for a step is to launch it. On another device than CUDA the
+    same is done launch by launch.
+
+    Attributes:
+        backlog: an event that has happened once the device is no more than two blocks of
+            ``AHEAD`` steps behind the host; None before there is one.
 
     Args:
-        gradients: what is captured; it must not wait for the device.
-        update: likewise, after it.
-        batch: of the shape that all batches have.
-        noise: likewise.
+        take: the step, from its inputs and its images; returns its loss. It must not wait for the
+            device.
+        rehearse: the part of it that changes nothing of the run; it shows which kernels it takes.
+        draws: what is drawn on the host for a step: arrays by name, of the same shapes each time.
+        images: of the first step.
+        fixed: whether all steps have these ``images``, so that they need not be copied.
     """
 
     def __init__(
-        self, gradients: Gradients, update: Callable[[], object], batch: Batch, noise: HashNoise
+        self,
+        take: Callable[[Inputs, Tensor], Tensor],
+        rehearse: Callable[[Inputs, Tensor], object],
+        draws: Callable[[int], dict[str, np.ndarray]],
+        images: Tensor,
+        fixed: bool,
     ) -> None:
+        self._take, self._rehearse, self._draws = take, rehearse, draws
+        self._images = images if fixed else images.clone()
+        self._fixed, self._device = fixed, images.device
         # The graph reads these tensors, wherever it is replayed.
-        self.batch = Batch(batch.images.clone(), batch.targets.clone())
-        self.noise = HashNoise(noise.keys.clone())
-        self.gradients, self.update = gradients, update
-        self.graph = self._captured() if batch.images.is_cuda else None
+        self._block: Inputs = {}
+        self._row = torch.zeros(1, dtype=torch.int64, device=self._device)
+        self._ready = range(0)
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self.backlog: torch.cuda.Event | None = None
+        self._sent: torch.cuda.Event | None = None
+
+    def __call__(self, step: int, images: Tensor) -> Tensor:
+        """Takes step ``step``; its loss is overwritten by the next."""
+        if not self._ready or self._ready[0] != step:
+            self._send(step)
+        self._ready = self._ready[1:]
+        if not self._fixed:
+            self._images.copy_(images)
+        if self._device.type != "cuda":
+            return self._once()
+        if self._graph is None:
+            self._graph = self._captured()
+        self._graph.replay()
+        return self._loss
+
+    def _send(self, first: int) -> None:
+        """Puts the draws of the steps from ``first`` on where the graph looks for them."""
+        self._ready = range(first, first + AHEAD)
+        drawn = [self._draws(step) for step in self._ready]
+        for name in drawn[0]:
+            values = sent(np.stack([one[name] for one in drawn]), self._device)
+            if name in self._block:
+                self._block[name].copy_(values)
+            else:
+                self._block[name] = values
+        self._row.zero_()
+        if self._device.type == "cuda":
+            now = torch.cuda.current_stream(self._device).record_event()
+            self.backlog, self._sent = self._sent, now
 
     def _captured(self) -> torch.cuda.CUDAGraph:
-        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        stream.wait_stream(torch.cuda.current_stream())
+        here = torch.cuda.current_stream(self._device)
+        alone = here == torch.cuda.default_stream(self._device)
+        # Graphs that are replayed side by side must not share a stream: with it they would share
+        # the scratch memory of its matrix products.
+        stream = torch.cuda.Stream(self._device) if alone else here  # type: ignore[no-untyped-call]
+        stream.wait_stream(here)
         with torch.cuda.stream(stream):
             for _ in range(WARM_UPS):
-                self.gradients(self.batch, self.noise)
-        torch.cuda.current_stream().wait_stream(stream)
+                self._rehearse(self._inputs(), self._images)
+        here.wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            self._take()
+        # Threads that read images ahead may allocate meanwhile.
+        with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
+            self._loss = self._once()
         return graph
 
-    def _take(self) -> None:
-        self.loss = self.gradients(self.batch, self.noise)
-        self.update()
+    def _once(self) -> Tensor:
+        loss = self._take(self._inputs(), self._images)
+        self._row += 1
+        return loss
 
-    def __call__(self, batch: Batch, noise: HashNoise) -> Tensor:
-        """Takes the step; its loss is overwritten by the next."""
-        self.batch.images.copy_(batch.images)
-        self.batch.targets.copy_(batch.targets)
-        self.noise.keys.copy_(noise.keys)
-        if self.graph is None:
-            self._take()
-        else:
-            self.graph.replay()
-        return self.loss
+    def _inputs(self) -> Inputs:
+        return {name: values.index_select(0, self._row)[0] for name, values in self._block.items()}

@@ -21,7 +21,6 @@ from vitexp.models.build import build
 from vitexp.runs.record import RunRecord, Status, pack_correct
 from vitexp.runs.wishes import NONE, Wishes
 from vitexp.spec import RunSpec
-from vitexp.training.average import Average
 from vitexp.training.batches import Batches
 from vitexp.training.compilation import plain
 from vitexp.training.cost import cost
@@ -147,16 +146,13 @@ class _Run:
         self.model.to(device)
         micro = execution.micro_batch
         penalty = start and start.solve(self.model, images, device, self.dtype, micro)
-        self.average = Average(self.model, recipe.averaging) if recipe.averaging else None
         self.optimise = Step(spec, self.model, batches, device, execution)
-        self.optimizer = self.optimise.optimizer
+        self.optimizer, self.losses = self.optimise.optimizer, self.optimise.losses
+        self.average = self.optimise.average
         self.step = 0
         self.curve: list[dict[str, float]] = []
         self.best: dict[str, Tensor] = {}
         self.seconds = {"train": 0.0, "evaluate": 0.0}
-        # Sums stay on the device, so that no step waits for the host.
-        self.loss_sum = torch.zeros((), device=device)
-        self.first_bad = torch.full((), -1, dtype=torch.int64, device=device)
         self.window = 0
         self.saved: int | None = None
         self.execution = {
@@ -184,12 +180,7 @@ class _Run:
         recipe = self.spec.recipe
         every = recipe.early_stopping or recipe.evaluate_every
         with self._timed("train"):
-            loss = self.optimise(self.step)
-            if self.average is not None:
-                self.average.add(self.step)
-            bad = ~torch.isfinite(loss) & (self.first_bad < 0)
-            self.first_bad = self.first_bad.masked_fill(bad, self.step)
-            self.loss_sum += loss
+            self.optimise(self.step)
             self.window += 1
             self.step += 1
             due = self.step % every == 0 or self.step == recipe.steps
@@ -202,13 +193,13 @@ class _Run:
     def _evaluate(self) -> None:
         point = {"step": float(self.step)}
         # A run of no steps has no loss.
-        losses = {"train_loss": float(self.loss_sum) / self.window} if self.window else {}
+        losses = {"train_loss": float(self.losses.sum) / self.window} if self.window else {}
         if all(map(math.isfinite, losses.values())) and self._sound():
             with self.average.used() if self.average is not None else nullcontext():
                 point |= losses | {"val_top1": self._accuracy(self.images.val).top1}
                 self._keep_best(point["val_top1"])
         self.curve.append(point)
-        self.loss_sum.zero_()
+        self.losses.forget()
         self.window = 0
 
     def _keep_best(self, val_top1: float) -> None:
@@ -231,7 +222,7 @@ class _Run:
         if not self.curve:
             self._evaluate()
         if self.diverged:
-            first = int(self.first_bad)
+            first = int(self.losses.first_bad)
             self.execution["diverged_at_step"] = first if first >= 0 else self.step - 1
             self.execution["last_good_step"] = self.saved
             self.execution["test_reads"] = 0
@@ -282,8 +273,8 @@ class _Run:
             "curve": self.curve,
             "best": self.best,
             "average": self.average and self.average.state,
-            "loss_sum": self.loss_sum,
-            "first_bad": self.first_bad,
+            "loss_sum": self.losses.sum,
+            "first_bad": self.losses.first_bad,
             "window": self.window,
             "seconds": self.seconds,
             "execution": self.execution,
@@ -305,15 +296,16 @@ class _Run:
         tensors += [
             value for value in self.model.state_dict().values() if value.is_floating_point()
         ]
-        return int(self.first_bad) < 0 and all(bool(torch.isfinite(t).all()) for t in tensors)
+        return int(self.losses.first_bad) < 0 and all(
+            bool(torch.isfinite(t).all()) for t in tensors
+        )
 
     def load(self, state: State) -> None:
         self.model.load_state_dict(state["model"])
         restore(self.optimizer, state["optimizer"])
         if self.average is not None:
             self.average.load(state["average"])
-        self.loss_sum = state["loss_sum"].to(self.device)
-        self.first_bad = state["first_bad"].to(self.device)
+        self.losses.load(state["loss_sum"], state["first_bad"])
         for name in ("step", "curve", "best", "window", "seconds", "execution"):
             setattr(self, name, state[name])
         self.execution["streamed"] = self.optimise.batches.streamed

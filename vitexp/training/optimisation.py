@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from vitexp.spec import Recipe
 
@@ -42,7 +42,7 @@ def ready(optimizer: torch.optim.Optimizer) -> None:
     if optimizer.state:
         return
     rates = [group["lr"].clone() for group in optimizer.param_groups]
-    set_learning_rate(optimizer, 0.0)
+    set_learning_rate(optimizer, torch.zeros_like(rates[0]))
     for group in optimizer.param_groups:
         for value in group["params"]:
             value.grad = torch.zeros_like(value)
@@ -79,9 +79,10 @@ def learning_rate(recipe: Recipe, step: int) -> float:
     return recipe.lr * 0.5 * (1.0 + math.cos(math.pi * progress))
 
 
-def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: Tensor | float) -> None:
+    """A tensor where the optimiser was made for a CUDA graph, else a number."""
     for group in optimizer.param_groups:
-        if torch.is_tensor(group["lr"]):
-            group["lr"].fill_(rate)
+        if isinstance(rate, Tensor):
+            group["lr"].copy_(rate)
         else:
             group["lr"] = rate

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vitexp.models.noise import SOURCES, HashNoise, Noise, part_of
+from vitexp.models.inputs import sent
+from vitexp.models.noise import SOURCES, HashNoise, Noise, hash_keys, part_of
 from vitexp.models.recompute import recompute_blocks
 from vitexp.spec import RunSpec
+from vitexp.training.average import Average
 from vitexp.training.batches import Batch, Batches
-from vitexp.training.capture import CapturedStep
+from vitexp.training.capture import CapturedStep, Inputs
 from vitexp.training.compilation import compile_blocks
 from vitexp.training.execution import Execution
+from vitexp.training.losses import Losses
 from vitexp.training.optimisation import learning_rate, optimiser, ready, set_learning_rate
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -27,6 +31,10 @@ class Step:
         batches: what to train on.
         device: where.
         execution: how.
+
+    Attributes:
+        losses: what the steps lost.
+        average: the mean of the weights after each; None where the recipe has none.
     """
 
     def __init__(
@@ -41,6 +49,9 @@ class Step:
         self.dtype = DTYPES[spec.precision]
         self.execution = execution
         self.optimizer = optimiser(model, spec.recipe, execution.captured)
+        self.losses = Losses(device)
+        averaging = spec.recipe.averaging
+        self.average = Average(model, averaging) if averaging else None
         self._captured: CapturedStep | None = None
         if execution.compiled:
             # What this process compiled for earlier runs counts against the compiler's limit.
@@ -51,16 +62,34 @@ class Step:
 
     def __call__(self, step: int) -> Tensor:
         """Takes step ``step``, counted from 0; returns its loss, a scalar on the device."""
-        batch = self.batches.at(step)
-        set_learning_rate(self.optimizer, learning_rate(self.spec.recipe, step))
-        noise = SOURCES[self.execution.noise](self.spec.seed, step, self.device)
+        images = self.batches.source(step)
         if self.execution.captured:
-            return self._replay(batch, noise)
-        loss = self._gradients(batch, noise)
+            return self._replay(step, images)
+        drawn = {name: sent(drawn, self.device) for name, drawn in self.batches.draws(step).items()}
+        noise = SOURCES[self.execution.noise](self.spec.seed, step, self.device)
+        rate = learning_rate(self.spec.recipe, step)
+        share = self.average.share(step) if self.average else None
+        return self._take(drawn, images, noise, rate, share, step)
+
+    def _take(
+        self,
+        drawn: Inputs,
+        images: Tensor,
+        noise: Noise | None,
+        rate: Tensor | float,
+        share: Tensor | float | None,
+        step: Tensor | int,
+    ) -> Tensor:
+        set_learning_rate(self.optimizer, rate)
+        loss = self._gradients(self.batches.made(drawn, images), noise)
         self.optimizer.step()
+        self.losses.add(loss, step)
+        if self.average is not None:
+            assert share is not None
+            self.average.add(share)
         return loss
 
-    def _gradients(self, batch: Batch, noise: Noise) -> Tensor:
+    def _gradients(self, batch: Batch, noise: Noise | None) -> Tensor:
         """Writes the clipped gradients of a batch; returns its loss."""
         recipe = self.spec.recipe
         self.optimizer.zero_grad(set_to_none=True)
@@ -71,11 +100,11 @@ class Step:
             nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip)
         return torch.stack(losses).sum()
 
-    def _backward(self, batch: Batch, rows: slice, noise: Noise) -> Tensor:
+    def _backward(self, batch: Batch, rows: slice, noise: Noise | None) -> Tensor:
         """Adds the gradient of a part of the batch; returns its share of the batch's loss."""
         images, targets = batch.images[rows], batch.targets[rows]
         share, whole = len(images) / len(batch.images), len(batch.images)
-        masks = noise if share == 1.0 else part_of(noise, rows, whole)
+        masks = noise if noise is None or share == 1.0 else part_of(noise, rows, whole)
         mixed = self.dtype != torch.float32
         # A cast that is kept would be read by a captured graph after it is gone.
         with torch.autocast(self.device.type, self.dtype, enabled=mixed, cache_enabled=False):
@@ -84,9 +113,39 @@ class Step:
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach()
 
-    def _replay(self, batch: Batch, noise: Noise) -> Tensor:
-        assert isinstance(noise, HashNoise)
+    def _replay(self, step: int, images: Tensor) -> Tensor:
         if self._captured is None:
             ready(self.optimizer)
-            self._captured = CapturedStep(self._gradients, self.optimizer.step, batch, noise)
-        return self._captured(batch, noise)
+            self._captured = CapturedStep(
+                lambda drawn, images: self._take(
+                    drawn, images, _masks(drawn), drawn["rate"], drawn.get("share"), drawn["step"]
+                ),
+                lambda drawn, images: self._gradients(
+                    self.batches.made(drawn, images), _masks(drawn)
+                ),
+                self._draws,
+                images,
+                fixed=not self.batches.streamed,
+            )
+        return self._captured(step, images)
+
+    @property
+    def backlog(self) -> torch.cuda.Event | None:
+        """What to wait for before the next step, lest the host run too far ahead."""
+        return self._captured.backlog if self._captured else None
+
+    def _draws(self, step: int) -> dict[str, np.ndarray]:
+        """All that a step's graph needs to know of it."""
+        recipe = self.spec.recipe
+        drawn = self.batches.draws(step)
+        drawn["step"] = np.array(step)
+        drawn["rate"] = np.array(learning_rate(recipe, step), np.float32)
+        if self.average is not None:
+            drawn["share"] = np.array(self.average.share(step), np.float32)
+        if recipe.dropout or recipe.stochastic_depth:
+            drawn["keys"] = hash_keys(self.spec.seed, step)
+        return drawn
+
+
+def _masks(drawn: Inputs) -> HashNoise | None:
+    return HashNoise(drawn["keys"]) if "keys" in drawn else None
