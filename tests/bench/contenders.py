@@ -48,22 +48,19 @@ def together(
     runs: Sequence[RunSpec], images: ImageSet, device: torch.device, threads: int
 ) -> Stepping:
     """Runs that take turns; on CUDA each has a stream of its own, and the device overlaps them."""
-    steps = [
-        Step(
-            run,
-            build(run.model, run.seed).to(device),
-            feed,
-            device,
-            choose(run, device, threads, NONE),
-        )
-        for run, feed in zip(runs, feeds(runs, images, device), strict=True)
-    ]
     cuda = device.type == "cuda"
     streams = [torch.cuda.Stream(device) if cuda else None for _ in runs]
+    steps = []
+    for run, feed, stream in zip(runs, feeds(runs, images, device), streams, strict=True):
+        with torch.cuda.stream(stream):
+            model = build(run.model, run.seed).to(device)
+            steps.append(Step(run, model, feed, device, choose(run, device, threads, NONE)))
 
     def step(number: int) -> None:
         for one, stream in zip(steps, streams, strict=True):
             with torch.cuda.stream(stream):
+                if one.backlog is not None:
+                    one.backlog.synchronize()
                 one(number)
 
     return step

@@ -19,7 +19,7 @@ from vitexp.models.inputs import sent
 from vitexp.models.vit import attend
 from vitexp.spec import ModelSpec, Recipe, RunSpec, ViTShape
 from vitexp.training.batches import Batches
-from vitexp.training.optimisation import is_kernel, learning_rate, ready, set_learning_rate
+from vitexp.training.optimisation import is_kernel, learning_rate, ready
 from vitexp.training.step import DTYPES
 
 WARM_UPS = 3
@@ -98,7 +98,13 @@ def _layer(w: Weights, name: str) -> tuple[Tensor, Tensor]:
 
 def linear(x: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
     """(S, ..., in) -> (S, ..., out), by kernels (S, out, in) and biases (S, out)."""
-    out = torch.baddbmm(bias[:, None], x.flatten(1, -2), kernel.transpose(1, 2))
+    rows, columns = x.flatten(1, -2), kernel.transpose(1, 2)
+    if torch.compiler.is_compiling():
+        # It leaves baddbmm as it is, but fuses a sum with what follows.
+        out = torch.bmm(rows, columns)
+        out = out + bias[:, None].to(out.dtype)
+    else:
+        out = torch.baddbmm(bias[:, None], rows, columns)
     return out.view(*x.shape[:-1], -1)
 
 
@@ -153,7 +159,8 @@ class StackedStep:
         """Takes step ``step`` of each run; their losses, (S,), which the next overwrites."""
         for name, values in self._draws(step).items():
             self.drawn[name].copy_(values)
-        set_learning_rate(self.optimizer, learning_rate(self.recipe, step))
+        for group in self.optimizer.param_groups:
+            group["lr"].fill_(learning_rate(self.recipe, step))
         if self.graph is None:
             self._take()
         else:
