@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from vitexp.models.inputs import sent
+from vitexp.training.environment import told
 
 WARM_UPS = 3
 
@@ -83,9 +84,7 @@ class CapturedStep:
             else:
                 self._block[name] = values
         self._row.zero_()
-        if self._device.type == "cuda":
-            now = torch.cuda.current_stream(self._device).record_event()
-            self.backlog, self._sent = self._sent, now
+        self.backlog, self._sent = self._sent, told(self._device)
 
     def _captured(self) -> torch.cuda.CUDAGraph:
         here = torch.cuda.current_stream(self._device)

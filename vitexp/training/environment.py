@@ -64,6 +64,15 @@ def synchronise(device: torch.device) -> None:
         torch.accelerator.synchronize(device)
 
 
+def told(device: torch.device) -> torch.cuda.Event | None:
+    """An event for all that the current stream has been told; None where it is done already."""
+    if device.type == "cuda":
+        event: torch.cuda.Event = torch.cuda.current_stream(device).record_event()
+        return event
+    synchronise(device)
+    return None
+
+
 def forget_peak_memory(device: torch.device) -> None:
     """Lets :func:`peak_memory` count from now on, where the system can do that."""
     if device.type == "cuda":

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from vitexp.datasets.image_set import ImageSet, Split
-from vitexp.evaluation.accuracy import Accuracy, accuracy
+from vitexp.evaluation.accuracy import Classified, classified
 from vitexp.evaluation.few_shot import few_shot
 from vitexp.models.build import build
 from vitexp.runs.record import RunRecord, Status, pack_correct
@@ -25,7 +25,7 @@ from vitexp.training.batches import Batches
 from vitexp.training.compilation import plain
 from vitexp.training.cost import cost
 from vitexp.training.determinism import set_deterministic
-from vitexp.training.environment import environment, forget_peak_memory, synchronise
+from vitexp.training.environment import environment, forget_peak_memory, told
 from vitexp.training.execution import Execution, choose
 from vitexp.training.fit import fitting, keep_within, remarks_on
 from vitexp.training.optimisation import restore
@@ -71,6 +71,14 @@ class Host(Protocol):
         """Tells the user."""
 
 
+Finished = tuple[RunRecord, dict[str, Tensor]]
+"""A run's record and its final weights, on the CPU."""
+
+Turns = Generator[torch.cuda.Event | None, None, Finished | None]
+"""A run in many turns, so that several can share a device: after each it says what has to happen
+before its next; None where nothing has to."""
+
+
 def train(
     spec: RunSpec,
     images: ImageSet,
@@ -80,7 +88,30 @@ def train(
     start: Start | None = None,
     wishes: Wishes = NONE,
     memory: int | None = None,
-) -> tuple[RunRecord, dict[str, Tensor]] | None:
+) -> Finished | None:
+    """Trains ``spec`` alone; the arguments and what is returned are those of :func:`training`."""
+    turns = training(spec, images, host, device, threads, start, wishes, memory)
+    while True:
+        try:
+            event = next(turns)
+        except StopIteration as end:
+            finished: Finished | None = end.value
+            return finished
+        if event is not None:
+            event.synchronize()
+
+
+def training(
+    spec: RunSpec,
+    images: ImageSet,
+    host: Host,
+    device: torch.device,
+    threads: int,
+    start: Start | None = None,
+    wishes: Wishes = NONE,
+    memory: int | None = None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Turns:
     """Trains ``spec`` to its end, going on from the host's checkpoint if there is one.
 
     Args:
@@ -93,9 +124,10 @@ def train(
             times its steps may do.
         wishes: how to compute; a resumed run keeps what it started with.
         memory: bytes for this run; None for as many as it takes.
+        clock: seconds of the device that are this run's to pay.
 
     Returns:
-        The record and the final weights (CPU), or None when the host stopped the run.
+        The record and the final weights, or None when the host stopped the run.
     """
     assert images.fingerprint == spec.data.fingerprint
     keep_within(memory, device)
@@ -111,19 +143,23 @@ def train(
         host.say(f"Run {spec.id} {remark}")
     torch.set_num_threads(execution.threads)
     set_deterministic(execution.deterministic)
-    run = _Run(spec, images, batches, execution, start)
+    run = _Run(spec, images, batches, execution, start, clock)
     if state is not None:
         run.load(state)
     run.measure_peak()
     while run.step < spec.recipe.steps and not run.diverged:
         if host.stopping():
-            run.save(host)
+            yield from run.save(host)
             return None
-        run.advance()
+        yield from run.advance()
         host.report(run.progress())
         if host.checkpoint_due():
-            run.save(host)
-    return run.record(host), run.weights()
+            yield from run.save(host)
+    record = yield from run.record(host)
+    return record, run.weights()
+
+
+Waits = Generator[torch.cuda.Event | None, None, None]
 
 
 class _Run:
@@ -136,6 +172,7 @@ class _Run:
         batches: Batches,
         execution: Execution,
         start: Start | None,
+        clock: Callable[[], float],
     ) -> None:
         recipe, device = spec.recipe, batches.device
         self.spec, self.images, self.device = spec, images, device
@@ -153,6 +190,7 @@ class _Run:
         self.curve: list[dict[str, float]] = []
         self.best: dict[str, Tensor] = {}
         self.seconds = {"train": 0.0, "evaluate": 0.0}
+        self._clock = clock
         self.window = 0
         self.saved: int | None = None
         self.execution = {
@@ -170,34 +208,38 @@ class _Run:
         self.peak = peak(self.device, self.dtype, self.execution["threads"])
         self.execution["peak"] = self.peak.as_json()
         forget_peak_memory(self.device)
+        self._since = self._clock()
 
     @property
     def diverged(self) -> bool:
         return bool(self.curve) and "val_top1" not in self.curve[-1]
 
-    def advance(self) -> None:
+    def advance(self) -> Waits:
         """One optimiser step, and an evaluation where one is due."""
         recipe = self.spec.recipe
         every = recipe.early_stopping or recipe.evaluate_every
-        with self._timed("train"):
-            self.optimise(self.step)
-            self.window += 1
-            self.step += 1
-            due = self.step % every == 0 or self.step == recipe.steps
-            if due:
-                synchronise(self.device)
-        if due:
-            with plain(), self._timed("evaluate"):
-                self._evaluate()
+        self.optimise(self.step)
+        self.window += 1
+        self.step += 1
+        self._spent("train")
+        yield self.optimise.backlog
+        if self.step % every == 0 or self.step == recipe.steps:
+            yield told(self.device)
+            self._spent("train")
+            yield from self._evaluate()
+            self._spent("evaluate")
 
-    def _evaluate(self) -> None:
+    def _evaluate(self) -> Waits:
+        sound = self._sound()
+        with self._averaged():
+            found = self._classified(self.images.val)
+        yield told(self.device)
         point = {"step": float(self.step)}
         # A run of no steps has no loss.
         losses = {"train_loss": float(self.losses.sum) / self.window} if self.window else {}
-        if all(map(math.isfinite, losses.values())) and self._sound():
-            with self.average.used() if self.average is not None else nullcontext():
-                point |= losses | {"val_top1": self._accuracy(self.images.val).top1}
-                self._keep_best(point["val_top1"])
+        if all(map(math.isfinite, losses.values())) and bool(sound):
+            point |= losses | {"val_top1": found.accuracy().top1}
+            self._keep_best(point["val_top1"])
         self.curve.append(point)
         self.losses.forget()
         self.window = 0
@@ -205,22 +247,35 @@ class _Run:
     def _keep_best(self, val_top1: float) -> None:
         earlier = [point["val_top1"] for point in self.curve]
         if self.spec.recipe.early_stopping and val_top1 > max(earlier, default=-1.0):
-            self.best = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
+            with self._averaged():
+                self.best = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
 
-    def _accuracy(self, split: Split, rows: np.ndarray | None = None) -> Accuracy:
-        # As many images as training computes at once fit without a gradient, too.
-        batch = self.optimise.execution.micro_batch
-        return accuracy(self.model, split, self.device, self.dtype, batch, rows)
+    def _averaged(self) -> AbstractContextManager[None]:
+        """The model has the weights that are evaluated."""
+        return nullcontext() if self.average is None else self.average.used()
+
+    def _classified(self, split: Split, rows: np.ndarray | None = None) -> Classified:
+        with plain():
+            return classified(self.model, split, self.device, self.dtype, self._at_once, rows)
+
+    @property
+    def _at_once(self) -> int | None:
+        """Images to classify at once.
+
+        As many as training computes fit without a gradient, too; on CUDA several times as many.
+        """
+        micro = self.optimise.execution.micro_batch
+        return 4 * (micro or self.spec.recipe.batch) if self.device.type == "cuda" else micro
 
     def progress(self) -> Progress:
         last = self.curve[-1] if self.curve else {}
         rate = self.step * self.spec.recipe.batch / max(self.seconds["train"], 1e-9)
         return Progress(self.step, rate, last.get("train_loss"), last.get("val_top1"))
 
-    def record(self, host: Host) -> RunRecord:
+    def record(self, host: Host) -> Generator[torch.cuda.Event | None, None, RunRecord]:
         """Measures the final weights; the only place where the test split is read."""
         if not self.curve:
-            self._evaluate()
+            yield from self._evaluate()
         if self.diverged:
             first = int(self.losses.first_bad)
             self.execution["diverged_at_step"] = first if first >= 0 else self.step - 1
@@ -232,13 +287,15 @@ class _Run:
         if self.best:
             self.model.load_state_dict(self.best)
         reported = max(self.curve, key=lambda p: p["val_top1"]) if self.best else self.curve[-1]
-        with plain(), self._timed("evaluate"):
-            self.execution["test_reads"] = host.reads_test()
-            test = self._accuracy(self.images.test)
-            as_many = np.arange(min(len(self.images.train), len(self.images.val)))
-            train = self._accuracy(self.images.train, as_many)
-            batch = self.optimise.execution.micro_batch
-            probes = few_shot(self.model, self.images, test, self.device, self.dtype, batch)
+        self.execution["test_reads"] = host.reads_test()
+        on_test = self._classified(self.images.test)
+        as_many = np.arange(min(len(self.images.train), len(self.images.val)))
+        on_train = self._classified(self.images.train, as_many)
+        yield told(self.device)
+        test, train = on_test.accuracy(), on_train.accuracy()
+        with plain():
+            probes = few_shot(self.model, self.images, test, self.device, self.dtype, self._at_once)
+        self._spent("evaluate")
         accuracies = {
             "test_top1": test.top1,
             "test_top5": test.top5,
@@ -280,25 +337,27 @@ class _Run:
             "execution": self.execution,
         }
 
-    def save(self, host: Host) -> None:
+    def save(self, host: Host) -> Waits:
         """Checkpoint, unless the run is beyond help: the last checkpoint is always a good one."""
-        # What the device has still to do is time of its steps, not of this.
-        with self._timed("train"):
-            synchronise(self.device)
-        if self._sound():
+        sound = self._sound()
+        yield told(self.device)
+        self._spent("train")
+        if bool(sound):
             host.save(self.state())
             self.saved = self.step
+        self._spent(None)
 
-    def _sound(self) -> bool:
+    @torch.no_grad()
+    def _sound(self) -> Tensor:
         """Whether all losses so far, the weights and the optimiser's moments are finite."""
         moments = (value for state in self.optimizer.state.values() for value in state.values())
         tensors = [value for value in moments if torch.is_tensor(value)]
         tensors += [
             value for value in self.model.state_dict().values() if value.is_floating_point()
         ]
-        return int(self.losses.first_bad) < 0 and all(
-            bool(torch.isfinite(t).all()) for t in tensors
-        )
+        largest = torch._foreach_norm(tensors, math.inf)
+        finite = torch.stack([value.to(self.device) for value in largest]).isfinite().all()
+        return finite & (self.losses.first_bad < 0)
 
     def load(self, state: State) -> None:
         self.model.load_state_dict(state["model"])
@@ -311,22 +370,12 @@ class _Run:
         self.execution["streamed"] = self.optimise.batches.streamed
         self.saved = self.step
 
-    def _timed(self, what: str) -> _Stopwatch:
-        return _Stopwatch(lambda seconds: self._spent(what, seconds))
-
-    def _spent(self, what: str, seconds: float) -> None:
-        self.seconds[what] += seconds
-
-
-class _Stopwatch:
-    def __init__(self, spent: Callable[[float], None]) -> None:
-        self._spent = spent
-
-    def __enter__(self) -> None:
-        self._start = time.perf_counter()
-
-    def __exit__(self, *_: object) -> None:
-        self._spent(time.perf_counter() - self._start)
+    def _spent(self, what: str | None) -> None:
+        """Books the time since this was last asked."""
+        now = self._clock()
+        if what is not None:
+            self.seconds[what] += now - self._since
+        self._since = now
 
 
 def _now() -> str:
