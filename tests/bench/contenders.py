@@ -15,15 +15,13 @@ from torch.nn import functional as F
 
 from vitexp.datasets.image_set import ImageSet
 from vitexp.datasets.noise import noise, noise_spec
-from vitexp.models.build import build
-from vitexp.runs.wishes import NONE
 from vitexp.spec import ModelSpec, Precision, RunSpec
 from vitexp.studies.benching import STEPS
 from vitexp.studies.resolve import resolve_on
 from vitexp.studies.settings import Settings
 from vitexp.training.batches import Batches
-from vitexp.training.execution import choose
-from vitexp.training.step import Step
+from vitexp.training.loop import Progress, training
+from vitexp.training.probe import Trial
 
 OURS = "vitexp"
 TOGETHER = "vitexp, together"
@@ -44,26 +42,42 @@ def our_run(model: ModelSpec, batch: int, precision: Precision) -> tuple[RunSpec
     return replace(spec, model=model), images
 
 
+class Counted(Trial):
+    """Counts the steps of a run that goes on for as long as it is asked to."""
+
+    steps = 0
+
+    def report(self, progress: Progress) -> None:
+        self.steps += 1
+
+    def stopping(self) -> bool:
+        return False
+
+
 def together(
     runs: Sequence[RunSpec], images: ImageSet, device: torch.device, threads: int
 ) -> Stepping:
     """Runs that take turns; on CUDA each has a stream of its own, and the device overlaps them."""
-    cuda = device.type == "cuda"
-    streams = [torch.cuda.Stream(device) if cuda else None for _ in runs]
-    steps = []
-    for run, feed, stream in zip(runs, feeds(runs, images, device), streams, strict=True):
-        with torch.cuda.stream(stream):
-            model = build(run.model, run.seed).to(device)
-            steps.append(Step(run, model, feed, device, choose(run, device, threads, NONE)))
+    hosts = [Counted() for _ in runs]
+    lanes = [
+        (host, training(run, images, host, device, threads), stream_of(device))
+        for host, run in zip(hosts, runs, strict=True)
+    ]
 
     def step(number: int) -> None:
-        for one, stream in zip(steps, streams, strict=True):
-            with torch.cuda.stream(stream):
-                if one.backlog is not None:
-                    one.backlog.synchronize()
-                one(number)
+        for host, turns, stream in lanes:
+            while host.steps <= number:
+                with torch.cuda.stream(stream):
+                    waits = next(turns)
+                if waits is not None:
+                    waits.synchronize()
 
     return step
+
+
+def stream_of(device: torch.device) -> torch.cuda.Stream | None:
+    """A stream for one run alone; None where there are none."""
+    return torch.cuda.Stream(device) if device.type == "cuda" else None
 
 
 def feeds(runs: Sequence[RunSpec], images: ImageSet, device: torch.device) -> list[Batches]:
