@@ -25,7 +25,7 @@ torture: $(VENV)/.dev
 	$(BIN)/python -m tests.torture $(KILLS) $(SEED)
 
 bench: $(VENV)/.bench
-	$(BIN)/python -m tests.bench $(if $(PARTS),--parts $(PARTS))
+	$(BIN)/python -m tests.bench $(if $(PARTS),--parts $(PARTS)) $(if $(DEVICE),--device $(DEVICE))
 
 # make cuda DATA=folder MINUTES=60 [PROOF=cuda-proof]
 # A Python that has what is needed, as on a machine without a network, is used as it is.

@@ -112,6 +112,40 @@ def test_a_race_takes_turns_and_says_who_is_missing(tmp_path, monkeypatch):
     assert "vit of nobody did not take part" in page.read_text()
 
 
+def test_several_seeds_race_a_stacked_model_of_as_many(tmp_path, monkeypatch):
+    course = race.Course("tiny", model_spec(channels=3), 4, "fp32", False, 2, 0.05, seeds=3)
+    field = race.entries(course, "cuda")
+    names = ["vitexp, together", "stacked", "stacked, compiled"]
+    assert [(e.name, e.processes, e.seeds) for e in field] == [(name, 1, 3) for name in names]
+    # The compiler would take longer than all else here.
+    monkeypatch.setattr(race, "entries", lambda course, device: field[:2])
+    run = race.race(course, "cpu")
+    assert run["missing"] == {} and run["seeds"] == 3
+    at = record.environment("cpu")
+    _, page = record.write({"environment": at, "after": at, "seeds": [run]}, tmp_path)
+    assert "tiny, batch 4, fp32, seeds in one process: 3" in page.read_text()
+    ours, stacked = run["entries"]
+    assert f"| vitexp, together 0.1.0 | 1 x 1 | {ours['images_per_s']:.0f} |" in page.read_text()
+    assert f"| stacked | 1 x 1 | {stacked['images_per_s']:.0f} |" in page.read_text()
+
+
+def test_the_images_of_all_seeds_and_processes_count():
+    class Told(race.Contender):
+        def __init__(self):
+            pass
+
+        def go(self, seconds):
+            assert seconds == 0.1
+
+        def answer(self):
+            return {"steps": 10, "seconds": 2.0, "core_seconds": 1.0}
+
+    course = race.Course("any", model_spec(), 4, "fp32", False, 1, 0.1)
+    entry = race.Entry("stacked", False, 2, 1, seeds=3)
+    (turn,) = race._round(course, [(entry, [Told(), Told()], 0.0)])
+    assert turn == race.Turn(2 * 3 * 4 * 10 / 2.0, 2 * 1.0 / (2 * 3 * 4 * 10))
+
+
 def test_ours_runs_one_thread_a_core_and_peers_both_ways(monkeypatch):
     monkeypatch.setattr(race, "cores", lambda: 4)
     course = race.Course("any", model_spec(), 4, "fp32", False, 1, 0.1)

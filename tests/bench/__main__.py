@@ -1,6 +1,9 @@
 """``make bench``: start-up times, this program beside its peers, how cost grows; one record.
 
     python -m tests.bench [--parts startup,peers,growth] [--device cpu] [--out tables] [--quick]
+    python -m tests.bench --device cuda [--parts peers,seeds]
+
+``seeds``: several runs in one process beside one stacked model of as many.
 
 Nothing here fails, since a busy machine is no error: the record says how busy it was.
 """
@@ -9,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +21,7 @@ from tests.bench.race import Course
 from tests.bench.record import environment, write
 from vitexp.catalog import sizes
 
-PARTS = ("startup", "peers", "growth")
+PARTS = ("startup", "peers", "growth", "seeds")
 
 DIGITS = sizes.model("vit-xxs/2", 8, channels=1, classes=10)
 CIFAR = sizes.model("vit-xs/4", 32, classes=10)
@@ -38,13 +42,24 @@ CUDA = (
 QUICK = (Course("A, quick", DIGITS, 8, "fp32", False, 2, 0.1),)
 
 
+def _seeds(course: Course, *counts: int) -> tuple[Course, ...]:
+    return tuple(replace(course, seeds=count) for count in counts)
+
+
+COURSES = {
+    "cpu": {"peers": CPU, "seeds": _seeds(CPU[0], 2)},
+    "cuda": {"peers": CUDA, "seeds": _seeds(CUDA[0], 1, 2, 4, 8)},
+    "quick": {"peers": QUICK, "seeds": _seeds(QUICK[0], 2)},
+}
+
+
 def main() -> None:
     asked = _asked(sys.argv[1:])
     record: dict[str, Any] = {"environment": environment(asked.device)}
-    if "peers" in asked.parts:
-        usual = CPU if asked.device == "cpu" else CUDA
-        courses = QUICK if asked.quick else usual
-        record["peers"] = [race.race(course, asked.device) for course in courses]
+    usual = "cpu" if asked.device == "cpu" else "cuda"
+    for part, courses in COURSES["quick" if asked.quick else usual].items():
+        if part in asked.parts:
+            record[part] = [race.race(course, asked.device) for course in courses]
     if "growth" in asked.parts:
         record["growth"] = growth.growth()
     if "startup" in asked.parts:
@@ -61,8 +76,8 @@ def _asked(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("tables"))
     parser.add_argument("--quick", action="store_true", help="too short for numbers to mean much")
     asked = parser.parse_args(arguments)
-    # Start-up and growth are measured on the CPU.
-    asked.parts = asked.parts or (PARTS if asked.device == "cpu" else ["peers"])
+    # Start-up and growth are measured on the CPU, where one process a run is faster than several.
+    asked.parts = asked.parts or (PARTS[:3] if asked.device == "cpu" else ["peers", "seeds"])
     if unknown := set(asked.parts) - set(PARTS):
         parser.error(f"no part {', '.join(sorted(unknown))}; parts are {', '.join(PARTS)}")
     return asked

@@ -6,6 +6,7 @@ to each line {"steps": n, "seconds": s, "core_seconds": c}; {"memory": bytes} at
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import sys
@@ -14,7 +15,18 @@ from typing import Any, TextIO
 
 import torch
 
-from tests.bench.contenders import OURS, PEERS, our_run, peer_step
+from tests.bench.contenders import (
+    OURS,
+    PEERS,
+    STACKED,
+    TOGETHER,
+    Stepping,
+    feeds,
+    our_run,
+    peer_step,
+    together,
+)
+from tests.bench.stacked import StackedStep
 from vitexp.spec import ModelSpec, from_json
 from vitexp.training.environment import peak_memory, synchronise
 from vitexp.training.loop import Progress, train
@@ -69,10 +81,7 @@ def main() -> None:
     device, model = torch.device(order["device"]), from_json(ModelSpec, order["model"])
     torch.set_num_threads(order["threads"])
     rounds = Rounds(device, answers)
-    if order["who"] == OURS:
-        _ours(order, model, device, rounds)
-    else:
-        _peer(order, model, device, rounds)
+    WAYS.get(order["who"], _peer)(order, model, device, rounds)
     rounds.answer({"memory": peak_memory(device)})
     # What a compiler has left running must not hold up the end.
     os._exit(0)
@@ -81,6 +90,31 @@ def main() -> None:
 def _ours(order: dict[str, Any], model: ModelSpec, device: torch.device, rounds: Rounds) -> None:
     spec, images = our_run(model, order["batch"], order["precision"])
     train(spec, images, rounds, device, order["threads"])
+
+
+def _together(
+    order: dict[str, Any], model: ModelSpec, device: torch.device, rounds: Rounds
+) -> None:
+    spec, images = our_run(model, order["batch"], order["precision"])
+    runs = [spec.seeded(seed) for seed in range(order["seeds"])]
+    _drive(together(runs, images, device, order["threads"]), rounds)
+
+
+def _stacked(order: dict[str, Any], model: ModelSpec, device: torch.device, rounds: Rounds) -> None:
+    spec, images = our_run(model, order["batch"], order["precision"])
+    runs = [spec.seeded(seed) for seed in range(order["seeds"])]
+    _drive(StackedStep(runs, feeds(runs, images, device), device, order["compiled"]), rounds)
+
+
+WAYS = {OURS: _ours, TOGETHER: _together, STACKED: _stacked}
+
+
+def _drive(step: Stepping, rounds: Rounds) -> None:
+    for number in itertools.count():
+        if rounds.stopping():
+            break
+        step(number)
+        rounds.report(None)
 
 
 def _peer(order: dict[str, Any], model: ModelSpec, device: torch.device, rounds: Rounds) -> None:
@@ -92,9 +126,7 @@ def _peer(order: dict[str, Any], model: ModelSpec, device: torch.device, rounds:
     if order["compiled"]:
         built.compile()
     step = peer_step(built, model, order["batch"], device, DTYPES[order["precision"]])
-    while not rounds.stopping():
-        step()
-        rounds.report(None)
+    _drive(lambda _: step(), rounds)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -19,8 +19,18 @@ from vitexp.spec import ModelSpec, Precision, RunSpec
 from vitexp.studies.benching import STEPS
 from vitexp.studies.resolve import resolve_on
 from vitexp.studies.settings import Settings
+from vitexp.training.batches import Batches
+from vitexp.training.loop import Progress, training
+from vitexp.training.probe import Trial
 
 OURS = "vitexp"
+TOGETHER = "vitexp, together"
+"""Several runs of ours in one process."""
+STACKED = "stacked"
+"""As many models in one, with an axis of seeds: what ours is not."""
+
+Stepping = Callable[[int], object]
+"""Takes step n of all runs."""
 
 
 def our_run(model: ModelSpec, batch: int, precision: Precision) -> tuple[RunSpec, ImageSet]:
@@ -30,6 +40,49 @@ def our_run(model: ModelSpec, batch: int, precision: Precision) -> tuple[RunSpec
     settings = Settings(batch=batch, steps=STEPS, dropout=0.0)
     spec = resolve_on(settings, data, images, precision)
     return replace(spec, model=model), images
+
+
+class Counted(Trial):
+    """Counts the steps of a run that goes on for as long as it is asked to."""
+
+    steps = 0
+
+    def report(self, progress: Progress) -> None:
+        self.steps += 1
+
+    def stopping(self) -> bool:
+        return False
+
+
+def together(
+    runs: Sequence[RunSpec], images: ImageSet, device: torch.device, threads: int
+) -> Stepping:
+    """Runs that take turns; on CUDA each has a stream of its own, and the device overlaps them."""
+    hosts = [Counted() for _ in runs]
+    lanes = [
+        (host, training(run, images, host, device, threads), stream_of(device))
+        for host, run in zip(hosts, runs, strict=True)
+    ]
+
+    def step(number: int) -> None:
+        for host, turns, stream in lanes:
+            while host.steps <= number:
+                with torch.cuda.stream(stream):
+                    waits = next(turns)
+                if waits is not None:
+                    waits.synchronize()
+
+    return step
+
+
+def stream_of(device: torch.device) -> torch.cuda.Stream | None:
+    """A stream for one run alone; None where there are none."""
+    return torch.cuda.Stream(device) if device.type == "cuda" else None
+
+
+def feeds(runs: Sequence[RunSpec], images: ImageSet, device: torch.device) -> list[Batches]:
+    """What each run trains on."""
+    return [Batches(images.train, run.recipe, run.model.classes, run.seed, device) for run in runs]
 
 
 def simple_vit(spec: ModelSpec) -> nn.Module:

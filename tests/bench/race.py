@@ -15,7 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from statistics import median
 from typing import Any
 
-from tests.bench.contenders import OURS, PEERS
+from tests.bench.contenders import OURS, PEERS, STACKED, TOGETHER
 from vitexp.launch.devices import cores
 from vitexp.spec import ModelSpec, to_json
 
@@ -29,6 +29,8 @@ class Course:
         side_by_side: whether compiled peers run at our number of processes, too.
         rounds, seconds: how often each contender's turn comes, and for how long.
         together: how many runs of ours also share one CUDA device, to see what that gives.
+        seeds: how many runs of ours one process trains, beside a stacked model of as many; None
+            for one, beside its peers.
     """
 
     name: str
@@ -39,16 +41,18 @@ class Course:
     rounds: int
     seconds: float
     together: int = 1
+    seeds: int | None = None
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One contender and how its user runs it."""
+    """One contender and how its user runs it; ``seeds``: how many models a process trains."""
 
     who: str
     compiled: bool
     processes: int
     threads: int
+    seeds: int = 1
 
     @property
     def name(self) -> str:
@@ -60,6 +64,9 @@ def entries(course: Course, device: str) -> list[Entry]:
 
     On a CPU that is one process a core with one thread, and one process with all threads.
     """
+    if course.seeds is not None:
+        several = ((TOGETHER, False), (STACKED, False), (STACKED, True))
+        return [Entry(who, compiled, 1, 1, course.seeds) for who, compiled in several]
     alone = Entry("", False, 1, cores())
     ours = Entry("", False, cores(), 1) if device == "cpu" and cores() > 1 else alone
     found = [Entry(OURS, False, ours.processes, ours.threads)]
@@ -80,6 +87,7 @@ class Contender:
         order = {
             "who": entry.who,
             "compiled": entry.compiled,
+            "seeds": entry.seeds,
             "model": to_json(course.model),
             "batch": course.batch,
             "precision": course.precision,
@@ -88,7 +96,7 @@ class Contender:
         }
         # As each one's user has it: the system's number of threads, and our workers' way to wait.
         environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
-        if entry.who == OURS:
+        if entry.who in (OURS, TOGETHER):
             environment["OMP_WAIT_POLICY"] = "PASSIVE"
         self._errors = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen(
@@ -128,13 +136,14 @@ def race(course: Course, device: str) -> dict[str, Any]:
     """Images a second of every entry in every round, and what ours is ahead by.
 
     Returns:
-        JSON: the course; ``entries``, each with ``images_per_s`` (median), ``rounds``, ``ready``
-        (seconds), ``memory`` (bytes of a process) and ``ratio``: the median over rounds of ours
-        over theirs; ``core_ratio``: of theirs over ours in seconds of a core that an image takes,
-        which other programs on the machine disturb less; ``missing``: name -> why it could not
-        take part.
+        JSON: the course; ``entries``, each with ``images_per_s`` (of all its models together;
+        median), ``rounds``, ``ready`` (seconds), ``memory`` (bytes of a process) and ``ratio``:
+        the median over rounds of ours over theirs; ``core_ratio``: of theirs over ours in seconds
+        of a core that an image takes, which other programs on the machine disturb less;
+        ``missing``: name -> why it could not take part.
     """
-    say(f"{course.name}, batch {course.batch}, {course.precision}, on {device}")
+    several = "" if course.seeds is None else f", seeds: {course.seeds}"
+    say(f"{course.name}, batch {course.batch}, {course.precision}{several}, on {device}")
     running: list[tuple[Entry, list[Contender], float]] = []
     missing: dict[str, str] = {}
     with _ended(running):
@@ -165,6 +174,7 @@ def race(course: Course, device: str) -> dict[str, Any]:
         )
     return {
         "course": course.name,
+        "seeds": course.seeds,
         "model": to_json(course.model),
         "batch": course.batch,
         "precision": course.precision,
@@ -184,12 +194,12 @@ class Turn:
 def _round(course: Course, running: list[tuple[Entry, list[Contender], float]]) -> list[Turn]:
     """Each entry's turn, one after the other."""
     turns = []
-    for _, group, _ in running:
+    for entry, group, _ in running:
         for contender in group:
             contender.go(course.seconds)
-        told = [contender.answer() for contender in group]
-        rate = sum(course.batch * one["steps"] / one["seconds"] for one in told)
-        images = course.batch * sum(one["steps"] for one in told)
+        told, step = [contender.answer() for contender in group], course.batch * entry.seeds
+        rate = sum(step * one["steps"] / one["seconds"] for one in told)
+        images = step * sum(one["steps"] for one in told)
         turns.append(Turn(rate, sum(one["core_seconds"] for one in told) / images))
     return turns
 
@@ -203,6 +213,7 @@ def _result(
         "who": entry.who,
         "compiled": entry.compiled,
         "version": _version(entry.who),
+        "seeds": entry.seeds,
         "processes": entry.processes,
         "threads": entry.threads,
         "images_per_s": median(rates),
@@ -217,7 +228,7 @@ def _result(
 
 def _version(who: str) -> str | None:
     try:
-        return version(PEERS[who][0] if who in PEERS else who)
+        return version(PEERS[who][0] if who in PEERS else who.partition(",")[0])
     except PackageNotFoundError:
         return None
 

@@ -57,7 +57,7 @@ def _lines(record: dict[str, Any]) -> Iterator[str]:
         f" vitexp {at['vitexp']}{commit}; {at['date']};"
         f" load average {_loads(at)} before and {_loads(record['after'])} after."
     )
-    for course in record.get("peers", ()):
+    for course in (*record.get("peers", ()), *record.get("seeds", ())):
         yield from _course(course)
     for axis in record.get("growth", ()):
         yield from _axis(axis)
@@ -77,7 +77,9 @@ def _limit(row: dict[str, Any]) -> str:
 
 def _course(course: dict[str, Any]) -> Iterator[str]:
     first = course["entries"][0]
-    yield from ("", f"## {course['course']}, batch {course['batch']}, {course['precision']}", "")
+    several = "" if course["seeds"] is None else f", seeds in one process: {course['seeds']}"
+    words = f"{course['course']}, batch {course['batch']}, {course['precision']}{several}"
+    yield from ("", f"## {words}", "")
     heads = (
         "",
         "processes x threads",
@@ -88,7 +90,7 @@ def _course(course: dict[str, Any]) -> Iterator[str]:
     )
     rows = (
         (
-            f"{one['who']} {one['version'] or ''}{', compiled' * one['compiled']}",
+            " ".join(filter(None, (one["who"], one["version"]))) + ", compiled" * one["compiled"],
             f"{one['processes']} x {one['threads']}",
             f"{one['images_per_s']:.0f}",
             *("" if one is first else f"{one[ratio]:.2f}" for ratio in ("ratio", "core_ratio")),
