@@ -59,13 +59,13 @@ FULL = Plan(
         "bench vit-ti/4": ["--model", "vit-ti/4"],
         "bench vit-b/16": ["--model", "vit-b/16"],
     },
-    peers=[],
+    peers=["--parts", "peers,seeds"],
     grid=["--model", "vit-ti/4"],
 )
 SMALL = Plan(
     tests={"some tests": ["tests/test_readme.py", "-k", "every_command_of"]},
     benches={"bench small": ["--model", "vit-xxs/4", "--batch", "4", "--seconds", "0.1"]},
-    peers=["--quick"],
+    peers=["--parts", "peers", "--quick"],
     grid=["--model", "vit-xxs/4", "--steps", "4", "--batch", "16"],
     looks=(1, 2),
 )
@@ -218,7 +218,7 @@ def bench(proof: Proof, plan: Plan) -> None:
 
 def peers(proof: Proof, plan: Plan) -> None:
     """The comparison with peers, which writes its own record into the out folder."""
-    command = [sys.executable, "-m", "tests.bench", "--parts", "peers", "--out", str(proof.out)]
+    command = [sys.executable, "-m", "tests.bench", "--out", str(proof.out)]
     proof.part("peers", [*command, "--device", proof.device, *plan.peers], 0.3)
 
 

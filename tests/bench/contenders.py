@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -20,8 +21,9 @@ from vitexp.studies.benching import STEPS
 from vitexp.studies.resolve import resolve_on
 from vitexp.studies.settings import Settings
 from vitexp.training.batches import Batches
-from vitexp.training.loop import Progress, training
+from vitexp.training.loop import Progress, Waits, training
 from vitexp.training.probe import Trial
+from vitexp.training.sharing import Lane, Lanes
 
 OURS = "vitexp"
 TOGETHER = "vitexp, together"
@@ -57,27 +59,22 @@ class Counted(Trial):
 def together(
     runs: Sequence[RunSpec], images: ImageSet, device: torch.device, threads: int
 ) -> Stepping:
-    """Runs that take turns; on CUDA each has a stream of its own, and the device overlaps them."""
+    """Runs that share the device as those of a worker do."""
     hosts = [Counted() for _ in runs]
-    lanes = [
-        (host, training(run, images, host, device, threads), stream_of(device))
-        for host, run in zip(hosts, runs, strict=True)
-    ]
+    lanes = Lanes(device, len(runs), lambda room: None)
+
+    def begun(run: RunSpec, host: Counted, lane: Lane) -> Waits:
+        yield from training(run, images, host, device, threads)
+
+    for host, run in zip(hosts, runs, strict=True):
+        lanes.start(run.model.name, functools.partial(begun, run, host))
+    before = max(host.steps for host in hosts)
 
     def step(number: int) -> None:
-        for host, turns, stream in lanes:
-            while host.steps <= number:
-                with torch.cuda.stream(stream):
-                    waits = next(turns)
-                if waits is not None:
-                    waits.synchronize()
+        while min(host.steps for host in hosts) <= before + number:
+            lanes.turn()
 
     return step
-
-
-def stream_of(device: torch.device) -> torch.cuda.Stream | None:
-    """A stream for one run alone; None where there are none."""
-    return torch.cuda.Stream(device) if device.type == "cuda" else None
 
 
 def feeds(runs: Sequence[RunSpec], images: ImageSet, device: torch.device) -> list[Batches]:

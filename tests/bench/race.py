@@ -28,7 +28,7 @@ class Course:
         name: for the table.
         side_by_side: whether compiled peers run at our number of processes, too.
         rounds, seconds: how often each contender's turn comes, and for how long.
-        together: how many runs of ours also share one CUDA device, to see what that gives.
+        together: how many runs of ours also share one CUDA device, beside its peers.
         seeds: how many runs of ours one process trains, beside a stacked model of as many; None
             for one, beside its peers.
     """
@@ -71,7 +71,7 @@ def entries(course: Course, device: str) -> list[Entry]:
     ours = Entry("", False, cores(), 1) if device == "cpu" and cores() > 1 else alone
     found = [Entry(OURS, False, ours.processes, ours.threads)]
     if device != "cpu" and course.together > 1:
-        found.append(Entry(OURS, False, course.together, 1))
+        found.append(Entry(TOGETHER, False, 1, 1, course.together))
     for who in PEERS:
         for compiled in (False, True):
             ways = {alone, ours} if course.side_by_side or not compiled else {alone}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -20,6 +20,23 @@ Inputs = dict[str, Tensor]
 """What was drawn for a step, by name, on the device."""
 
 
+class Parts(Protocol):
+    """What a captured step consists of.
+
+    It is handed over with each step and never kept: a graph that waits for the garbage collector
+    takes the scratch memory of the next one on its stream along.
+    """
+
+    def draws(self, step: int) -> dict[str, np.ndarray]:
+        """What is drawn on the host for a step: arrays by name, of the same shapes each time."""
+
+    def take(self, inputs: Inputs, images: Tensor) -> Tensor:
+        """The step; returns its loss. It must not wait for the device."""
+
+    def rehearse(self, inputs: Inputs, images: Tensor) -> object:
+        """What of it changes nothing of the run, so that kernels are chosen before."""
+
+
 class CapturedStep:
     """A step, captured once and replayed for every other.
 
@@ -32,23 +49,11 @@ class CapturedStep:
             ``AHEAD`` steps behind the host; None before there is one.
 
     Args:
-        take: the step, from its inputs and its images; returns its loss. It must not wait for the
-            device.
-        rehearse: the part of it that changes nothing of the run; it shows which kernels it takes.
-        draws: what is drawn on the host for a step: arrays by name, of the same shapes each time.
         images: of the first step.
         fixed: whether all steps have these ``images``, so that they need not be copied.
     """
 
-    def __init__(
-        self,
-        take: Callable[[Inputs, Tensor], Tensor],
-        rehearse: Callable[[Inputs, Tensor], object],
-        draws: Callable[[int], dict[str, np.ndarray]],
-        images: Tensor,
-        fixed: bool,
-    ) -> None:
-        self._take, self._rehearse, self._draws = take, rehearse, draws
+    def __init__(self, images: Tensor, fixed: bool) -> None:
         self._images = images if fixed else images.clone()
         self._fixed, self._device = fixed, images.device
         # The graph reads these tensors, wherever it is replayed.
@@ -59,24 +64,24 @@ class CapturedStep:
         self.backlog: torch.cuda.Event | None = None
         self._sent: torch.cuda.Event | None = None
 
-    def __call__(self, step: int, images: Tensor) -> Tensor:
+    def __call__(self, step: int, images: Tensor, parts: Parts) -> Tensor:
         """Takes step ``step``; its loss is overwritten by the next."""
         if not self._ready or self._ready[0] != step:
-            self._send(step)
+            self._send(step, parts)
         self._ready = self._ready[1:]
         if not self._fixed:
             self._images.copy_(images)
         if self._device.type != "cuda":
-            return self._once()
+            return self._once(parts)
         if self._graph is None:
-            self._graph = self._captured()
+            self._graph = self._captured(parts)
         self._graph.replay()
         return self._loss
 
-    def _send(self, first: int) -> None:
+    def _send(self, first: int, parts: Parts) -> None:
         """Puts the draws of the steps from ``first`` on where the graph looks for them."""
         self._ready = range(first, first + AHEAD)
-        drawn = [self._draws(step) for step in self._ready]
+        drawn = [parts.draws(step) for step in self._ready]
         for name in drawn[0]:
             values = sent(np.stack([one[name] for one in drawn]), self._device)
             if name in self._block:
@@ -86,7 +91,7 @@ class CapturedStep:
         self._row.zero_()
         self.backlog, self._sent = self._sent, told(self._device)
 
-    def _captured(self) -> torch.cuda.CUDAGraph:
+    def _captured(self, parts: Parts) -> torch.cuda.CUDAGraph:
         here = torch.cuda.current_stream(self._device)
         alone = here == torch.cuda.default_stream(self._device)
         # Graphs that are replayed side by side must not share a stream: with it they would share
@@ -95,16 +100,16 @@ class CapturedStep:
         stream.wait_stream(here)
         with torch.cuda.stream(stream):
             for _ in range(WARM_UPS):
-                self._rehearse(self._inputs(), self._images)
+                parts.rehearse(self._inputs(), self._images)
         here.wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
         # Threads that read images ahead may allocate meanwhile.
         with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
-            self._loss = self._once()
+            self._loss = self._once(parts)
         return graph
 
-    def _once(self) -> Tensor:
-        loss = self._take(self._inputs(), self._images)
+    def _once(self, parts: Parts) -> Tensor:
+        loss = parts.take(self._inputs(), self._images)
         self._row += 1
         return loss
 

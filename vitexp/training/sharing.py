@@ -6,6 +6,7 @@ would compute alone. How many there are is found out by trying: one more as long
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Hashable, Mapping
 
@@ -92,6 +93,9 @@ class Lanes:
 
     def start(self, kind: Hashable, begin: Callable[[Lane], Waits]) -> None:
         """A run joins the others; they rest while it is made ready and timed alone."""
+        if self.device.type == "cuda":
+            # Models that ended may wait for the collector, and their memory with them.
+            gc.collect()
         lane = Lane(kind, self._streams.pop() if self._streams else None)
         self._turns[lane] = begin(lane)
         for each in self._turns:

@@ -116,18 +116,8 @@ class Step:
     def _replay(self, step: int, images: Tensor) -> Tensor:
         if self._captured is None:
             ready(self.optimizer)
-            self._captured = CapturedStep(
-                lambda drawn, images: self._take(
-                    drawn, images, _masks(drawn), drawn["rate"], drawn.get("share"), drawn["step"]
-                ),
-                lambda drawn, images: self._gradients(
-                    self.batches.made(drawn, images), _masks(drawn)
-                ),
-                self._draws,
-                images,
-                fixed=not self.batches.streamed,
-            )
-        return self._captured(step, images)
+            self._captured = CapturedStep(images, fixed=not self.batches.streamed)
+        return self._captured(step, images, self)
 
     @property
     def captured(self) -> bool:
@@ -139,8 +129,8 @@ class Step:
         """What to wait for before the next step, lest the host run too far ahead."""
         return self._captured.backlog if self._captured else None
 
-    def _draws(self, step: int) -> dict[str, np.ndarray]:
-        """All that a step's graph needs to know of it."""
+    def draws(self, step: int) -> dict[str, np.ndarray]:
+        """All that a step's graph needs to know of it: see :class:`Parts`."""
         recipe = self.spec.recipe
         drawn = self.batches.draws(step)
         drawn["step"] = np.array(step)
@@ -150,6 +140,15 @@ class Step:
         if recipe.dropout or recipe.stochastic_depth:
             drawn["keys"] = hash_keys(self.spec.seed, step)
         return drawn
+
+    def take(self, inputs: Inputs, images: Tensor) -> Tensor:
+        """The whole step."""
+        share = inputs.get("share")
+        return self._take(inputs, images, _masks(inputs), inputs["rate"], share, inputs["step"])
+
+    def rehearse(self, inputs: Inputs, images: Tensor) -> Tensor:
+        """Its gradients."""
+        return self._gradients(self.batches.made(inputs, images), _masks(inputs))
 
 
 def _masks(drawn: Inputs) -> HashNoise | None:

@@ -29,6 +29,7 @@ class LeaseHost:
         stopping: whether the run has to end now.
         every: seconds between two checkpoints.
         aside: whether checkpoints are written by a thread, from a copy, while a device goes on.
+        sharing: how many runs share the device at this moment, this one included.
     """
 
     def __init__(
@@ -38,8 +39,10 @@ class LeaseHost:
         stopping: Callable[[], bool],
         every: float,
         aside: bool,
+        sharing: Callable[[], int] = lambda: 1,
     ) -> None:
         self.lease, self.tell, self.stopping, self.step = lease, tell, stopping, 0
+        self._sharing = sharing
         self._every = every
         self._saved = self._told = time.monotonic()
         self._thread = ThreadPoolExecutor(1) if aside else None
@@ -111,7 +114,7 @@ class LeaseHost:
                 self.lease.spec.id,
                 progress.step,
                 self.lease.spec.recipe.steps,
-                progress.images_per_s,
+                progress.images_per_s / self._sharing(),
                 train_loss=progress.train_loss,
                 val_top1=progress.val_top1,
             )

@@ -163,9 +163,16 @@ class Worker:
     ) -> Waits:
         images = self._images(spec.data)
         start = self._start(spec.init) if spec.init else None
-        aside = self.device.type == "cuda"
+        host = LeaseHost(
+            lease,
+            self.tell,
+            self.stop.is_set,
+            self.checkpoint_seconds,
+            aside=self.device.type == "cuda",
+            sharing=self.lanes.__len__,
+        )
         clock = functools.partial(self.lanes.seconds, lane)
-        with LeaseHost(lease, self.tell, self.stop.is_set, self.checkpoint_seconds, aside) as host:
+        with host:
             self.tell(Event("start", spec.id, steps=spec.recipe.steps))
             finished = yield from training(
                 spec, images, host, self.device, start=start, clock=clock, **means

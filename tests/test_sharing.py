@@ -1,0 +1,277 @@
+"""Several runs that share a device in turns: each is what it would be alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.test_launch import real_spec, weights
+from tests.test_training import CPU, Memory, comparable
+from vitexp.launch import devices, local, pool
+from vitexp.launch.events import Event
+from vitexp.launch.local import Outcome, launch
+from vitexp.runs.lease import Fenced, Lease, checkpoints
+from vitexp.runs.store import Store
+from vitexp.spec import RunSpec
+from vitexp.training.loop import Waits, train, training
+from vitexp.training.sharing import Lane, Lanes, has_room, wanted
+from vitexp.worker.host import LeaseHost
+
+__all__ = ["real_spec"]
+
+Specs = list[RunSpec]
+
+
+@pytest.fixture
+def specs(real_spec: Callable[..., RunSpec]) -> Specs:
+    return [real_spec(seed=seed, steps=300, evaluate_every=50, dropout=0.1) for seed in range(3)]
+
+
+@pytest.fixture
+def room_for_three(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The launcher gives a worker three runs from the start: a CPU's would not ask for them."""
+    monkeypatch.setattr(local, "cores", lambda: 1)
+
+    class Roomy(pool.Worker):
+        def __init__(self, *args: object) -> None:
+            super().__init__(*args)  # type: ignore[arg-type]
+            self.room = 3
+
+    monkeypatch.setattr(pool, "Worker", Roomy)
+
+
+def launched(
+    specs: Specs,
+    out: Path,
+    together: int,
+    on_event: Callable[[Event], None] = lambda event: None,
+    checkpoint_seconds: float = 60.0,
+) -> tuple[Outcome, list[Event]]:
+    events: list[Event] = []
+
+    def note(event: Event) -> None:
+        events.append(event)
+        on_event(event)
+
+    outcome = launch(specs, out, ("cpu",), 1, note, checkpoint_seconds=0.2, together=together)
+    return outcome, events
+
+
+def same_as_alone(out: Path, alone: Path, specs: Specs) -> bool:
+    found, expected = Store(out).results(), Store(alone).results()
+    return all(
+        comparable(found[spec.id]) == comparable(expected[spec.id])
+        and weights(out, spec) == weights(alone, spec)
+        for spec in specs
+    )
+
+
+def in_turns(events: list[Event]) -> bool:
+    """Whether the runs went on side by side: another one's progress lies between two of one."""
+    told = [event.run_id for event in events if event.kind == "progress"]
+    changes = sum(a != b for a, b in itertools.pairwise(told))
+    return changes >= len(set(told))
+
+
+def test_runs_in_turns_end_with_the_bits_that_they_have_alone(tmp_path, specs, room_for_three):
+    outcome, events = launched(specs, tmp_path / "three", together=3)
+    assert sorted(outcome.done) == sorted(spec.id for spec in specs)
+    assert in_turns(events)
+    launched(specs, tmp_path / "alone", together=1)
+    assert same_as_alone(tmp_path / "three", tmp_path / "alone", specs)
+    results = Store(tmp_path / "three").results()
+    assert max(results[spec.id].execution["together"] for spec in specs) == 3
+
+
+def test_a_signal_checkpoints_all_runs_of_a_worker_and_they_go_on(tmp_path, specs, room_for_three):
+    running: set[str] = set()
+
+    def interrupt(event: Event) -> None:
+        running.update({event.run_id} if event.kind == "progress" else ())
+        if len(running) == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+            running.clear()
+
+    outcome, events = launched(specs, tmp_path / "cut", 3, interrupt)
+    assert outcome.signal == signal.SIGTERM
+    stopped = {event.run_id: event.step for event in events if event.kind == "stopped"}
+    left = [spec for spec in specs if spec.id not in outcome.done]
+    assert left
+    assert stopped.keys() == {spec.id for spec in left}
+    for spec in left:
+        assert Store(tmp_path / "cut").find(spec.id).step == stopped[spec.id] > 0
+    launched(specs, tmp_path / "cut", together=3)
+    launched(specs, tmp_path / "alone", together=1)
+    assert same_as_alone(tmp_path / "cut", tmp_path / "alone", specs)
+
+
+def test_a_killed_worker_takes_all_its_runs_along_and_they_go_on(tmp_path, specs, room_for_three):
+    killed: list[int] = []
+
+    def kill(event: Event) -> None:
+        saved = [s for s in specs if checkpoints(Store(tmp_path / "cut").folder(s.id))]
+        if len(saved) >= 2 and not killed:
+            killed.extend(_workers(tmp_path / "cut"))
+            for process in killed:
+                os.kill(process, signal.SIGKILL)
+
+    outcome, events = launched(specs, tmp_path / "cut", 3, kill, checkpoint_seconds=0.2)
+    assert killed
+    assert sum(event.kind == "note" and "once more" in event.message for event in events) >= 2
+    assert sorted(outcome.done) == sorted(spec.id for spec in specs)
+    launched(specs, tmp_path / "alone", together=1)
+    assert same_as_alone(tmp_path / "cut", tmp_path / "alone", specs)
+
+
+def _workers(out: Path) -> list[int]:
+    """Worker processes on ``out``."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                words = (folder / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if b"vitexp.worker" in words and os.fsencode(out) in words:
+                found.append(int(folder.name))
+    return found
+
+
+def test_a_run_that_fails_leaves_the_others_of_its_worker_alone(tmp_path, specs, room_for_three):
+    other = dataclasses.replace(specs[0].data, fingerprint="another", fraction=None)
+    wrong = dataclasses.replace(specs[0], data=other)
+    outcome, _ = launched([specs[0], wrong, specs[1]], tmp_path / "out", together=3)
+    assert sorted(outcome.done) == sorted([specs[0].id, specs[1].id])
+    assert list(outcome.failed) == [wrong.id]
+
+
+@pytest.mark.parametrize(
+    ("speedups", "runs"),
+    [
+        ({1: 1.0}, 2),
+        ({1: 1.0, 2: 1.04}, 1),
+        ({1: 1.0, 2: 1.9}, 3),
+        ({1: 1.0, 2: 1.9, 3: 1.95}, 2),
+        ({1: 1.0, 2: 1.9, 3: 2.8, 4: 3.5}, 4),
+        ({1: 0.9, 2: 0.93}, 1),
+    ],
+)
+def test_one_run_more_is_tried_as_long_as_it_pays(speedups, runs):
+    assert wanted(speedups, most=4) == runs
+
+
+class Device:
+    """A simulated one, on which up to ``wide`` runs cost no more time than one."""
+
+    def __init__(self, wide: int) -> None:
+        self.wide, self.now, self.running = wide, 0.0, 0
+
+    def run(self, steps: int) -> Waits:
+        for _ in range(steps):
+            self.now += 0.01 / min(self.wide, max(1, self.running))
+            yield None
+
+
+@pytest.mark.parametrize("wide", [1, 3, 8])
+def test_a_device_gets_as_many_runs_as_it_computes_side_by_side(monkeypatch, wide):
+    device = Device(wide)
+    monkeypatch.setattr(time, "perf_counter", lambda: device.now)
+    asked: list[int] = []
+    lanes = Lanes(CPU, devices.TOGETHER, asked.append)
+
+    def start() -> None:
+        device.running = 1
+        lanes.start("any", lambda lane: device.run(100_000))
+        device.running = len(lanes)
+
+    start()
+    for _ in range(30_000):
+        lanes.turn()
+        if len(lanes) < lanes.room:
+            start()
+    tried = list(range(2, min(wide + 1, devices.TOGETHER) + 1))
+    assert asked == tried + [wide] * (wide < devices.TOGETHER)
+
+
+def test_the_time_of_a_device_is_divided_among_its_runs(monkeypatch):
+    device = Device(1)
+    monkeypatch.setattr(time, "perf_counter", lambda: device.now)
+    lanes, seen = Lanes(CPU, 1, lambda room: None), {}
+
+    def run(name: str, steps: int) -> Callable[[Lane], Waits]:
+        def begin(lane: Lane) -> Waits:
+            yield from device.run(steps)
+            seen[name] = lanes.seconds(lane)
+
+        return begin
+
+    lanes.start("any", run("short", 100))
+    lanes.start("any", run("long", 300))
+    while lanes:
+        lanes.turn()
+    # While both run, each turn of both is paid by both.
+    assert seen == pytest.approx({"short": 1.0, "long": 3.0}, abs=0.02)
+    assert sum(seen.values()) == pytest.approx(device.now)
+
+
+def test_a_run_waits_for_memory_that_others_have(run_spec):
+    spec = run_spec()
+    assert has_room(spec, CPU, memory=None)
+    assert has_room(spec, CPU, memory=1 << 30)
+    assert not has_room(spec, CPU, memory=1 << 10)
+
+
+def test_a_checkpoint_written_aside_is_that_of_its_moment(tmp_path, real_spec, digits, monkeypatch):
+    """Training changes the weights in place while they are written."""
+    spec, may_write = real_spec(steps=60), threading.Event()
+    lease = Store(tmp_path).lease(spec)
+    assert lease is not None
+    save = Lease.save
+
+    def slow(*args: object) -> None:
+        assert may_write.wait(60)
+        save(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Lease, "save", slow)
+    went_on = False
+    with LeaseHost(lease, lambda event: None, lambda: False, 1e9, aside=True) as host:
+        monkeypatch.setattr(host, "checkpoint_due", lambda: host.step == 20)
+        turns = training(spec, digits, host, CPU, threads=1)
+        for _ in turns:
+            went_on |= host.step == 60 and not checkpoints(lease.folder)
+        assert went_on
+        may_write.set()
+        host.settle()
+        content, _ = lease.restore()
+    assert content is not None
+    state = host.restore()
+    assert state is not None
+    assert state["step"] == 20
+    other = Memory(stop_after=20)
+    assert train(spec, digits, other, CPU, threads=1) is None
+    alone = other.restore()
+    assert alone is not None
+    assert all(torch.equal(state["model"][name], value) for name, value in alone["model"].items())
+    assert state["curve"] == alone["curve"]
+
+
+def test_what_stops_a_writer_aside_stops_its_run(tmp_path, real_spec, digits):
+    spec = real_spec(steps=40)
+    lease = Store(tmp_path).lease(spec)
+    assert lease is not None
+    (lease.folder / "attempt").write_text("7 somebody else\n")
+    with (
+        pytest.raises(Fenced),
+        LeaseHost(lease, lambda event: None, lambda: False, 0.0, aside=True) as host,
+    ):
+        for _ in training(spec, digits, host, CPU, threads=1):
+            pass
