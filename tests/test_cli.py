@@ -172,8 +172,8 @@ def test_plan_counts_what_is_missing(capsys, out):
     assert plan["runs"] == {"total": 30, "done": 10, "todo": 20}
     assert plan["seconds"] is None
     assert set(plan) == {
-        "data", "recipe", "lr", "batch", "steps", "precision", "devices", "jobs", "runs", "cells",
-        "flops", "weights_bytes", "seconds",
+        "data", "recipe", "lr", "batch", "steps", "precision", "devices", "jobs", "together",
+        "runs", "cells", "flops", "weights_bytes", "seconds",
     }  # fmt: skip
     first = plan["cells"][0]
     assert (first["row"], first["column"], first["seeds"], first["done"]) == (
