@@ -9,15 +9,18 @@ import pytest
 import torch
 
 from tests.conftest import model_spec
+from tests.recording import recorded
+from tests.test_memory import MODELS
 from tests.test_training import CPU, Memory, comparable, finished
 from tests.test_vit import CELLS, POOLS, ident, images_for, randomised
+from vitexp.datasets.image_set import ImageSet
 from vitexp.launch.devices import cuda_devices
 from vitexp.models.build import build
 from vitexp.models.noise import HashNoise
 from vitexp.models.vit import attend
 from vitexp.runs.wishes import NONE
-from vitexp.spec import PositionSpec
-from vitexp.training import compilation, loop
+from vitexp.spec import PositionSpec, RunSpec
+from vitexp.training import capture, compilation, loop
 from vitexp.training.batches import Batches
 from vitexp.training.capture import AHEAD
 from vitexp.training.compilation import compile_blocks, plain, works
@@ -138,6 +141,82 @@ def test_a_run_on_the_fast_path_ends_where_the_plain_one_does(
     resumed, resumed_weights = finished(spec, few_digits, host)
     assert comparable(resumed) == comparable(record)
     assert all(torch.equal(weights[name], resumed_weights[name]) for name in weights)
+
+
+def same_when_done_again(
+    spec: RunSpec,
+    images: ImageSet,
+    monkeypatch: pytest.MonkeyPatch,
+    execution: Execution,
+    memory: int | None = None,
+) -> bool:
+    """Whether a step that is replayed on a CUDA graph's terms is the step that is launched."""
+    found = []
+    for way in (capture.captured, recorded):
+        monkeypatch.setattr(capture, "captured", way)
+        batches = Batches(images.train, spec.recipe, 10, 0, CPU, memory)
+        model = build(spec.model, 0, spec.recipe.dropout)
+        step = Step(spec, model, batches, CPU, execution)
+        losses = torch.stack([step(number).clone() for number in range(spec.recipe.steps)])
+        assert step.average is not None
+        kept = {**step.average.state, **{f"live {n}": p for n, p in model.state_dict().items()}}
+        found.append({"losses": losses, "sum": step.losses.sum, **kept})
+    launched, again = found
+    return all(torch.equal(launched[name], again[name]) for name in launched)
+
+
+EVERYTHING: dict[str, Any] = {
+    **{"mixup": 0.2, "cutmix": 1.0, "averaging": 0.9, "clip": 1.0, "dropout": 0.1},
+    **{"crop": True, "flip": True, "steps": AHEAD + 4},
+}
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+@pytest.mark.parametrize("pool", POOLS)
+@pytest.mark.parametrize("position", CELLS, ids=ident)
+def test_a_step_done_again_on_the_same_memory_is_the_next_step(
+    few_digits, run_spec, monkeypatch, position, pool, optimizer
+):
+    """The host's part of a step has no say any more, and nothing waits for the device."""
+    spec = run_spec(optimizer=optimizer, **EVERYTHING)
+    spec = dataclasses.replace(spec, model=model_spec(pool=pool, position=position))
+    how = Execution(1, "hash", captured=True)
+    assert same_when_done_again(spec, few_digits, monkeypatch, how)
+
+
+@pytest.mark.parametrize("memory", [None, 1000], ids=["resident", "streamed"])
+@pytest.mark.parametrize("micro_batch", [None, 24])
+@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+def test_any_models_step_can_be_done_again(
+    few_digits, run_spec, monkeypatch, model, micro_batch, memory
+):
+    dropout = 0.1 if model.vit is not None else 0.0
+    changes = EVERYTHING | {"resized_crop": 0.5, "dropout": dropout}
+    spec = dataclasses.replace(run_spec(**changes), model=model)
+    checkpointing = micro_batch is not None and model.vit is not None
+    how = Execution(
+        1, "hash", captured=True, micro_batch=micro_batch, grad_checkpointing=checkpointing
+    )
+    assert same_when_done_again(spec, few_digits, monkeypatch, how, memory)
+
+
+def test_what_the_host_decides_is_not_decided_again():
+    """Else the tests above would show nothing."""
+    chosen, total = [1.0], torch.zeros(())
+
+    def add() -> None:
+        total.add_(chosen[0])
+
+    def wait() -> None:
+        total.fill_(float(total))
+
+    graph = recorded(add, lambda: None, CPU)
+    chosen[0] = 2.0
+    for expected in (1.0, 2.0, 3.0):
+        graph.replay()
+        assert float(total) == expected
+    with pytest.raises(AssertionError, match="waits"):
+        recorded(wait, lambda: None, CPU)
 
 
 @pytest.mark.parametrize("memory", [None, 1000], ids=["resident", "streamed"])

@@ -103,7 +103,8 @@ class Batches:
         Nothing but kernels on fixed shapes, so that a CUDA graph can hold it.
         """
         samples = drawn["samples"]
-        targets = F.one_hot(self.labels[samples], self.classes).float()
+        classes = torch.arange(self.classes, device=self.device)
+        targets = (self.labels[samples][:, None] == classes).float()
         smoothing = self.recipe.label_smoothing
         targets = targets * (1.0 - smoothing) + smoothing / self.classes
         chosen = torch.arange(len(samples), device=self.device) if self.streamed else samples

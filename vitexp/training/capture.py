@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -60,7 +61,7 @@ class CapturedStep:
         self._block: Inputs = {}
         self._row = torch.zeros(1, dtype=torch.int64, device=self._device)
         self._ready = range(0)
-        self._graph: torch.cuda.CUDAGraph | None = None
+        self._graph: Graph | None = None
         self.backlog: torch.cuda.Event | None = None
         self._sent: torch.cuda.Event | None = None
 
@@ -71,11 +72,16 @@ class CapturedStep:
         self._ready = self._ready[1:]
         if not self._fixed:
             self._images.copy_(images)
-        if self._device.type != "cuda":
-            return self._once(parts)
         if self._graph is None:
-            self._graph = self._captured(parts)
-        self._graph.replay()
+            self._graph = captured(
+                lambda: self._take(parts),
+                lambda: parts.rehearse(self._inputs(), self._images),
+                self._device,
+            )
+        if self._graph is None:
+            self._take(parts)
+        else:
+            self._graph.replay()
         return self._loss
 
     def _send(self, first: int, parts: Parts) -> None:
@@ -91,27 +97,39 @@ class CapturedStep:
         self._row.zero_()
         self.backlog, self._sent = self._sent, told(self._device)
 
-    def _captured(self, parts: Parts) -> torch.cuda.CUDAGraph:
-        here = torch.cuda.current_stream(self._device)
-        alone = here == torch.cuda.default_stream(self._device)
-        # Graphs that are replayed side by side must not share a stream: with it they would share
-        # the scratch memory of its matrix products.
-        stream = torch.cuda.Stream(self._device) if alone else here  # type: ignore[no-untyped-call]
-        stream.wait_stream(here)
-        with torch.cuda.stream(stream):
-            for _ in range(WARM_UPS):
-                parts.rehearse(self._inputs(), self._images)
-        here.wait_stream(stream)
-        graph = torch.cuda.CUDAGraph()
-        # Threads that read images ahead may allocate meanwhile.
-        with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
-            self._loss = self._once(parts)
-        return graph
-
-    def _once(self, parts: Parts) -> Tensor:
-        loss = parts.take(self._inputs(), self._images)
+    def _take(self, parts: Parts) -> None:
+        self._loss = parts.take(self._inputs(), self._images)
         self._row += 1
-        return loss
 
     def _inputs(self) -> Inputs:
         return {name: values.index_select(0, self._row)[0] for name, values in self._block.items()}
+
+
+class Graph(Protocol):
+    """What was launched, to be launched again."""
+
+    def replay(self) -> None:
+        """On the same memory."""
+
+
+def captured(
+    take: Callable[[], None], rehearse: Callable[[], object], device: torch.device
+) -> Graph | None:
+    """``take`` as a CUDA graph, after some ``rehearse``; None on a device that has no graphs."""
+    if device.type != "cuda":
+        return None
+    here = torch.cuda.current_stream(device)
+    alone = here == torch.cuda.default_stream(device)
+    # Graphs that are replayed side by side must not share a stream: with it they would share the
+    # scratch memory of its matrix products.
+    stream = torch.cuda.Stream(device) if alone else here  # type: ignore[no-untyped-call]
+    stream.wait_stream(here)
+    with torch.cuda.stream(stream):
+        for _ in range(WARM_UPS):
+            rehearse()
+    here.wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    # Threads that read images ahead may allocate meanwhile.
+    with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
+        take()
+    return graph
