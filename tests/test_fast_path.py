@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch._dynamo.utils import counters
 
 from tests.conftest import model_spec
 from tests.recording import recorded
@@ -141,6 +142,16 @@ def test_a_run_on_the_fast_path_ends_where_the_plain_one_does(
     resumed, resumed_weights = finished(spec, few_digits, host)
     assert comparable(resumed) == comparable(record)
     assert all(torch.equal(weights[name], resumed_weights[name]) for name in weights)
+
+
+def test_what_was_compiled_for_a_run_serves_the_next(compiler, few_digits, run_spec, monkeypatch):
+    """Runs that share a device must not wait while the same is compiled for each."""
+    monkeypatch.setattr(loop, "choose", lambda *_: WAYS["compiled"])
+    finished(run_spec(dropout=0.1, steps=2), few_digits)
+    compiled = counters["stats"]["unique_graphs"]
+    assert compiled > 0
+    finished(run_spec(dropout=0.1, steps=2, lr=3e-3, seed=1), few_digits)
+    assert counters["stats"]["unique_graphs"] == compiled
 
 
 def same_when_done_again(

@@ -14,8 +14,9 @@ from torch import nn
 
 from vitexp.models.vit import Block
 
-VARIANTS = 64
-"""Most versions of one block: with stochastic depth, each layer's rate makes one of its own."""
+VARIANTS = 1024
+"""Most versions of a block in one process. Runs that differ in their weights alone share theirs;
+with stochastic depth, each layer's rate makes one of its own."""
 
 
 def compile_blocks(model: nn.Module, deterministic: bool = False) -> None:
@@ -30,6 +31,7 @@ def compile_blocks(model: nn.Module, deterministic: bool = False) -> None:
 
     config.deterministic = deterministic
     torch._dynamo.config.recompile_limit = VARIANTS
+    torch._dynamo.config.accumulated_recompile_limit = VARIANTS
     for block in model.modules():
         if isinstance(block, Block):
             block.compile(dynamic=False)

@@ -54,8 +54,6 @@ class Step:
         self.average = Average(model, averaging) if averaging else None
         self._captured: CapturedStep | None = None
         if execution.compiled:
-            # What this process compiled for earlier runs counts against the compiler's limit.
-            torch.compiler.reset()
             compile_blocks(model, execution.deterministic)
         if execution.grad_checkpointing:
             recompute_blocks(model)
