@@ -23,7 +23,7 @@ from vitexp.runs.wishes import NONE
 from vitexp.spec import PositionSpec, RunSpec
 from vitexp.training import capture, compilation, loop
 from vitexp.training.batches import Batches
-from vitexp.training.capture import AHEAD
+from vitexp.training.capture import AHEAD, LEAD
 from vitexp.training.compilation import compile_blocks, plain, works
 from vitexp.training.execution import COMPILED_FROM, Execution, choose
 from vitexp.training.probe import seconds_per_step
@@ -209,6 +209,25 @@ def test_any_models_step_can_be_done_again(
         1, "hash", captured=True, micro_batch=micro_batch, grad_checkpointing=checkpointing
     )
     assert same_when_done_again(spec, few_digits, monkeypatch, how, memory)
+
+
+def test_the_host_is_a_few_steps_ahead_and_no_more(few_digits, run_spec, monkeypatch):
+    launched: list[int] = []
+
+    def told(device: torch.device) -> int:
+        launched.append(len(launched))
+        return launched[-1]
+
+    monkeypatch.setattr(capture, "captured", recorded)
+    monkeypatch.setattr(capture, "told", told)
+    spec = run_spec(steps=LEAD + 4)
+    batches = Batches(few_digits.train, spec.recipe, 10, 0, CPU)
+    step = Step(spec, build(spec.model, 0), batches, CPU, Execution(1, "hash", captured=True))
+    waits: list[object] = []
+    for number in range(spec.recipe.steps):
+        step(number)
+        waits.append(step.backlog)
+    assert waits == [None] * (LEAD - 1) + [0, 1, 2, 3, 4]
 
 
 def test_what_the_host_decides_is_not_decided_again():

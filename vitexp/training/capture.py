@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
@@ -16,6 +18,10 @@ WARM_UPS = 3
 
 AHEAD = 32
 """Steps whose draws go to the device together."""
+
+LEAD = 8
+"""Steps that the host may be ahead of the device: enough to draw a block meanwhile, and few, since
+whoever stops a run waits for them."""
 
 Inputs = dict[str, Tensor]
 """What was drawn for a step, by name, on the device."""
@@ -45,10 +51,6 @@ class CapturedStep:
     own row: all that the host does for a step is to launch it. On another device than CUDA the
     same is done launch by launch.
 
-    Attributes:
-        backlog: an event that has happened once the device is no more than two blocks of
-            ``AHEAD`` steps behind the host; None before there is one.
-
     Args:
         images: of the first step.
         fixed: whether all steps have these ``images``, so that they need not be copied.
@@ -62,8 +64,7 @@ class CapturedStep:
         self._row = torch.zeros(1, dtype=torch.int64, device=self._device)
         self._ready = range(0)
         self._graph: Graph | None = None
-        self.backlog: torch.cuda.Event | None = None
-        self._sent: torch.cuda.Event | None = None
+        self._launched: deque[torch.cuda.Event | None] = deque(maxlen=LEAD)
 
     def __call__(self, step: int, images: Tensor, parts: Parts) -> Tensor:
         """Takes step ``step``; its loss is overwritten by the next."""
@@ -82,7 +83,13 @@ class CapturedStep:
             self._take(parts)
         else:
             self._graph.replay()
+            self._launched.append(told(self._device))
         return self._loss
+
+    @property
+    def backlog(self) -> torch.cuda.Event | None:
+        """What happens once the device is fewer than ``LEAD`` steps behind; None if it is now."""
+        return self._launched[0] if len(self._launched) == LEAD else None
 
     def _send(self, first: int, parts: Parts) -> None:
         """Puts the draws of the steps from ``first`` on where the graph looks for them."""
@@ -95,7 +102,6 @@ class CapturedStep:
             else:
                 self._block[name] = values
         self._row.zero_()
-        self.backlog, self._sent = self._sent, told(self._device)
 
     def _take(self, parts: Parts) -> None:
         self._loss = parts.take(self._inputs(), self._images)
@@ -122,7 +128,7 @@ def captured(
     alone = here == torch.cuda.default_stream(device)
     # Graphs that are replayed side by side must not share a stream: with it they would share the
     # scratch memory of its matrix products.
-    stream = torch.cuda.Stream(device) if alone else here  # type: ignore[no-untyped-call]
+    stream = _aside(device) if alone else here
     stream.wait_stream(here)
     with torch.cuda.stream(stream):
         for _ in range(WARM_UPS):
@@ -133,3 +139,10 @@ def captured(
     with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
         take()
     return graph
+
+
+@functools.cache
+def _aside(device: torch.device) -> torch.cuda.Stream:
+    """Where graphs are captured that are replayed on the default stream, one after the other's
+    end: the same for all, since scratch memory is kept for each stream that was ever used."""
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
