@@ -34,7 +34,13 @@ class Stream:
         self._images, self._rows, self._device = images, rows, device
         self._thread = ThreadPoolExecutor(1)
         self._ready: dict[int, Future[_Sent]] = {}
-        self._copies = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
+        # PyTorch has 32 streams of each priority and hands them out in turns. One that a run
+        # computes on must not be among these: what is copied would become part of its graph.
+        self._copies = (
+            torch.cuda.Stream(device, priority=-1)  # type: ignore[no-untyped-call]
+            if device.type == "cuda"
+            else None
+        )
 
     def at(self, number: int) -> Tensor:
         """The images of a batch: uint8, (B, S, S, C). Quick for the batch after the last one."""
