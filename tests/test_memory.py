@@ -240,12 +240,13 @@ def test_streamed_batches_are_the_resident_ones_on_cuda(few_digits, tmp_path, re
 @pytest.mark.cuda
 @needs_cuda
 def test_a_batch_that_does_not_fit_on_cuda_is_halved_before_the_run(few_digits, run_spec):
-    """Held to 256 MiB of the device, which a step of 128 images of this model does not fit into."""
-    model = model_spec(depth=8, width=256, heads=4, mlp=1024, position=PositionSpec(std=0.5))
+    """Held to 1 GiB of the device, which a step of 128 images of this model does not fit into."""
+    shape = {"patch": 1, "depth": 8, "width": 256, "heads": 4, "mlp": 1024}
+    model = model_spec(position=PositionSpec(std=0.5), **shape)
     spec = dataclasses.replace(run_spec(batch=128, steps=3), model=model)
     device = torch.device("cuda")
     # In this order: what the allocator holds already is not counted.
-    little = train(spec, few_digits, Memory(), device, threads=1, memory=256 * 2**20)
+    little = train(spec, few_digits, Memory(), device, threads=1, memory=2**30)
     torch.cuda.set_per_process_memory_fraction(1.0)
     whole = train(spec, few_digits, Memory(), device, threads=1)
     assert whole is not None and little is not None

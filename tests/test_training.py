@@ -369,6 +369,17 @@ def test_on_cuda_speed_and_memory_are_the_devices_own(few_digits, run_spec):
     assert 0 < cost["utilisation"] < 1
 
 
+def test_the_peak_is_that_of_the_products_that_fit(monkeypatch):
+    def shortest(side: int, device: torch.device, dtype: torch.dtype) -> float:
+        if side > 512:
+            raise torch.OutOfMemoryError
+        return 1e-3
+
+    monkeypatch.setattr("vitexp.training.peak._shortest", shortest)
+    found = peak.__wrapped__(CPU, torch.float32, torch.get_num_threads())
+    assert (found.side, found.flops_per_s) == (512, 2 * 512**3 / 1e-3)
+
+
 def test_the_peak_leaves_the_random_numbers_of_a_run_alone():
     torch.manual_seed(0)
     before, threads = torch.get_rng_state(), torch.get_num_threads()

@@ -57,7 +57,10 @@ def peak(device: torch.device, dtype: torch.dtype, threads: int) -> Peak:
     for n in _SIDES:
         if 2 * n**3 > LONGEST * best > 0:
             break
-        rate = 2 * n**3 / _shortest(n, device, dtype)
+        try:
+            rate = 2 * n**3 / _shortest(n, device, dtype)
+        except torch.OutOfMemoryError:
+            break
         best, side = max((best, side), (rate, n))
     if device.type == "cuda":
         torch.cuda.empty_cache()
