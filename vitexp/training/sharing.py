@@ -93,9 +93,6 @@ class Lanes:
 
     def start(self, kind: Hashable, begin: Callable[[Lane], Waits]) -> None:
         """A run joins the others; they rest while it is made ready and timed alone."""
-        if self.device.type == "cuda":
-            # Models that ended may wait for the collector, and their memory with them.
-            gc.collect()
         lane = Lane(kind, self._streams.pop() if self._streams else None)
         self._turns[lane] = begin(lane)
         for each in self._turns:
@@ -134,9 +131,16 @@ class Lanes:
         if lane.turn(self._turns[lane]):
             return True
         del self._turns[lane]
+        self._tidy()
         if lane.stream is not None:
             self._streams.append(lane.stream)
         return False
+
+    def _tidy(self) -> None:
+        """Models that ended may wait for the collector, their graphs and memory with them."""
+        if self.device.type == "cuda":
+            gc.collect()
+            torch.cuda.empty_cache()
 
     def _pay(self, lanes: list[Lane]) -> None:
         """From now on these share what the device's time costs."""
