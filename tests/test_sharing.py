@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 import os
 import signal
 import threading
@@ -21,9 +22,11 @@ from vitexp.launch.events import Event
 from vitexp.launch.local import Outcome, launch
 from vitexp.runs.lease import Fenced, Lease, checkpoints
 from vitexp.runs.store import Store
-from vitexp.spec import RunSpec
+from vitexp.runs.wishes import Wishes
+from vitexp.spec import RunSpec, to_json
 from vitexp.training.loop import Waits, train, training
 from vitexp.training.sharing import Lane, Lanes, has_room, wanted
+from vitexp.worker import orders
 from vitexp.worker.host import LeaseHost
 
 __all__ = ["real_spec"]
@@ -154,6 +157,27 @@ def test_a_run_that_fails_leaves_the_others_of_its_worker_alone(tmp_path, specs,
     assert list(outcome.failed) == [wrong.id]
 
 
+@pytest.mark.cuda
+@pytest.mark.skipif(not devices.cuda_devices(), reason="needs a CUDA device")
+@pytest.mark.parametrize("dropout", [0.0, 0.1], ids=["captured", "launched"])
+def test_on_cuda_runs_in_turns_have_streams_of_their_own_and_end_with_the_same_bits(
+    tmp_path, real_spec, room_for_three, dropout
+):
+    specs = [real_spec(seed=seed, steps=300, dropout=dropout) for seed in range(3)]
+    found = []
+    for together in (3, 1):
+        out = tmp_path / str(together)
+        wishes = Wishes(deterministic=True)
+        outcome = launch(specs, out, ("cuda:0",), 1, print, wishes=wishes, together=together)
+        assert sorted(outcome.done) == sorted(spec.id for spec in specs)
+        found.append([weights(out, spec) for spec in specs])
+    assert found[0] == found[1]
+    results = Store(tmp_path / "3").results()
+    executions = [results[spec.id].execution for spec in specs]
+    assert max(execution["together"] for execution in executions) == 3
+    assert all(execution["captured"] == (not dropout) for execution in executions)
+
+
 @pytest.mark.parametrize(
     ("speedups", "runs"),
     [
@@ -262,6 +286,28 @@ def test_a_checkpoint_written_aside_is_that_of_its_moment(tmp_path, real_spec, d
     assert alone is not None
     assert all(torch.equal(state["model"][name], value) for name, value in alone["model"].items())
     assert state["curve"] == alone["curve"]
+
+
+def test_a_worker_ends_where_its_device_does_nothing_more(tmp_path, real_spec, monkeypatch):
+    """After an illegal access, say, every later run of the process would fail, too."""
+    spec = real_spec()
+    missing = dataclasses.replace(spec, data=dataclasses.replace(spec.data, fingerprint="other"))
+
+    def synchronise(device: torch.device) -> None:
+        raise RuntimeError("an illegal memory access was encountered")
+
+    monkeypatch.setattr(orders, "synchronise", synchronise)
+    order = {"run": to_json(missing), "keep": False, "threads": 1, "memory": None}
+    reads, writes = os.pipe()
+    with open(reads) as told, open(writes, "w") as tells, open(tmp_path / "events", "w+") as events:
+        tells.write(json.dumps(order) + "\n")
+        tells.flush()
+        worker = orders.Worker(tmp_path, "cpu", 60.0, events)
+        with pytest.raises(RuntimeError, match="illegal"):
+            worker.serve(told)
+        events.seek(0)
+        assert [Event.parse(line).kind for line in events] == ["failed"]
+    assert Store(tmp_path).lease(missing) is not None
 
 
 def test_what_stops_a_writer_aside_stops_its_run(tmp_path, real_spec, digits):

@@ -44,6 +44,7 @@ from vitexp.spec import (
 )
 from vitexp.studies.probing import check_channels
 from vitexp.training.bench import bench
+from vitexp.training.environment import synchronise
 from vitexp.training.loop import Waits, training
 from vitexp.training.measure import measure
 from vitexp.training.probe import seconds_per_step
@@ -72,6 +73,9 @@ class Worker:
         self.store = Store(out)
         self.checkpoint_seconds = checkpoint
         self.device = torch.device(device)
+        if self.device.type == "cuda":
+            # What names no device must not take memory of the first one.
+            torch.cuda.set_device(self.device)
         self.events = events
         self._telling = threading.Lock()
         self.stop = threading.Event()
@@ -141,6 +145,8 @@ class Worker:
             self.tell(Event("refused", name, message=str(error)))
         except Exception as error:
             self.tell(Event("failed", name, message=_reason(error)))
+            # After some errors a CUDA device does nothing more for a process: it has to end then.
+            synchronise(self.device)
 
     def _work(self, spec: RunSpec, keep: bool, means: dict[str, Any], lane: Lane) -> Waits:
         with self._watched(spec.id):
