@@ -12,10 +12,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from tests.conftest import model_spec
 from vitexp.initialisation import initialise
+from vitexp.launch.devices import cuda_devices
 from vitexp.models import count, counted
 from vitexp.models.build import build
 from vitexp.models.noise import DeviceNoise, HashNoise, HostNoise, Noise, drop
-from vitexp.models.vit import ViT
+from vitexp.models.vit import ViT, attend
 from vitexp.positions import POSITIONS, placements, position_spec
 from vitexp.spec import ModelSpec, PositionSpec, ViTShape
 
@@ -340,3 +341,32 @@ def test_initialise_leaves_plain_layers_alone():
     before = layer.weight.clone()
     initialise(layer, 0)
     assert torch.equal(layer.weight, before)
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not cuda_devices(), reason="needs a CUDA device")
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("biased", [False, True], ids=["plain", "biased"])
+@pytest.mark.parametrize("rows", [slice(None), slice(0, 1)], ids=["all", "one"])
+@pytest.mark.parametrize("tokens", [16, 17, 64, 65, 196, 197])
+def test_attention_on_cuda_is_that_of_plain_products(tokens, rows, biased, precision):
+    """Whatever kernels PyTorch takes there: outputs with and without gradients, and these."""
+
+    def found(device: torch.device, dtype: torch.dtype) -> list[Tensor]:
+        torch.manual_seed(tokens)
+        qkv, table = torch.randn(2, tokens, 3, 4, 16), torch.randn(2, 4, tokens, 2 * tokens)
+        leaves = [leaf.to(device, dtype).requires_grad_() for leaf in (qkv, table)]
+        q, k, v = leaves[0].permute(2, 0, 3, 1, 4)
+        # A part of a larger tensor, as relative positions are without a class token.
+        bias = leaves[1][:, :, rows, 1 : tokens + 1] if biased else None
+        out = attend(q[:, :, rows], k, v, bias)
+        with torch.no_grad():
+            again = attend(q[:, :, rows], k, v, bias)
+        out.square().sum().backward()
+        grads = [leaf.grad for leaf in leaves if leaf.grad is not None]
+        return [value.detach().cpu().float() for value in (out, again, *grads)]
+
+    rtol, atol = (1e-3, 1e-4) if precision == torch.float32 else (0.1, 0.1)
+    expected = found(torch.device("cpu"), torch.float32)
+    for value, other in zip(found(torch.device("cuda"), precision), expected, strict=True):
+        torch.testing.assert_close(value, other, rtol=rtol, atol=atol)

@@ -169,8 +169,10 @@ class Attention(nn.Module):
 
 def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
     """softmax(q k' / sqrt(d) + bias) v: (B, H, R, d), (B, H, T, d) twice -> (B, H, R, d)."""
-    if q.device.type != "cpu":
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+    # With a bias, which is as large as the logits, a fused kernel saves little; those that there
+    # are want it aligned, and only some give its gradient.
+    if q.device.type != "cpu" and bias is None:
+        return F.scaled_dot_product_attention(q, k, v)
     # On a CPU the fused kernel's backward is slower than plain products at these lengths, and the
     # compiler would take it if it saw the product scaled.
     logits = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
