@@ -288,15 +288,18 @@ def test_a_checkpoint_written_aside_is_that_of_its_moment(tmp_path, real_spec, d
     assert state["curve"] == alone["curve"]
 
 
-def test_a_worker_ends_where_its_device_does_nothing_more(tmp_path, real_spec, monkeypatch):
+@pytest.mark.parametrize("told_at", ["images_of", "synchronise"])
+def test_a_worker_ends_where_its_device_does_nothing_more(
+    tmp_path, real_spec, monkeypatch, told_at
+):
     """After an illegal access, say, every later run of the process would fail, too."""
     spec = real_spec()
     missing = dataclasses.replace(spec, data=dataclasses.replace(spec.data, fingerprint="other"))
 
-    def synchronise(device: torch.device) -> None:
-        raise RuntimeError("an illegal memory access was encountered")
+    def broken(_: object) -> None:
+        raise torch.AcceleratorError("an illegal memory access was encountered")
 
-    monkeypatch.setattr(orders, "synchronise", synchronise)
+    monkeypatch.setattr(orders, told_at, broken)
     order = {"run": to_json(missing), "keep": False, "threads": 1, "memory": None}
     reads, writes = os.pipe()
     with open(reads) as told, open(writes, "w") as tells, open(tmp_path / "events", "w+") as events:

@@ -146,6 +146,8 @@ class Worker:
         except Exception as error:
             self.tell(Event("failed", name, message=_reason(error)))
             # After some errors a CUDA device does nothing more for a process: it has to end then.
+            if isinstance(error, torch.AcceleratorError):
+                raise
             synchronise(self.device)
 
     def _work(self, spec: RunSpec, keep: bool, means: dict[str, Any], lane: Lane) -> Waits:
