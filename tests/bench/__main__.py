@@ -58,8 +58,10 @@ def main() -> None:
     record: dict[str, Any] = {"environment": environment(asked.device)}
     usual = "cpu" if asked.device == "cpu" else "cuda"
     for part, courses in COURSES["quick" if asked.quick else usual].items():
-        if part in asked.parts:
-            record[part] = [race.race(course, asked.device) for course in courses]
+        for course in courses if part in asked.parts else ():
+            record.setdefault(part, []).append(race.race(course, asked.device))
+            # What takes an hour may be stopped before its end.
+            write({**record, "after": environment(asked.device)}, asked.out)
     if "growth" in asked.parts:
         record["growth"] = growth.growth()
     if "startup" in asked.parts:
