@@ -72,7 +72,8 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable
     if console.width < NARROW:
         return _stacked(console, columns, rows)
     widths = [max(map(cell_len, column)) for column in zip(columns, *rows, strict=True)]
-    if sum(widths) + 2 * (len(widths) - 1) <= console.width:
+    one_line = all(text.isprintable() for row in rows for text in row)
+    if one_line and sum(widths) + 2 * (len(widths) - 1) <= console.width:
         return _aligned(console, columns, rows, widths, set(right))
     shown = Table(box=None, pad_edge=False)
     for column in columns:
