@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from tests.synthetic import paper_grid
+from vitexp.cli import screen
 from vitexp.runs.store import Store
 
 PROGRAM = [sys.executable, "-c", "from vitexp.cli.main import main; main()"]
@@ -170,3 +171,9 @@ def test_no_name_steers_the_terminal(tmp_path, columns):
             assert "cat?]0;owned" in shown, words
         for mark in ("\x1b]0;", "\x07", "\x9b", "\u202e", "\x1b[31m?"):
             assert mark not in shown, words
+
+
+def test_a_cell_of_two_lines_stays_under_its_column(capsys):
+    screen.table(("id", "note"), [("a", "one\ntwo"), ("b", "three")])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.rstrip() for line in lines] == ["id  note", "a   one", "    two", "b   three"]

@@ -24,9 +24,11 @@ from vitexp.spec import PositionSpec, Recipe
 from vitexp.training.batches import Batches, paste_box, random_box, resized_crop, shifted_crop
 from vitexp.training.draws import Site, uniform
 from vitexp.training.environment import forget_peak_memory, peak_memory
-from vitexp.training.loop import Progress, train
+from vitexp.training.execution import Execution
+from vitexp.training.loop import Progress, train, training
 from vitexp.training.optimisation import is_kernel, learning_rate, optimiser
 from vitexp.training.peak import peak
+from vitexp.training.step import Step
 
 CPU = torch.device("cpu")
 
@@ -343,6 +345,33 @@ def test_a_run_says_what_it_cost_and_how_well_it_used_its_device(few_digits, run
     old = record.to_json()
     old["metrics"] = {k: v for k, v in old["metrics"].items() if k in ("seconds", "images_per_s")}
     assert RunRecord.from_json(old).metrics.keys() == {"seconds", "images_per_s"}
+
+
+@pytest.mark.parametrize("captured", [False, True])
+def test_a_first_step_that_compiles_counts_as_time_and_not_as_speed(
+    few_digits, run_spec, monkeypatch, captured
+):
+    spec, clock = run_spec(), [0.0]
+    take = Step.__call__
+
+    def slow(self: Step, step: int) -> torch.Tensor:
+        clock[0] += 100.0 if step == 0 else 1.0
+        return take(self, step)
+
+    monkeypatch.setattr(Step, "__call__", slow)
+    how = Execution(1, "hash", captured=captured)
+    monkeypatch.setattr("vitexp.training.loop.choose", lambda *_: how)
+    turns = training(spec, few_digits, Memory(), CPU, threads=1, clock=lambda: clock[0])
+    finished = None
+    while finished is None:
+        try:
+            next(turns)
+        except StopIteration as end:
+            finished = end.value
+    cost, steps = finished[0].metrics, spec.recipe.steps
+    assert cost["seconds"] == 100.0 + steps - 1
+    trained = steps - 1 if captured else 100 + steps - 1
+    assert cost["images_per_s"] == pytest.approx(steps * spec.recipe.batch / trained)
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux's /proc")

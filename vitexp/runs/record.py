@@ -36,9 +36,10 @@ class RunRecord:
             ``flops`` (training, 6 x MACs x images seen); ``macs_executed`` (forward, per image,
             as computed here); and those of :data:`CLOCKED`, measured by a clock: ``seconds``
             (training and evaluation); ``device_seconds`` (times the CPU's threads);
-            ``images_per_s`` (training); ``flops_per_s`` (6 x executed MACs x images a second);
-            ``peak_flops_per_s`` (of a matrix product on that device) and ``utilisation``, their
-            ratio; ``peak_memory`` (bytes). Results of earlier versions lack some of them.
+            ``images_per_s`` (training, without a first step that compiles); ``flops_per_s`` (6 x
+            executed MACs x images a second); ``peak_flops_per_s`` (of a matrix product on that
+            device) and ``utilisation``, their ratio; ``peak_memory`` (bytes). Results of earlier
+            versions lack some of them.
         correct: one bit per test image in the data set's order, packed (``numpy.packbits``) and
             base64-encoded; empty for a diverged run.
         curve: evaluations in order, each with ``step``, ``train_loss``, ``val_top1``.

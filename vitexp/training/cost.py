@@ -25,7 +25,7 @@ def cost(
 
     Args:
         images: seen in training.
-        seconds: ``train`` and ``evaluate``.
+        seconds: ``prepare``, ``train`` and ``evaluate``.
         memory: bytes, at most.
         threads: of the CPU.
         peak: the device's, in the run's precision.

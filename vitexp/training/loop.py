@@ -197,7 +197,9 @@ class _Run:
         self.step = 0
         self.curve: list[dict[str, float]] = []
         self.best: dict[str, Tensor] = {}
-        self.seconds = {"train": 0.0, "evaluate": 0.0}
+        # Of preparing: the first step, where that is the one that compiles or captures.
+        self.seconds = {"prepare": 0.0, "train": 0.0, "evaluate": 0.0}
+        self._prepared = not (execution.compiled or execution.captured)
         self._clock = clock
         self.window = 0
         self.saved: int | None = None
@@ -232,7 +234,8 @@ class _Run:
         if self._memory is None and self.optimise.captured:
             # All is allocated by now, and no other run has had a turn meanwhile.
             self._memory = peak_memory(self.device) - self._beside
-        self._spent("train")
+        self._spent("train" if self._prepared else "prepare")
+        self._prepared = True
         yield self.optimise.backlog
         if self.step % every == 0 or self.step == recipe.steps:
             yield told(self.device)
@@ -379,8 +382,9 @@ class _Run:
         if self.average is not None:
             self.average.load(state["average"])
         self.losses.load(state["loss_sum"], state["first_bad"])
-        for name in ("step", "curve", "best", "window", "seconds", "execution"):
+        for name in ("step", "curve", "best", "window", "execution"):
             setattr(self, name, state[name])
+        self.seconds |= state["seconds"]
         self.execution["streamed"] = self.optimise.batches.streamed
         self.saved = self.step
 
