@@ -398,6 +398,12 @@ def test_on_cuda_speed_and_memory_are_the_devices_own(few_digits, run_spec):
     assert 0 < cost["utilisation"] < 1
 
 
+def test_memory_is_told_where_proc_does_not_tell_it(monkeypatch):
+    """As in gVisor."""
+    monkeypatch.setattr(Path, "read_text", lambda self: "Name:\tpython\nVmRSS:\t1 kB\n")
+    assert peak_memory(CPU) > 2**20
+
+
 def test_the_peak_is_that_of_the_products_that_fit(monkeypatch):
     def shortest(side: int, device: torch.device, dtype: torch.dtype) -> float:
         if side > 512:
