@@ -231,6 +231,18 @@ def test_cells_share_every_weight_but_the_signals(position):
     assert all(torch.equal(value, base[name]) for name, value in shared.items())
 
 
+@pytest.mark.parametrize("pool", POOLS)
+@pytest.mark.parametrize("position", CELLS, ids=ident)
+def test_cells_share_the_precision_of_the_residual_stream(position, pool):
+    """A table in float32 must not be what keeps a cell's stream in float32."""
+    model, seen = randomised(spec := model_spec(pool=pool, position=position)), []
+    for layer in (*model.blocks, model.norm):
+        layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].dtype))
+    with torch.autocast("cpu", torch.bfloat16):
+        model(images_for(spec))
+    assert seen == [torch.float32] * (len(model.blocks) + 1)
+
+
 def test_another_seed_gives_other_weights():
     one, two = (build(model_spec(), seed).state_dict() for seed in (0, 1))
     assert not torch.equal(one["embedding.kernel"], two["embedding.kernel"])

@@ -81,9 +81,11 @@ class ViT(nn.Module):
 
     def features(self, images: Tensor, noise: Noise | None = None) -> Tensor:
         """What the head sees: (B, D), or (B, pre_logits) with a pre-logits layer."""
-        x = self.embedding(images)
+        # The residual stream has the parameters' precision whatever is added to it: else autocast
+        # would leave it in bf16 for those positions that add no table.
+        x = self.embedding(images).to(self.norm.weight.dtype)
         if self.geometry.class_token:
-            x = torch.cat([self.class_token.expand(len(x), 1, -1).to(x.dtype), x], dim=1)
+            x = torch.cat([self.class_token.expand(len(x), 1, -1), x], dim=1)
         last = len(self.blocks) - 1
         for layer, block in enumerate(self.blocks):
             masks = None if noise is None else noise.at(layer)

@@ -29,6 +29,9 @@ def compile_blocks(model: nn.Module, deterministic: bool = False) -> None:
     """
     from torch._inductor import config
 
+    if config.deterministic != deterministic:
+        # What was compiled for the other choice must not serve this one.
+        torch.compiler.reset()
     config.deterministic = deterministic
     torch._dynamo.config.recompile_limit = VARIANTS
     torch._dynamo.config.accumulated_recompile_limit = VARIANTS
