@@ -24,7 +24,8 @@ from vitexp.runs.lease import Fenced, Lease, checkpoints
 from vitexp.runs.store import Store
 from vitexp.runs.wishes import Wishes
 from vitexp.spec import RunSpec, to_json
-from vitexp.training.loop import Waits, train, training
+from vitexp.training.host import Waits
+from vitexp.training.loop import train, training
 from vitexp.training.sharing import Lane, Lanes, has_room, wanted
 from vitexp.worker import orders
 from vitexp.worker.host import LeaseHost

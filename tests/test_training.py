@@ -25,7 +25,8 @@ from vitexp.training.batches import Batches, paste_box, random_box, resized_crop
 from vitexp.training.draws import Site, uniform
 from vitexp.training.environment import forget_peak_memory, peak_memory
 from vitexp.training.execution import Execution
-from vitexp.training.loop import Progress, train, training
+from vitexp.training.host import Progress
+from vitexp.training.loop import train, training
 from vitexp.training.optimisation import is_kernel, learning_rate, optimiser
 from vitexp.training.peak import peak
 from vitexp.training.step import Step

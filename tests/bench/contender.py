@@ -29,7 +29,8 @@ from tests.bench.contenders import (
 from tests.bench.stacked import StackedStep
 from vitexp.spec import ModelSpec, from_json
 from vitexp.training.environment import peak_memory, synchronise
-from vitexp.training.loop import Progress, train
+from vitexp.training.host import Progress
+from vitexp.training.loop import train
 from vitexp.training.probe import Trial
 from vitexp.training.step import DTYPES
 

@@ -21,7 +21,8 @@ from vitexp.studies.benching import STEPS
 from vitexp.studies.resolve import resolve_on
 from vitexp.studies.settings import Settings
 from vitexp.training.batches import Batches
-from vitexp.training.loop import Progress, Waits, training
+from vitexp.training.host import Progress, Waits
+from vitexp.training.loop import training
 from vitexp.training.probe import Trial
 from vitexp.training.sharing import Lane, Lanes
 

@@ -14,7 +14,8 @@ from vitexp.models.counted import executed_macs
 from vitexp.runs.wishes import NONE, Wishes
 from vitexp.spec import RunSpec
 from vitexp.training.environment import environment, peak_memory, synchronise
-from vitexp.training.loop import Progress, train
+from vitexp.training.host import Progress
+from vitexp.training.loop import train
 from vitexp.training.peak import peak
 from vitexp.training.probe import Trial
 from vitexp.training.step import DTYPES

@@ -14,7 +14,8 @@ from vitexp.runs.wishes import Wishes
 from vitexp.spec import RunSpec
 from vitexp.training.environment import synchronise
 from vitexp.training.execution import COMPILED_FROM
-from vitexp.training.loop import Progress, State, train
+from vitexp.training.host import Progress, State
+from vitexp.training.loop import train
 
 WARM_UP = 3
 STEPS = 12

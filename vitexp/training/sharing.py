@@ -14,7 +14,7 @@ import torch
 
 from vitexp.models.memory import SLACK, training_bytes
 from vitexp.spec import RunSpec
-from vitexp.training.loop import Waits
+from vitexp.training.host import Waits
 
 PAYS = 1.05
 """A further run has to speed all of them together up by this factor."""

@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_map_only
 
 from vitexp.launch.events import Event
 from vitexp.runs.lease import Lease
-from vitexp.training.loop import Progress, State
+from vitexp.training.host import Progress, State
 
 PROGRESS_SECONDS = 0.25
 

@@ -45,7 +45,8 @@ from vitexp.spec import (
 from vitexp.studies.probing import check_channels
 from vitexp.training.bench import bench
 from vitexp.training.environment import synchronise
-from vitexp.training.loop import Waits, training
+from vitexp.training.host import Waits
+from vitexp.training.loop import training
 from vitexp.training.measure import measure
 from vitexp.training.probe import seconds_per_step
 from vitexp.training.sharing import Lane, Lanes, has_room
