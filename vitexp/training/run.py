@@ -153,10 +153,12 @@ class Run:
     def _at_once(self) -> int | None:
         """Images to classify at once.
 
-        As many as training computes fit without a gradient, too; on CUDA several times as many.
+        As many as training computes fit without a gradient, too; on CUDA, where training has them
+        all at once, several times as many.
         """
         micro = self.optimise.execution.micro_batch
-        return 4 * (micro or self.spec.recipe.batch) if self.device.type == "cuda" else micro
+        whole = 4 * self.spec.recipe.batch if self.device.type == "cuda" else None
+        return micro or whole
 
     def progress(self) -> Progress:
         last = self.curve[-1] if self.curve else {}
