@@ -11,7 +11,10 @@ import shutil
 import struct
 import subprocess
 import sys
+import threading
 import zlib
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +24,10 @@ from PIL import Image
 from vitexp.catalog.datasets import HUB_SETS
 from vitexp.datasets import cache as cache_module
 from vitexp.datasets import decode, hub
+from vitexp.datasets.cache import Cache, SplitWriter
 from vitexp.datasets.load import describe, images_of, load
 from vitexp.datasets.source import UnreadableError
-from vitexp.datasets.split import partition, stratified_order, subset
+from vitexp.datasets.split import PARTS, partition, stratified_order, subset
 from vitexp.errors import VitexpError
 from vitexp.spec import digest, identity
 
@@ -879,7 +883,31 @@ def test_two_processes_may_build_the_same_set_at_once(tmp_path, cache):
         process.join()
     assert [p.exitcode for p in processes] == [0, 0]
     assert found == {load(str(root), cache=cache).fingerprint}
-    assert sorted(p.name for p in cache.iterdir()) == ["known", "sets"]
+    assert sorted(p.name for p in cache.iterdir()) == ["known", "lock", "sets"]
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_whoever_finishes_the_same_set_finds_it_in_place(tmp_path, damaged):
+    builders = 4
+    together = threading.Barrier(builders)
+
+    def provided(cache):
+        with cache.building(1) as folder:
+            for part in PARTS:
+                with closing(SplitWriter(folder, part, 2, 1)) as writer:
+                    writer.add(np.zeros((2, 2, 1), np.uint8), 0)
+            together.wait(timeout=60)
+            cache.publish(folder, "same")
+            return cache.splits("same") is not None
+
+    with ThreadPoolExecutor(builders) as pool:
+        for attempt in range(50):
+            cache = Cache(tmp_path / str(attempt))
+            if damaged:
+                in_the_way = cache.folder / "sets" / "same"
+                in_the_way.mkdir(parents=True)
+                (in_the_way / "train.images.npy").write_bytes(b"")
+            assert list(pool.map(provided, [cache] * builders)) == [True] * builders
 
 
 def test_a_cache_without_room_or_permission_is_said(tmp_path, cache, monkeypatch):

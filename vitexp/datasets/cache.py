@@ -1,12 +1,15 @@
 """Decoded sets on disk: ``sets/FINGERPRINT/`` holds arrays, ``known/KEY.json`` finds them.
 
-A set is written aside and renamed into place, so one that is there is whole, and two
-processes that build the same one do not meet. Everything here can be deleted at any time.
+A set is written aside and renamed into place, so one that is there is whole; of several
+processes that build the same one the first to finish provides it. A damaged set is replaced,
+under a lock: what looks damaged may be whole the moment after. Everything here can be deleted
+at any time.
 """
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import shutil
@@ -91,18 +94,18 @@ class Cache:
             return None
 
     def publish(self, building: Path, fingerprint: str) -> None:
-        """Move a finished folder to its place, unless the same set is there already."""
+        """Move a finished folder to its place, unless the same set is there already.
+
+        Raises:
+            VitexpError: the folder cannot be written or locked.
+        """
         target = self._set(fingerprint)
-        if self.splits(fingerprint) is not None:
-            return
-        with self.writing():
-            target.parent.mkdir(exist_ok=True)
-            shutil.rmtree(target, ignore_errors=True)
-            try:
+        with self.writing(), (self.folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if self.splits(fingerprint) is None:
+                target.parent.mkdir(exist_ok=True)
+                shutil.rmtree(target, ignore_errors=True)
                 building.rename(target)
-            except OSError:
-                if self.splits(fingerprint) is None:
-                    raise
 
     @contextmanager
     def building(self, needed: int) -> Iterator[Path]:
@@ -147,8 +150,11 @@ class Cache:
     def _sweep(self) -> None:
         # What a killed process left behind; a living one writes at least once a day.
         for folder in self.folder.glob("building-*"):
-            times = [path.stat().st_mtime for path in (folder, *folder.iterdir())]
-            if max(times) < time.time() - _DAY:
+            try:
+                newest = max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
+            except FileNotFoundError:
+                continue  # Its process just moved it into place.
+            if newest < time.time() - _DAY:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def _set(self, fingerprint: str) -> Path:
