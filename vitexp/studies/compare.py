@@ -13,7 +13,7 @@ from vitexp.analysis.two_way import Estimate, estimate
 from vitexp.errors import VitexpError
 from vitexp.runs.record import Results, RunRecord
 from vitexp.spec import RunSpec
-from vitexp.studies.grids import parts, reported, split
+from vitexp.studies.grids import from_scratch, parts, split
 
 ALL = "all test images"
 
@@ -61,7 +61,7 @@ def side(name: str, done: Results) -> Side:
     Raises:
         VitexpError: nothing, or several settings of one model, have this name.
     """
-    able = [record for record in reported(done) if record.status == "done"]
+    able = [record for record in from_scratch(done) if record.status == "done"]
     by_id = [record for record in able if record.id.startswith(name)]
     if len(by_id) == 1:
         same = parts(by_id[0].spec)

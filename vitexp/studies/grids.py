@@ -30,14 +30,9 @@ def last_ended(records: Iterable[RunRecord]) -> str:
     return max(str(record.execution.get("ended", "")) for record in records)
 
 
-def reported(records: Iterable[RunRecord]) -> list[RunRecord]:
+def from_scratch(records: Iterable[RunRecord]) -> list[RunRecord]:
     """The records of runs from scratch that are no tuning runs."""
     return [r for r in records if r.spec.seed < TUNING_SEEDS and r.spec.init is None]
-
-
-def from_scratch(records: Iterable[RunRecord]) -> list[RunRecord]:
-    """The reported records that did not start from another run's weights."""
-    return [record for record in reported(records) if record.spec.init is None]
 
 
 def setting(spec: RunSpec, *tuned: str) -> str:

@@ -12,7 +12,7 @@ from vitexp.analysis.groups import Group
 from vitexp.positions import PAPER_POSITIONS, placements
 from vitexp.runs.record import Results, RunRecord
 from vitexp.spec import ModelSpec, PositionSpec
-from vitexp.studies.grids import last_ended, parts, reported, same, split
+from vitexp.studies.grids import from_scratch, last_ended, parts, same, split
 from vitexp.studies.words import more_seeds
 
 Key = tuple[str, str]
@@ -65,7 +65,7 @@ def grids_of(done: Results) -> list[Results]:
     Where the store has several, the last grid takes each kind's latest, the grid before it
     the one before, where there is one.
     """
-    with_position = [record for record in reported(done) if record.spec.model.vit]
+    with_position = [record for record in from_scratch(done) if record.spec.model.vit]
     settings = split(
         with_position,
         lambda record: parts(record.spec, model=_without_position(record.spec.model)),
