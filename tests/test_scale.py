@@ -21,6 +21,7 @@ from vitexp.models.count import macs
 from vitexp.render import write
 from vitexp.runs.record import Results
 from vitexp.runs.store import Store
+from vitexp.spec import RunSpec
 from vitexp.studies.compute import Compute
 from vitexp.studies.compute_claims import matched
 from vitexp.studies.compute_paper import paper_report
@@ -130,8 +131,9 @@ def test_subsets_are_nested_stratified_and_of_the_asked_size():
 
 
 def finished(runs, score):
+    fixed = {"test_top1": 0.5, "train_top1": 0.9}
     return Results(
-        replace(done(run, np.ones(360, bool)), metrics={"val_top1": score(run), "test_top1": 0.5})
+        replace(done(run, np.ones(360, bool)), metrics=fixed | {"val_top1": score(run)})
         for run in runs
     )
 
@@ -167,6 +169,26 @@ def test_a_winner_at_the_edge_widens_every_models_grid():
     counts = [sum(run.model.name == name for run in wider) for name in THREE[:2]]
     assert counts[0] == counts[1] > 9
     assert {run.seed for run in wider} == {TUNING_SEEDS}, "no final runs before it is decided"
+
+
+@pytest.mark.parametrize("slope", [0.0, 1.0])
+def test_a_winner_that_stays_at_the_edge_is_said(slope):
+    study = DataSize(models=THREE[:2], fractions=(0.1, 1.0), tune=True)
+
+    def score(run):
+        away = np.log(run.recipe.lr / base().run.recipe.lr)
+        steep = run.model.name == "vit-xxs/4"
+        return 0.5 + (slope * away if steep else -abs(away)) / 10
+
+    runs: list[RunSpec] = []
+    while len(more := study.plan(base(), finished(runs, score))) > len(runs):
+        runs = more
+    (grid,) = study.grids(finished(runs, score))
+    said = " ".join(study.report(grid).notes)
+    assert "each model's best on validation" in said
+    largest = max(run.recipe.lr for run in runs)
+    assert ("At the edge of what was tried" in said) == bool(slope)
+    assert (f"beyond: vit-xxs/4 at 100 % (lr {largest:g})." in said) == bool(slope)
 
 
 def test_no_report_contains_a_tuning_run(rng):

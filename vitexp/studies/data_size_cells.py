@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -22,6 +22,7 @@ from vitexp.studies.grids import (
     setting,
     split,
 )
+from vitexp.studies.tuning import TUNED, trials_in, trials_of
 from vitexp.studies.words import more_seeds, percent
 
 Key = tuple[str, float]
@@ -71,18 +72,20 @@ class Cells:
 
     Attributes:
         groups: in the order of the models' MACs, then of the fractions.
+        trials: the search for their rates, where there was one.
     """
 
     groups: Mapping[Key, Group]
+    trials: tuple[RunRecord, ...] = ()
 
     @classmethod
     def of(cls, grid: Results) -> Cells:
         by_key = {
             (records[0].spec.model.name, fraction_of(records[0].spec)): latest_variant(records)
-            for records in split(grid, _key)
+            for records in split(from_scratch(grid), _key)
         }
         order = sorted(by_key, key=lambda key: (_cost(by_key[key][0].spec), key))
-        return cls({key: Group(by_key[key]) for key in order})
+        return cls({key: Group(by_key[key]) for key in order}, trials_in(grid))
 
     @cached_property
     def models(self) -> tuple[str, ...]:
@@ -172,16 +175,19 @@ def _key(record: RunRecord) -> Key:
     return record.spec.model.name, fraction_of(record.spec)
 
 
-def grids_of(done: Iterable[RunRecord]) -> list[Results]:
+def grids_of(done: Results) -> list[Results]:
     """Runs that differ in model, fraction and seed only, at one budget: the same steps for all
-    fractions, or the same epochs. The most recently finished last."""
+    fractions, or the same epochs; with the trials that tuned them. The most recently finished
+    last."""
     grids = [
         grid
         for shared in split(from_scratch(done), _setting)
         for part in by_position(shared)
         for grid in _budgets(part)
     ]
-    return [Results(grid) for grid in sorted(grids, key=last_ended)]
+    return [
+        Results([*grid, *trials_of(grid, done, *TUNED)]) for grid in sorted(grids, key=last_ended)
+    ]
 
 
 def _budgets(records: list[RunRecord]) -> list[list[RunRecord]]:

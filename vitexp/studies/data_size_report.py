@@ -11,11 +11,13 @@ from vitexp.studies.data_size_cells import (
     Cells,
     Key,
     Pair,
+    cell_label,
     compute_limited,
     fraction_label,
     train_words,
 )
 from vitexp.studies.report import Cell, CurveFigure, GridTable, Series, Span, Value
+from vitexp.studies.tuning import TUNED, at_edge
 from vitexp.studies.values import ids, in_percent, top1_values
 from vitexp.studies.words import data_words, decimals, percent, points, recipe_words, span
 
@@ -24,6 +26,7 @@ COLUMNS = (
     *("top1_mean", "top1_sd", "top1_low", "top1_high", "val_top1_mean", "train_top1_mean"),
     *("compute_limited", "run_ids"),
 )
+_SHORT = {"lr": "lr", "weight_decay": "wd"}
 
 
 def facts(cells: Cells) -> tuple[tuple[str, str], ...]:
@@ -231,4 +234,25 @@ def notes(cells: Cells) -> tuple[str, ...]:
             if limited
             else ()
         ),
+        *(
+            (
+                "Learning rates and weight decays are each model's best on validation, tried with"
+                " the most data and a seed that is not reported.",
+            )
+            if cells.trials
+            else ()
+        ),
+        *at_edge_words(cells, *TUNED),
     )
+
+
+def at_edge_words(cells: Cells, *fields: str) -> tuple[str, ...]:
+    """Which cells took the least or largest value that was tried of a tuned field, if any did."""
+    found = [
+        f"{cell_label(key)} ({', '.join(f'{_SHORT[name]} {ends[name]:g}' for name in ends)})"
+        for key, group in cells.groups.items()
+        if (ends := at_edge(group.records, cells.trials, *fields))
+    ]
+    if not found:
+        return ()
+    return (f"At the edge of what was tried, with perhaps better beyond: {', '.join(found)}.",)

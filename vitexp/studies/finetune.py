@@ -21,7 +21,7 @@ from vitexp.studies.base import Base, Study
 from vitexp.studies.finetune_report import finetune_report
 from vitexp.studies.grids import TUNING_SEEDS, last_ended, split
 from vitexp.studies.report import Report
-from vitexp.studies.tuning import Point, search, with_rate
+from vitexp.studies.tuning import Point, search, trials_of, with_rate
 
 
 class FineTune(Study):
@@ -89,14 +89,4 @@ def _setting(spec: RunSpec, done: Results) -> str:
 def _behind(part: list[RunRecord], done: Results) -> list[RunRecord]:
     """The parents of fine-tuned runs, and the search for their rate."""
     parents = {r.spec.parent for r in part}
-    plain = {_rateless(r.spec) for r in part}
-    return [
-        r
-        for r in done
-        if r.id in parents or (r.spec.seed >= TUNING_SEEDS and _rateless(r.spec) in plain)
-    ]
-
-
-def _rateless(spec: RunSpec) -> str:
-    recipe = dataclasses.replace(spec.recipe, lr=0.0)
-    return digest(identity(dataclasses.replace(spec, recipe=recipe).seeded(0)))
+    return [*(r for r in done if r.id in parents), *trials_of(part, done, "lr")]

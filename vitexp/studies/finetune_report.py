@@ -10,6 +10,7 @@ from vitexp.runs.record import Results, RunRecord
 from vitexp.spec import FromFile, RunSpec
 from vitexp.studies.grids import TUNING_SEEDS
 from vitexp.studies.report import Cell, GridTable, Report, Tone, Value
+from vitexp.studies.tuning import at_edge, trials_in
 from vitexp.studies.values import compared_values, ids, in_percent, top1_values
 from vitexp.studies.words import (
     data_words,
@@ -63,7 +64,7 @@ def finetune_report(stem: str, grid: Results) -> Report:
         rows=tuple(rows),
         figures=(),
         claims=(),
-        notes=_notes(tuned, before, [r for r in grid if r.spec.seed >= TUNING_SEEDS]),
+        notes=_notes(tuned, before, trials_in(grid)),
     )
 
 
@@ -171,6 +172,6 @@ def _notes(tuned: Group, before: Group | None, search: Sequence[RunRecord]) -> t
             f"Learning rate {best:g}: the best of {', '.join(f'{rate:g}' for rate in rates)} on"
             " validation, with a seed that is not reported."
         )
-        if best in (rates[0], rates[-1]):
+        if at_edge(tuned.records, search, "lr"):
             notes.append(f"{best:g} is at the edge of what was tried: try --rates beyond it.")
     return tuple(notes)

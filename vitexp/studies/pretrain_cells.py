@@ -10,6 +10,7 @@ from vitexp.runs.record import Results, RunRecord
 from vitexp.spec import FromRun, RunSpec, digest, identity
 from vitexp.studies.data_size_cells import Cells, fraction_of
 from vitexp.studies.grids import TUNING_SEEDS, last_ended, parts, split
+from vitexp.studies.tuning import trials_in, trials_of
 
 SCRATCH, PROBED, FINE_TUNED = ARMS = "from scratch", "linear probe", "fine-tuned"
 
@@ -26,7 +27,7 @@ def arm_of(spec: RunSpec) -> str | None:
 
 def grids_of(done: Results) -> list[Results]:
     """Runs on one target, with one model, that start from runs of one setting or from scratch
-    with its recipe; with the parents. The most recently finished last."""
+    with its recipe; with the parents and the search for rates. The most recently finished last."""
     able = [r for r in done if r.spec.seed < TUNING_SEEDS and arm_of(r.spec) is not None]
     from_parent = [r for r in able if r.spec.parent is not None and r.spec.parent in done]
     scratch = [r for r in able if r.spec.init is None]
@@ -38,7 +39,7 @@ def grids_of(done: Results) -> list[Results]:
         fractions = {fraction_of(r.spec) for r in own if arm_of(r.spec) == PROBED}
         kept = [r for r in (*own, *alike) if fraction_of(r.spec) in fractions]
         if len({arm_of(r.spec) for r in kept}) > 1:
-            grids.append([*kept, *parents.values()])
+            grids.append([*kept, *parents.values(), *trials_of(kept, done, "lr")])
     return [Results(grid) for grid in sorted(grids, key=last_ended)]
 
 
@@ -76,13 +77,15 @@ def cells_of(grid: Results) -> Cells:
     def key(record: RunRecord) -> tuple[str | None, float]:
         return arm_of(record.spec), fraction_of(record.spec)
 
-    by_key = {key(records[0]): records for records in split(grid, key)}
+    able = [record for record in grid if record.spec.seed < TUNING_SEEDS]
+    by_key = {key(records[0]): records for records in split(able, key)}
     return Cells(
         {
             (arm, fraction): Group(_latest(by_key[arm, fraction]))
             for arm in ARMS
             for fraction in sorted(fraction for own, fraction in by_key if own == arm)
-        }
+        },
+        trials_in(grid),
     )
 
 

@@ -8,7 +8,7 @@ from vitexp.analysis.decide import LOOKS
 from vitexp.analysis.groups import Comparison, Group, compare_pairs
 from vitexp.runs.record import Results
 from vitexp.studies.data_size_cells import Cells, Key, Pair, fraction_label
-from vitexp.studies.data_size_report import curve_of, series_of, span_of
+from vitexp.studies.data_size_report import at_edge_words, curve_of, series_of, span_of
 from vitexp.studies.pretrain_cells import (
     ARMS,
     FINE_TUNED,
@@ -218,4 +218,5 @@ def _notes(cells: Cells, compared: Compared) -> tuple[str, ...]:
         " the step whose weights are kept and the probe's penalty are the best on validation, too."
         f" Validation has all its {spec.data.val} images at every size, more than the smallest"
         " sizes would have in practice.",
+        *at_edge_words(cells, "lr"),
     )

@@ -7,19 +7,23 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import partial
+from typing import Any
 
 from vitexp.errors import VitexpError
-from vitexp.runs.record import Results
+from vitexp.runs.record import Results, RunRecord
 from vitexp.spec import RunSpec
-from vitexp.studies.grids import TUNING_SEEDS
+from vitexp.studies.grids import TUNING_SEEDS, parts
 
 _FACTOR = 3.0
 _WIDER = 10**0.5
 """Factor between a rate at the end of a list and the one tried beyond it."""
 _WIDENINGS = 2
 """How often a winner at the edge may widen the grid."""
+
+TUNED = ("lr", "weight_decay")
+"""Fields of the recipe that :func:`tuned` chooses."""
 
 Point = tuple[int, ...]
 """A place in a grid, one whole number an axis."""
@@ -89,6 +93,40 @@ def with_exponents(run: RunSpec, exponents: Point) -> RunSpec:
 def with_rate(run: RunSpec, rates: Sequence[float], point: Point) -> RunSpec:
     """``run`` with one of ``rates``, rising and counted from 0, or with one beyond its ends."""
     return dataclasses.replace(run, recipe=dataclasses.replace(run.recipe, lr=_rate(rates, *point)))
+
+
+def trials_in(records: Iterable[RunRecord]) -> tuple[RunRecord, ...]:
+    """The trials among the records."""
+    return tuple(record for record in records if record.spec.seed >= TUNING_SEEDS)
+
+
+def trials_of(
+    runs: Sequence[RunRecord], done: Iterable[RunRecord], *fields: str
+) -> list[RunRecord]:
+    """The trials among ``done`` that chose these fields of the recipe for ``runs``."""
+    trials = trials_in(done)
+    chosen = {_untuned(record.spec, fields) for record in runs} if trials else set()
+    return [record for record in trials if _untuned(record.spec, fields) in chosen]
+
+
+def at_edge(
+    runs: Sequence[RunRecord], trials: Iterable[RunRecord], *fields: str
+) -> dict[str, float]:
+    """Those of the fields whose value in ``runs`` is the least or largest that was tried: beyond
+    it there may be a better one."""
+    tried = [record.spec.recipe for record in trials_of(runs, trials, *fields)]
+    ends = {}
+    for field in fields:
+        values = {getattr(recipe, field) for recipe in tried}
+        chosen = getattr(runs[0].spec.recipe, field)
+        if len(values) > 1 and chosen in (min(values), max(values)):
+            ends[field] = chosen
+    return ends
+
+
+def _untuned(spec: RunSpec, fields: tuple[str, ...]) -> Hashable:
+    free: dict[str, Any] = dict.fromkeys(fields)
+    return parts(spec, recipe=dataclasses.replace(spec.recipe, **free))
 
 
 def _rate(rates: Sequence[float], index: int) -> float:
