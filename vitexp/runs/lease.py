@@ -205,7 +205,7 @@ def hold(folder: Path, wait: bool = False) -> int | None:
     """Locks a run; None if a process has it or it was removed meanwhile.
 
     Args:
-        wait: for whoever has it; for a run that is done, which nobody has for long.
+        wait: for whoever has it, rather than give up.
 
     Returns:
         A descriptor; closing it frees the run.
