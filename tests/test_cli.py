@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -401,6 +402,26 @@ def test_live_grid_fits_any_terminal(width, encoding, monkeypatch):
     assert "62.5 1/2" in shown
     assert "1/2 runs" in shown
     assert not re.search(r"\x1b\[[34]\d", shown), "a colour in spite of NO_COLOR"
+
+
+def test_a_run_may_end_while_the_live_grid_is_drawn(monkeypatch):
+    console = Console(file=io.StringIO(), force_terminal=True, width=80)
+    display = live.Screen(progress := _progress(), console)
+    for run in progress.specs:
+        display(Event("start", run, 0, 400))
+    told = [threading.Thread(target=display, args=[Event("done", r)]) for r in progress.specs]
+    waiting = iter(told)
+
+    def bar(**_: object) -> str:
+        (thread := next(waiting)).start()
+        thread.join(0.2)
+        return ""
+
+    monkeypatch.setattr(live, "ProgressBar", bar)
+    console.print(display._frame())
+    for thread in told:
+        thread.join()
+    assert progress.finished == 2
 
 
 def test_lines_in_a_log():

@@ -24,7 +24,7 @@ from PIL import Image
 from vitexp.catalog.datasets import HUB_SETS
 from vitexp.datasets import cache as cache_module
 from vitexp.datasets import decode, hub
-from vitexp.datasets.cache import Cache, SplitWriter
+from vitexp.datasets.cache import Cache, Known, SplitWriter
 from vitexp.datasets.load import describe, images_of, load
 from vitexp.datasets.source import UnreadableError
 from vitexp.datasets.split import PARTS, partition, stratified_order, subset
@@ -884,6 +884,16 @@ def test_two_processes_may_build_the_same_set_at_once(tmp_path, cache):
     assert [p.exitcode for p in processes] == [0, 0]
     assert found == {load(str(root), cache=cache).fingerprint}
     assert sorted(p.name for p in cache.iterdir()) == ["known", "lock", "sets"]
+
+
+def test_what_is_remembered_leaves_nothing_behind_when_it_is_cut_short(tmp_path, monkeypatch):
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        Cache(tmp_path).remember("key", Known("stamp", "fingerprint", ("a", "b"), 0, ()))
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 @pytest.mark.parametrize("damaged", [False, True])

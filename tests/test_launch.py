@@ -26,7 +26,8 @@ from vitexp.launch.events import Event
 from vitexp.launch.local import Outcome, launch, probe
 from vitexp.launch.pool import Order
 from vitexp.positions import position_spec
-from vitexp.runs.lease import checkpoints
+from vitexp.runs.files import DiskError
+from vitexp.runs.lease import Lease, checkpoints
 from vitexp.runs.removal import garbage
 from vitexp.runs.store import Store
 from vitexp.spec import DataSpec, PositionSpec, RunSpec, to_json
@@ -201,6 +202,16 @@ def position_in(file: Path, body: str) -> PositionSpec:
     return position_spec(f"{file}:Own", "stem", 0.5)
 
 
+def test_a_reason_that_cannot_be_kept_leaves_the_run_free(tmp_path, run_spec, monkeypatch):
+    def full(*_: object) -> None:
+        raise DiskError("The disk is full.", "Make room.")
+
+    store, spec = Store(tmp_path), run_spec()
+    monkeypatch.setattr(Lease, "fail", full)
+    local._keep_reason(store, spec, "why")
+    assert store.lease(spec) is not None
+
+
 def test_what_a_dead_or_starving_worker_says_is_kept_and_has_advice(tmp_path, real_spec):
     bodies = {
         "killed": "os.kill(os.getpid(), signal.SIGKILL)",
@@ -314,7 +325,7 @@ def test_numbers_gone_wrong_keep_the_last_good_checkpoint_and_the_grid_goes_on(t
     good, first_bad = (found.execution[name] for name in ("last_good_step", "diverged_at_step"))
     assert 1 < good <= first_bad
     store.tidy([found])
-    assert garbage(store) == []
+    assert not garbage(store)
     (path,) = checkpoints(store.folder(bad.id))
     assert path.name == f"checkpoint-{good:09d}.ckpt"
     state = torch.load(io.BytesIO(path.read_bytes()[32:]), weights_only=True)

@@ -24,6 +24,7 @@ from vitexp.errors import VitexpError
 from vitexp.runs import archive, frame
 from vitexp.runs.measurement import Measurement
 from vitexp.runs.record import Results, RunRecord
+from vitexp.runs.removal import remove
 from vitexp.runs.store import Store
 from vitexp.spec import ProbeSpec
 from vitexp.studies import STUDIES, compare, ledger
@@ -203,6 +204,44 @@ def test_an_archive_gives_the_same_runs_elsewhere(rng, tmp_path):
     assert {r.id: r for r in other.results()} == {r.id: r for r in results}
     assert (other.folder(added[0]) / "weights.safetensors").read_bytes() == weights
     assert archive.unpacked(other, file) == ([], added)
+
+
+def test_an_archive_of_a_run_that_is_removed_meanwhile_is_refused(rng, tmp_path, monkeypatch):
+    sha = hashlib.sha256(b"weights").hexdigest()
+    results = Results(record.with_weights(sha) for record in two(rng))
+    store, read = stored(results, tmp_path, b"weights"), Path.read_bytes
+    run = next(iter(results)).id
+
+    def removed(path: Path) -> bytes:
+        content = read(path)
+        if store.folder(run).exists():
+            remove(store, run)
+        return content
+
+    monkeypatch.setattr(Path, "read_bytes", removed)
+    with pytest.raises(VitexpError, match=f"Run {run} was removed"):
+        archive.packed(store, [r.id for r in results])
+
+
+def test_an_import_that_was_stopped_goes_on(rng, tmp_path, monkeypatch):
+    results = two(rng)
+    store, first = stored(results, tmp_path / "a"), next(iter(results))
+    probe = ProbeSpec("few_shot", replace(first.spec.data, name="other"))
+    found = Measurement(first.id, probe, {}, {}, {})
+    store.keep(first.spec, found)
+    file = tmp_path / "runs.tar.gz"
+    file.write_bytes(archive.packed(store, [first.id]))
+    other = Store(tmp_path / "b")
+
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "keep", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            archive.unpacked(other, file)
+    assert archive.unpacked(other, file) == ([], [first.id])
+    assert other.measurement(first.spec, probe) == found
 
 
 def test_an_archive_and_the_frame_hold_what_probes_found(rng, tmp_path):

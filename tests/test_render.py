@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -76,6 +78,19 @@ def test_the_same_report_gives_the_same_bytes(report: Report, tmp_path: Path) ->
     first = [path.read_bytes() for path in write(report, tmp_path)]
     again = [path.read_bytes() for path in write(report, tmp_path)]
     assert first == again
+
+
+def test_ctrl_c_ends_the_writing_of_tables_at_any_moment(report, tmp_path, monkeypatch):
+    replace = os.replace
+
+    def interrupted(*paths: Any) -> None:
+        replace(*paths)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_tables(report, tmp_path)
+    assert [path.name for path in (tmp_path / "tables").iterdir()] == ["pos_emb.md"]
 
 
 def test_a_folder_that_cannot_be_written_is_one_error(report: Report, tmp_path: Path) -> None:

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import io
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file
+from safetensors.torch import save
 
 from tests.test_cli import TINY, call, read
 from tests.test_transfer import folder_of
 from vitexp.cli.main import main
 from vitexp.datasets.image_set import ImageSet
+from vitexp.datasets.load import describe
 from vitexp.evaluation.accuracy import accuracy
 from vitexp.models.build import build
-from vitexp.runs.record import RunRecord
+from vitexp.runs.record import RunRecord, pack_correct
+from vitexp.runs.soup import Soup, Soups
 from vitexp.runs.store import Store
+from vitexp.studies.soups import soup_of
+from vitexp.training.soup import cook
+from vitexp.worker.orders import Worker
 
 CPU = torch.device("cpu")
 
@@ -99,6 +112,36 @@ def test_a_soup_is_made_once_and_reads_test_once(out, capsys):
     assert kept["execution"]["test_reads"] == 1
     (alone,) = read(capsys, "soup", *runs, "--kind", "uniform", "--out", out)["soups"]
     assert alone == said["soups"][1]
+
+
+def test_two_that_make_the_same_soup_make_it_once(tmp_path, run_spec, monkeypatch):
+    data, images = describe("digits")
+    store = Store(tmp_path)
+    for seed in (0, 1):
+        spec = replace(run_spec(seed=seed), data=data)
+        weights = save(build(spec.model, seed).state_dict())
+        record = RunRecord(spec, "done", {}, pack_correct(images.test.labels > 4), [], {})
+        lease = store.lease(spec)
+        assert lease is not None
+        lease.publish(record.with_weights(hashlib.sha256(weights).hexdigest()), weights)
+        lease.release()
+    soup = soup_of("uniform", store.results())
+    together, made = threading.Barrier(2), []
+
+    def cooked(*arguments: Any) -> tuple[Soup, bytes]:
+        made.append(arguments)
+        with contextlib.suppress(threading.BrokenBarrierError):
+            together.wait(timeout=1)
+        return cook(*arguments)
+
+    monkeypatch.setattr("vitexp.worker.orders.cook", cooked)
+    workers = [Worker(tmp_path, "cpu", 60, io.StringIO()) for _ in range(2)]
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda worker: worker._cook(soup, 1), workers))
+    assert len(made) == 1
+    done = Soups(tmp_path).find(soup)
+    assert done is not None
+    assert done.execution["test_reads"] == 1
 
 
 def test_a_soup_is_a_checkpoint_for_every_command(out, capsys, digits, tmp_path):

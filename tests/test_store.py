@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
+import fcntl
 import json
 import multiprocessing
 import os
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from vitexp.errors import VitexpError
-from vitexp.runs.lease import Fenced, Lease, checkpoints
+from vitexp.runs.folder import read_record
+from vitexp.runs.lease import Fenced, Lease, checkpoints, is_leased
+from vitexp.runs.measurement import Measurement
 from vitexp.runs.record import RunRecord
-from vitexp.runs.removal import garbage, remove
+from vitexp.runs.removal import collect, garbage, remove
 from vitexp.runs.store import Store
-from vitexp.spec import FORMAT, RunSpec
+from vitexp.spec import FORMAT, ProbeSpec, RunSpec
 
 
 def record_of(spec: RunSpec, **metrics: float) -> RunRecord:
@@ -142,6 +147,52 @@ def test_removing_frees_the_folder_but_not_under_a_worker(tmp_path, run_spec):
     assert not store.folder(spec.id).exists()
 
 
+def test_a_run_may_begin_anew_while_it_is_removed(tmp_path, run_spec, monkeypatch):
+    store, spec = Store(tmp_path), run_spec()
+    leased(store, spec).release()
+    anew: list[Lease] = []
+    unlink = os.unlink
+
+    def begin(path: Any, **at: Any) -> None:
+        unlink(path, **at)
+        if Path(path).name == "lock" and not anew:
+            anew.append(leased(store, spec))
+
+    monkeypatch.setattr(os, "unlink", begin)
+    remove(store, spec.id)
+    (lease,) = anew
+    lease.save(1, b"state")
+    assert lease.publish(record_of(spec), None)
+
+
+def test_a_look_at_a_lock_keeps_nobody_from_the_run(tmp_path, run_spec, monkeypatch):
+    store, spec = Store(tmp_path), run_spec()
+    leased(store, spec).release()
+    look = os.open(store.folder(spec.id) / "lock", os.O_RDONLY)
+    fcntl.flock(look, fcntl.LOCK_SH)
+    monkeypatch.setattr(time, "sleep", lambda _: os.close(look))
+    assert store.lease(spec) is not None
+
+
+def test_what_a_probe_is_about_to_keep_is_no_garbage(tmp_path, run_spec, monkeypatch):
+    store, spec = Store(tmp_path), run_spec()
+    lease = leased(store, spec)
+    lease.publish(record_of(spec), None)
+    lease.release()
+    link = os.link
+
+    def swept(*paths: Any) -> None:
+        store.tidy(store.results())
+        assert collect(store) == {}
+        link(*paths)
+
+    monkeypatch.setattr(os, "link", swept)
+    probe = ProbeSpec("few_shot", dataclasses.replace(spec.data, name="other"))
+    found = Measurement(spec.id, probe, {}, {}, {})
+    store.keep(spec, found)
+    assert store.measurements(spec.id) == [found]
+
+
 def test_garbage_is_what_nothing_needs(tmp_path, run_spec):
     store = Store(tmp_path)
     done, half = leased(store, run_spec(seed=0)), leased(store, run_spec(seed=1))
@@ -150,10 +201,13 @@ def test_garbage_is_what_nothing_needs(tmp_path, run_spec):
     leftovers = [done.folder / ".tmp-1", done.folder / "checkpoint-000000001.ckpt"]
     for path in leftovers:
         path.write_bytes(b"")
-    assert garbage(store) == []
+    assert not garbage(store)
     done.release()
     half.release()
-    assert garbage(store) == sorted(leftovers)
+    assert sorted(garbage(store)) == sorted(leftovers)
+    assert collect(store) == dict.fromkeys(leftovers, 0)
+    assert not any(path.exists() for path in leftovers)
+    assert checkpoints(half.folder)
 
 
 def test_a_prefix_finds_a_run_if_it_is_the_only_one(tmp_path, run_spec):
@@ -188,7 +242,7 @@ def test_one_unreadable_folder_is_listed_and_removed_and_hides_no_other(tmp_path
         result.unlink()
     states = {entry.id: entry.state for entry in store.entries()}
     assert states == {good.id: "done", bad.id: "unreadable"}
-    assert garbage(store) == []
+    assert not garbage(store)
     problem = store.find(bad.id).problem
     assert problem is not None
     assert problem.remedy
@@ -232,6 +286,36 @@ def test_files_may_go_while_the_store_is_listed(tmp_path, run_spec, monkeypatch)
     (entry,) = store.entries()
     assert entry.state == "running"
     assert entry.bytes > 0
+
+
+def test_a_run_that_is_removed_while_the_store_is_listed_is_not_listed(
+    tmp_path, run_spec, monkeypatch
+):
+    store, spec = Store(tmp_path), run_spec()
+    leased(store, spec).release()
+
+    def removed(folder: Path) -> RunRecord | None:
+        if folder.exists():
+            remove(store, spec.id)
+        return read_record(folder)
+
+    monkeypatch.setattr("vitexp.runs.folder.read_record", removed)
+    assert store.entries() == []
+
+
+def test_a_run_that_ends_while_the_store_is_listed_is_running_or_done(
+    tmp_path, run_spec, monkeypatch
+):
+    store, spec = Store(tmp_path), run_spec()
+    lease = leased(store, spec)
+
+    def ended(folder: Path) -> bool:
+        lease.publish(record_of(spec), None)
+        lease.release()
+        return is_leased(folder)
+
+    monkeypatch.setattr("vitexp.runs.folder.is_leased", ended)
+    assert [entry.state for entry in store.entries()] == ["done"]
 
 
 def test_what_a_kill_left_in_a_finished_run_goes_when_it_is_asked_for(tmp_path, run_spec):

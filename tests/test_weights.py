@@ -406,6 +406,21 @@ def test_the_command_converts_a_file(tmp_path, capsys):
         assert words in capsys.readouterr().err
 
 
+def test_two_may_export_to_the_same_file_at_once(tmp_path, monkeypatch):
+    target, written = tmp_path / "weights.safetensors", []
+
+    def saved(tensors: dict[str, Tensor], path: Path, *rest: Any) -> None:
+        save_file(tensors, path, *rest)
+        written.append(path)
+        if len(written) == 1:
+            write({"a": torch.zeros(9)}, "timm", target, vit_spec())
+
+    monkeypatch.setattr("vitexp.models.weights.files.save_file", saved)
+    write({"a": torch.ones(9)}, "timm", target, vit_spec())
+    assert load_file(target)["a"].tolist() == [1.0] * 9
+    assert list(tmp_path.iterdir()) == [target]
+
+
 def test_a_file_of_ours_says_its_model_and_has_the_same_bytes_every_time(tmp_path):
     """In processes of their own: what a hash table's order decides differs between them."""
     spec = model("vit-xxs/2", 8)

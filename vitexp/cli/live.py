@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -160,6 +161,8 @@ class Screen:
     def __init__(self, progress: Progress, console: Console) -> None:
         self.progress = progress
         self.console = console
+        # A thread of the display's own draws the frames.
+        self._drawing = threading.Lock()
         self._live = Live(console=console, refresh_per_second=4, get_renderable=self._frame)
 
     def __enter__(self) -> Screen:
@@ -175,14 +178,16 @@ class Screen:
         self._live.__exit__(kind, error, trace)
 
     def __call__(self, event: Event) -> None:
-        self.progress.update(event)
+        with self._drawing:
+            self.progress.update(event)
         if event.kind == "note":
             self.console.print(event.message)
         elif event.kind in ("diverged", "failed"):
             self.console.print(f"{self.progress.name(event.run_id)}: {outcome(event)}")
 
     def _frame(self) -> RenderableType:
-        return Group(grid(self.progress), bars(self.progress), Text(self.progress.summary()))
+        with self._drawing:
+            return Group(grid(self.progress), bars(self.progress), Text(self.progress.summary()))
 
 
 def grid(progress: Progress) -> Table:

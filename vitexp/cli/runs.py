@@ -144,18 +144,16 @@ def gc(
 ) -> None:
     """Remove temporary files and the checkpoints of finished runs."""
     from vitexp.cli import screen
-    from vitexp.runs.removal import garbage
+    from vitexp.runs.removal import collect, garbage
     from vitexp.runs.store import Store
 
-    gone = [(path, path.stat().st_size) for path in garbage(Store(out))]
-    freed = sum(count for _, count in gone)
-    if not dry_run:
-        for path, _ in gone:
-            path.unlink(missing_ok=True)
+    store = Store(out)
+    gone = garbage(store) if dry_run else collect(store)
+    freed = sum(gone.values())
     if json:
-        files = [{"path": str(path), "bytes": count} for path, count in gone]
+        files = [{"path": str(path), "bytes": count} for path, count in sorted(gone.items())]
         return screen.emit({"dry_run": dry_run, "files": files, "freed_bytes": freed})
-    for path, count in gone:
+    for path, count in sorted(gone.items()):
         screen.say(f"{path}  {screen.size(count)}")
     verb = "would be freed" if dry_run else "freed"
     screen.say(f"{len(gone)} files: {screen.size(freed)} {verb}.")

@@ -78,12 +78,12 @@ class Cache:
         Raises:
             VitexpError: the folder cannot be written.
         """
-        with self.writing():
-            path = self._known(key)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
-                json.dump(asdict(known), file)
-            os.replace(file.name, path)
+        path = self._known(key)
+        with self.building(0) as folder, self.writing():
+            written = folder / path.name
+            written.write_text(json.dumps(asdict(known)))
+            path.parent.mkdir(exist_ok=True)
+            os.replace(written, path)
 
     def splits(self, fingerprint: str) -> dict[Part, Split] | None:
         """The splits of a stored set, mapped from disk; None where it is absent or damaged."""

@@ -241,8 +241,10 @@ def _keep_reason(store: Store, spec: RunSpec, reason: str) -> None:
     """Writes what a worker that died could not write itself."""
     with suppress(VitexpError):
         if not store.failure(spec.id).exists() and (lease := store.lease(spec)):
-            lease.fail(reason)
-            lease.release()
+            try:
+                lease.fail(reason)
+            finally:
+                lease.release()
 
 
 class _Elsewhere:

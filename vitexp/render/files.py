@@ -58,7 +58,8 @@ def _publish(path: Path, content: bytes) -> Path:
             os.chmod(temporary, 0o644)
             os.replace(temporary, path)
         except BaseException:
-            os.unlink(temporary)
+            # Ctrl-C may come just after it got its name.
+            Path(temporary).unlink(missing_ok=True)
             raise
     except OSError as error:
         raise VitexpError(

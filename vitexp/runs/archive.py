@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from vitexp.errors import VitexpError
+from vitexp.runs.folder import read_record
 from vitexp.runs.measurement import Measurement
 from vitexp.runs.record import RunRecord
 from vitexp.runs.store import Store
@@ -32,19 +33,35 @@ _LARGEST_TEXT = 64 * 2**20
 
 
 def packed(store: Store, ids: Iterable[str]) -> bytes:
-    """The finished runs ``ids`` as an archive, the same bytes for the same runs."""
+    """The finished runs ``ids`` as an archive, the same bytes for the same runs.
+
+    Raises:
+        VitexpError: one was removed meanwhile.
+    """
     content = io.BytesIO()
     with (
         gzip.GzipFile(fileobj=content, mode="wb", mtime=0) as squeezed,
         tarfile.open(fileobj=squeezed, mode="w") as archive,
     ):
         for run in ids:
-            measured = sorted(p.name for p in store.folder(run).glob("measurement-*.json"))
-            for name in (*_FILES, *measured):
-                path = store.folder(run) / name
-                if path.is_file():
-                    _add(archive, f"runs/{run}/{name}", path.read_bytes())
+            for name, stored in _stored(store.folder(run)).items():
+                _add(archive, f"runs/{run}/{name}", stored)
     return content.getvalue()
+
+
+def _stored(folder: Path) -> dict[str, bytes]:
+    """The files of a finished run, by name."""
+    result, *others = _FILES
+    try:
+        measured = sorted(p.name for p in folder.glob("measurement-*.json"))
+        names = [name for name in (*others, *measured) if (folder / name).is_file()]
+        found = {name: (folder / name).read_bytes() for name in names}
+        # A removal takes the result first: where it is still there, so was all the rest.
+        return {result: (folder / result).read_bytes(), **found}
+    except FileNotFoundError as error:
+        raise VitexpError(
+            f"Run {folder.name} was removed while it was read.", "Repeat the command."
+        ) from error
 
 
 def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
@@ -54,7 +71,8 @@ def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
 
 
 def unpacked(store: Store, path: Path) -> tuple[list[str], list[str]]:
-    """Add the runs of the archive ``path`` to the store; a run that is there stays as it is.
+    """Add the runs of the archive ``path`` to the store; a run that is there stays as it is, but
+    for what probes found out about this very result.
 
     Everything is checked before anything is written.
 
@@ -71,15 +89,17 @@ def unpacked(store: Store, path: Path) -> tuple[list[str], list[str]]:
         lease = store.lease(record.spec)
         if lease is None:
             known.append(run)
-            continue
-        try:
-            lease.log(record.curve)
-            lease.publish(record, files.get("weights.safetensors"))
+        else:
+            try:
+                lease.log(record.curve)
+                lease.publish(record, files.get("weights.safetensors"))
+                added.append(run)
+            finally:
+                lease.release()
+        # Also of a run that was here: an earlier import may have been stopped just before this.
+        if read_record(store.folder(run)) == record:
             for measurement in _measurements(path, run, files):
                 store.keep(record.spec, measurement)
-            added.append(run)
-        finally:
-            lease.release()
     return added, known
 
 

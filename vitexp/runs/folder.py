@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from vitexp.errors import VitexpError
-from vitexp.runs.files import TEMPORARY
-from vitexp.runs.lease import TEST_READS, checkpoints, is_leased
+from vitexp.runs.files import TEMPORARY, disk
+from vitexp.runs.lease import TEST_READS, hold, is_checkpoint, is_leased
 from vitexp.runs.measurement import READS
 from vitexp.runs.record import RunRecord
 from vitexp.spec import RunSpec, from_json
+
+_TELLING = ("spec.json", "result.json")
+"""The files that make a folder one of a run."""
 
 State = Literal["done", "diverged", "failed", "running", "stopped", "unreadable"]
 
@@ -73,23 +76,33 @@ def read_record(folder: Path) -> RunRecord | None:
     return record
 
 
-def read_entry(folder: Path) -> Entry:
-    """A run's folder as it is now, however damaged."""
+def is_run(folder: Path) -> bool:
+    """Whether a folder is one of a run."""
+    return any((folder / file).is_file() for file in _TELLING)
+
+
+def read_entry(folder: Path) -> Entry | None:
+    """A run's folder as it is now, however damaged; None if it was removed meanwhile."""
+    # Before the record is looked for: whoever works on a run publishes it, then lets it go.
+    leased = is_leased(folder)
     try:
         record = read_record(folder)
         spec = record.spec if record else _read_spec(folder)
     except VitexpError as error:
+        if not is_run(folder):
+            return None
         return Entry(folder.name, None, "unreadable", 0, size(folder), None, error)
+    files = stats(folder)
     state: State = "stopped"
     if record is not None:
         state = record.status
-    elif is_leased(folder):
+    elif leased:
         state = "running"
-    elif (folder / "failure.txt").exists():
+    elif "failure.txt" in files:
         state = "failed"
-    kept = checkpoints(folder)
-    step = spec.recipe.steps if state == "done" else int(kept[-1].stem[11:]) if kept else 0
-    return Entry(folder.name, spec, state, step, size(folder), record)
+    kept = max(filter(is_checkpoint, files), default=None)
+    step = spec.recipe.steps if state == "done" else int(Path(kept).stem[11:]) if kept else 0
+    return Entry(folder.name, spec, state, step, _bytes(files), record)
 
 
 def _read_spec(folder: Path) -> RunSpec:
@@ -108,15 +121,48 @@ def _again(folder: Path) -> str:
     return f"Remove it with `vitexp runs rm {folder.name}` and run the command again."
 
 
-def leftovers(folder: Path, record: RunRecord | None) -> Iterator[Path]:
-    """Files that nothing needs of a run that nobody works on; ``record`` is its result, if any."""
-    yield from folder.glob(f"{TEMPORARY}*")
-    if record is not None and record.status == "done":
-        yield from checkpoints(folder)
-        yield from folder.glob(TEST_READS)
-        yield from (p for p in folder.glob(f"*{READS}") if p.with_suffix(".json").is_file())
-    if record is not None and record.weights_sha is None:
-        yield from folder.glob("weights.safetensors")
+def leftovers(folder: Path, record: RunRecord | None) -> dict[Path, int]:
+    """Files that nothing needs of a run that nobody works on, and their bytes.
+
+    Args:
+        record: its result, if any.
+    """
+    files = stats(folder)
+    return {
+        folder / name: stat.st_size
+        for name, stat in files.items()
+        if name.startswith(TEMPORARY) or (record and _outlived(name, files, record))
+    }
+
+
+def _outlived(name: str, files: Collection[str], record: RunRecord) -> bool:
+    """Whether the result made a file superfluous."""
+    if name == "weights.safetensors":
+        return record.weights_sha is None
+    counted = name.endswith(READS) and f"{name.removesuffix(READS)}.json" in files
+    return record.status == "done" and (counted or name == TEST_READS or is_checkpoint(name))
+
+
+def sweep(folder: Path) -> dict[Path, int]:
+    """Removes the leftovers of a run, if nobody works on it.
+
+    Returns:
+        What is gone, and how many bytes it had.
+
+    Raises:
+        VitexpError: the result is damaged, or the disk refuses.
+    """
+    lock = hold(folder)
+    if lock is None:
+        return {}
+    try:
+        found = leftovers(folder, read_record(folder))
+        with disk(folder):
+            for path in found:
+                path.unlink(missing_ok=True)
+        return found
+    finally:
+        os.close(lock)
 
 
 def stats(folder: Path) -> dict[str, os.stat_result]:
@@ -131,4 +177,8 @@ def stats(folder: Path) -> dict[str, os.stat_result]:
 
 def size(folder: Path) -> int:
     """Bytes that a run's files take."""
-    return sum(stat.st_size for stat in stats(folder).values())
+    return _bytes(stats(folder))
+
+
+def _bytes(files: Mapping[str, os.stat_result]) -> int:
+    return sum(stat.st_size for stat in files.values())

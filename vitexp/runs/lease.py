@@ -1,6 +1,7 @@
 """Who works on a run: one process at a time, fenced by an attempt number.
 
 The lock is the kernel's, so it is gone when its holder is, however it ended; no clock is read.
+Whoever else writes into a run's folder or removes something there holds it, too.
 The attempt guards the case that a lock was lost while its holder slept, or is not seen by
 another machine (some network file systems). Whoever takes a run over first raises the attempt,
 then removes unfinished files, then reads; whoever writes first writes aside, then compares the
@@ -14,7 +15,9 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,6 +38,8 @@ from vitexp.spec import RunSpec, to_json
 
 _DIGEST = 32
 _GENERATIONS = 2
+_A_LOOK = 1e-3
+"""Seconds after which a look at a lock is over."""
 
 TEST_READS = "test-reads"
 """A stroke for each read of the test split, until the record says how many they were."""
@@ -196,8 +201,11 @@ class Lease:
             raise Fenced(f"{self.folder.name}: attempt {self.attempt} was taken over")
 
 
-def hold(folder: Path) -> int | None:
+def hold(folder: Path, wait: bool = False) -> int | None:
     """Locks a run; None if a process has it or it was removed meanwhile.
+
+    Args:
+        wait: for whoever has it, rather than give up.
 
     Returns:
         A descriptor; closing it frees the run.
@@ -211,11 +219,13 @@ def hold(folder: Path) -> int | None:
         except FileNotFoundError:
             return None
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if wait:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        elif not _is_ours(lock):
+            os.close(lock)
+            return None
     except OSError as error:
         os.close(lock)
-        if isinstance(error, BlockingIOError):
-            return None
         raise DiskError(
             f"{folder} cannot be locked: {error.strerror}.",
             "Choose a folder on a file system with locks with --out DIR.",
@@ -227,6 +237,25 @@ def hold(folder: Path) -> int | None:
     return lock
 
 
+def _is_ours(lock: int) -> bool:
+    """Locks unless somebody has it to himself."""
+    while not _flock(lock, fcntl.LOCK_EX):
+        if not _flock(lock, fcntl.LOCK_SH):
+            return False
+        # Whoever is in the way only looks whether the run is leased.
+        fcntl.flock(lock, fcntl.LOCK_UN)
+        time.sleep(_A_LOOK)
+    return True
+
+
+def _flock(lock: int, kind: int) -> bool:
+    try:
+        fcntl.flock(lock, kind | fcntl.LOCK_NB)
+        return True
+    except BlockingIOError:
+        return False
+
+
 def is_leased(folder: Path) -> bool:
     """Whether a process of this machine, or of one that shares its locks, works on the run."""
     try:
@@ -235,17 +264,19 @@ def is_leased(folder: Path) -> bool:
         return False
     try:
         # A shared lock is refused only while somebody works, and hinders no other reader.
-        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        return False
-    except BlockingIOError:
-        return True
+        return not _flock(lock, fcntl.LOCK_SH)
     finally:
         os.close(lock)
 
 
 def checkpoints(folder: Path) -> list[Path]:
     """A run's checkpoints, oldest first."""
-    return sorted(folder.glob(f"checkpoint-{'[0-9]' * 9}.ckpt"))
+    return sorted(path for path in folder.iterdir() if is_checkpoint(path.name))
+
+
+def is_checkpoint(name: str) -> bool:
+    """Whether a file of this name is a checkpoint."""
+    return re.fullmatch(r"checkpoint-[0-9]{9}\.ckpt", name) is not None
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Collection
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from vitexp.errors import VitexpError
 from vitexp.runs.files import disk, sync_folder
-from vitexp.runs.folder import leftovers, size
+from vitexp.runs.folder import Entry, leftovers, size, sweep
 from vitexp.runs.lease import hold
 from vitexp.runs.store import Store
 
@@ -54,16 +55,43 @@ def remove(store: Store, run_id: str) -> int:
             # The result goes first: a half-deleted run must not count as done.
             (folder / "result.json").unlink(missing_ok=True)
             sync_folder(folder)
-            shutil.rmtree(folder)
+            # The lock goes last: as soon as it is gone somebody may begin the run anew.
+            for item in folder.iterdir():
+                if item.is_dir() and not item.is_symlink():
+                    shutil.rmtree(item)
+                elif item.name != "lock":
+                    item.unlink(missing_ok=True)
+            (folder / "lock").unlink()
+            _remove_empty(folder)
     finally:
         os.close(lock)
     return freed
 
 
-def garbage(store: Store) -> list[Path]:
-    """Files that nothing needs: temporary files, and checkpoints of finished runs."""
-    found: list[Path] = []
-    for entry in store.entries():
-        if entry.problem is None and not store.is_leased(entry.id):
-            found += leftovers(store.folder(entry.id), entry.record)
-    return sorted(found)
+def _remove_empty(folder: Path) -> None:
+    try:
+        folder.rmdir()
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT):
+            raise
+
+
+def garbage(store: Store) -> dict[Path, int]:
+    """Files that nothing needs, and their bytes: temporary ones, checkpoints of finished runs."""
+    found: dict[Path, int] = {}
+    for entry in _readable(store):
+        if not store.is_leased(entry.id):
+            found |= leftovers(store.folder(entry.id), entry.record)
+    return found
+
+
+def collect(store: Store) -> dict[Path, int]:
+    """Removes :func:`garbage` and returns what is gone."""
+    found: dict[Path, int] = {}
+    for entry in _readable(store):
+        found |= sweep(store.folder(entry.id))
+    return found
+
+
+def _readable(store: Store) -> list[Entry]:
+    return [entry for entry in store.entries() if entry.problem is None]

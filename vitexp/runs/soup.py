@@ -2,18 +2,23 @@
 
 soups/<id>/weights.safetensors   the weights, in our own layout
 soups/<id>/soup.json             what went in and what it reached; its presence means done
+soups/<id>/lock                  held by the process that makes it
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vitexp.errors import VitexpError
 from vitexp.runs.files import disk, json_bytes, make_folder, publish_once, tally, write_atomic
+from vitexp.runs.lease import hold
 from vitexp.spec import FORMAT, SoupSpec, from_json, to_json
 
 
@@ -84,15 +89,30 @@ class Soups:
         except (ValueError, TypeError, VitexpError) as error:
             raise VitexpError(f"{path} is damaged: {error}.", "Delete its folder.") from error
 
+    @contextmanager
+    def alone(self, spec: SoupSpec) -> Iterator[None]:
+        """Waits for whoever makes the same soup: afterwards it may be done.
+
+        Raises:
+            VitexpError: the folder cannot be written to or locked, or was removed meanwhile.
+        """
+        folder = self.weights(spec).parent
+        with disk(folder):
+            make_folder(folder)
+        lock = hold(folder, wait=True)
+        if lock is None:
+            raise VitexpError(f"{folder} was removed meanwhile.", "Repeat the command.")
+        try:
+            yield
+        finally:
+            os.close(lock)
+
     def reads_test(self, spec: SoupSpec) -> int:
         """Notes for good, before it is made, that the test split is read; how often by now."""
-        path = self.root / spec.id / "soup.reads"
-        with disk(path):
-            make_folder(path.parent)
-        return tally(path)
+        return tally(self.root / spec.id / "soup.reads")
 
     def keep(self, soup: Soup, weights: bytes) -> None:
-        """Writes a soup.
+        """Writes a soup; to be called in :meth:`alone`, so that its two files are of one making.
 
         Raises:
             VitexpError: the disk is full or not writable.

@@ -17,13 +17,22 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from vitexp.errors import VitexpError
 from vitexp.runs.files import disk, file_hash, json_bytes, make_folder, publish_once, tally
-from vitexp.runs.folder import Entry, leftovers, read_entry, read_record, stats
-from vitexp.runs.lease import Lease, is_leased
+from vitexp.runs.folder import (
+    Entry,
+    is_run,
+    leftovers,
+    read_entry,
+    read_record,
+    stats,
+    sweep,
+)
+from vitexp.runs.lease import Lease, hold, is_leased
 from vitexp.runs.measurement import READS, Measurement, measurement_id
 from vitexp.runs.record import Results, RunRecord
 from vitexp.spec import Checkpoint, ProbeSpec, RunSpec
@@ -121,11 +130,12 @@ class Store:
         """Writes a measurement into its run's folder, or its file's; the first one stands.
 
         Raises:
-            VitexpError: the disk is full or not writable.
+            VitexpError: the disk is full or not writable, or the run was removed meanwhile.
         """
         path = self._measurement(of, measurement.probe)
-        publish_once(path, json_bytes(measurement.to_json()))
-        path.with_suffix(READS).unlink(missing_ok=True)
+        with nullcontext() if isinstance(of, Checkpoint) else _alone(path.parent):
+            publish_once(path, json_bytes(measurement.to_json()))
+            path.with_suffix(READS).unlink(missing_ok=True)
 
     def reads_test(self, of: RunSpec | Checkpoint, probe: ProbeSpec) -> int:
         """As :meth:`Lease.reads_test`, for a probe of a finished run or of a file; to be called
@@ -146,7 +156,7 @@ class Store:
 
     def entries(self) -> list[Entry]:
         """Every run, finished or not, in the order of their ids."""
-        return [read_entry(path) for path in self._folders()]
+        return [entry for path in self._folders() if (entry := read_entry(path))]
 
     def find(self, prefix: str) -> Entry:
         """The one run whose id begins with ``prefix``.
@@ -155,9 +165,9 @@ class Store:
             VitexpError: none does, or more than one.
         """
         found = [path for path in self._folders() if path.name.startswith(prefix)]
-        if len(found) == 1:
-            return read_entry(found[0])
-        how_many = f"{len(found)} runs begin" if found else "No run's id begins"
+        if len(found) == 1 and (entry := read_entry(found[0])):
+            return entry
+        how_many = f"{len(found)} runs begin" if found[1:] else "No run's id begins"
         raise VitexpError(
             f"{how_many} with {prefix!r} in {self.root}.", "`vitexp runs list` shows the ids."
         )
@@ -166,9 +176,8 @@ class Store:
         """Removes what processes that were killed while they published left behind."""
         for record in done:
             folder = self.folder(record.id)
-            with disk(folder):
-                for path in leftovers(folder, record):
-                    path.unlink(missing_ok=True)
+            if leftovers(folder, record):
+                sweep(folder)
 
     def pulse(self, run_id: str) -> dict[str, int]:
         """Something that changes while anybody, on any machine, works on the run."""
@@ -176,8 +185,7 @@ class Store:
         return {name: stat.st_mtime_ns for name, stat in found.items()}
 
     def _folders(self) -> list[Path]:
-        files = ("spec.json", "result.json")
-        return [p for p in self._inside() if any((p / file).is_file() for file in files)]
+        return [path for path in self._inside() if is_run(path)]
 
     def _inside(self) -> list[Path]:
         """Whatever lies in ``runs/``, by name."""
@@ -189,6 +197,18 @@ def ready(todo: Sequence[RunSpec]) -> list[RunSpec]:
     """Those of ``todo`` that start from none of the others."""
     ids = {spec.id for spec in todo}
     return [spec for spec in todo if spec.parent not in ids]
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Whoever sweeps or removes the run waits."""
+    lock = hold(folder, wait=True)
+    if lock is None:
+        raise VitexpError(f"Run {folder.name} was removed meanwhile.", "Choose another run.")
+    try:
+        yield
+    finally:
+        os.close(lock)
 
 
 def _read_measurement(path: Path) -> Measurement:

@@ -241,8 +241,10 @@ class Worker:
         runs = [self.store.result(run) for run in spec.runs]
         images = self._images(runs[0].spec.data)
         reads = functools.partial(soups.reads_test, spec)
-        soup, content = cook(spec, runs, weights, images, self.device, reads)
-        soups.keep(soup, content)
+        with soups.alone(spec):
+            if soups.find(spec) is None:
+                soup, content = cook(spec, runs, weights, images, self.device, reads)
+                soups.keep(soup, content)
         self.tell(Event("measured", spec.id))
 
     def _time(self, spec: RunSpec, seconds: float | None, means: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import secrets
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -260,7 +261,7 @@ def write(tensors: Mapping[str, Tensor], layout: str, path: Path, spec: ModelSpe
     """
     if path.exists():
         raise VitexpError(f"{path} exists already.", "Remove it, or choose another name.")
-    temporary = path.with_name(f".tmp-{path.name}")
+    temporary = path.with_name(f".tmp-{secrets.token_hex(6)}-{path.name}")
     try:
         if layout == "npz":
             _write_npz(tensors, temporary)
