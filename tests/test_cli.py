@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import re
 import signal
 import subprocess
@@ -17,6 +16,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from tests.processes import HANG_SECONDS, Slowly, workers_of
 from vitexp.cli import live, screen
 from vitexp.cli.main import main
 from vitexp.launch.events import Event
@@ -53,7 +53,7 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which a one-seed ablation with all ten cells has run, in a log."""
     folder = tmp_path_factory.mktemp("store")
     command = [*PROGRAM, "ablate", "pos-emb", *TINY, "--seeds", "1", "--out", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     (folder / "log.txt").write_text(done.stderr)
     (folder / "printed.txt").write_text(done.stdout)
@@ -295,34 +295,41 @@ def test_a_run_that_fails_is_named_and_exits_1(capsys, tmp_path):
 
 
 def test_interrupt_says_how_to_go_on_and_leaves_no_process(tmp_path):
-    command = [*PROGRAM, "train", *TINY, "--steps", "1000000", "--out", str(tmp_path)]
+    words = [*TINY, "--steps", "1000000", "--checkpoint-seconds", "0.1", "--out", str(tmp_path)]
+    command = [*PROGRAM, "train", *words]
     process = subprocess.Popen(
         command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
     )
-    deadline = time.monotonic() + 60
-    while not list(tmp_path.glob("runs/*/lock")) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    time.sleep(1)
-    process.send_signal(signal.SIGINT)
-    printed, err = process.communicate(timeout=60)
+    interrupt_after_a_checkpoint(process, tmp_path)
+    printed, err = process.communicate(timeout=HANG_SECONDS)
     assert process.returncode == 130, err
     assert printed == ""
     assert "Interrupted with 1 runs to do" in err
-    assert f"vitexp train {' '.join(TINY)} --steps 1000000 --out {tmp_path}" in err
-    assert not _workers_of(tmp_path)
+    assert f"vitexp train {' '.join(words)}" in err
+    assert not workers_of(tmp_path)
+
+
+def interrupt_after_a_checkpoint(process: subprocess.Popen[Any], out: Path) -> None:
+    deadline = time.monotonic() + HANG_SECONDS
+    while not list(out.glob("runs/*/checkpoint-*.ckpt")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
 
 
 def test_a_run_that_began_deterministic_goes_on_so(capsys, tmp_path):
     """Interrupted and gone on without the flag: the same bits, and that is said."""
+    slowly = Slowly(tmp_path)
     command = ["train", *TINY, "--steps", "150", "--checkpoint-seconds", "0.05"]
+    command += ["--position", slowly.position]
     means = ["--deterministic", "--micro-batch", "5", "--grad-checkpointing"]
     (whole,) = read(capsys, *command, *means, "--out", tmp_path / "whole")
     out = tmp_path / "cut"
+    slowly.begin()
     process = subprocess.Popen([*PROGRAM, *command, *means, "--out", str(out)])
-    while process.poll() is None and not list(out.glob("runs/*/checkpoint-*")):
-        time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=60) == 130
+    interrupt_after_a_checkpoint(process, out)
+    assert process.wait(timeout=HANG_SECONDS) == 130
+    slowly.end()
     code, _, err = call(capsys, *command, "--out", out)
     assert f"Run {whole['id']} began with --deterministic and goes on so." in err
     assert f"Run {whole['id']} began with --grad-checkpointing and goes on so." in err
@@ -357,11 +364,6 @@ def test_deterministic_refuses_what_cannot_be_so_and_nothing_else_does(capsys, t
     assert code == 1
     assert "does not have a deterministic implementation.\nLeave out --deterministic." in err
     assert call(capsys, *command, tmp_path / "out")[0] == 0
-
-
-def _workers_of(out: Path) -> list[str]:
-    commands = (path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline"))
-    return [c.decode() for c in commands if b"vitexp.worker" in c and os.fsencode(out) in c]
 
 
 def _progress() -> live.Progress:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.crashes import Watched, after_power_cut, lay_out, watched
+from tests.processes import HANG_SECONDS
 from tests.test_store import leased, record_of
 from vitexp.errors import VitexpError
 from vitexp.runs.files import TEMPORARY, DiskError, publish_once, write_atomic
@@ -328,31 +329,36 @@ def test_half_a_line_at_the_end_of_the_log_is_dropped_and_said(tmp_path, run_spe
     assert path.read_text() == '{"step": 1.0}\n{"step": 3.0}\n'
 
 
-def _work(out: Path, specs: list[RunSpec], shift: int, start: Any) -> None:
+def _work(out: Path, specs: list[RunSpec], shift: int, all_at_work: Any) -> None:
     store = Store(out)
-    start.wait()
     todo = specs[shift:] + specs[:shift]
+    _make(store, todo[0])
+    all_at_work.wait(HANG_SECONDS)
     while todo := store.missing(todo):
         for spec in todo:
-            if lease := store.lease(spec):
-                lease.publish(record_of(spec, made_by=float(os.getpid())), None)
-                lease.release()
+            _make(store, spec)
+
+
+def _make(store: Store, spec: RunSpec) -> None:
+    if lease := store.lease(spec):
+        lease.publish(record_of(spec, made_by=float(os.getpid())), None)
+        lease.release()
 
 
 def test_eight_processes_and_500_cells_give_500_results(tmp_path, run_spec, monkeypatch):
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
-    specs, start = [run_spec(seed=seed) for seed in range(500)], FORK.Event()
+    specs, at_work = [run_spec(seed=seed) for seed in range(500)], FORK.Barrier(8)
     processes = [
-        FORK.Process(target=_work, args=(tmp_path, specs, 20 * index, start)) for index in range(8)
+        FORK.Process(target=_work, args=(tmp_path, specs, 20 * index, at_work))
+        for index in range(8)
     ]
     for process in processes:
         process.start()
-    start.set()
     for process in processes:
-        process.join(120)
+        process.join(HANG_SECONDS)
         assert process.exitcode == 0
     results = Store(tmp_path).results()
     assert {record.id for record in results} == {spec.id for spec in specs}
-    assert len({record.metrics["made_by"] for record in results}) > 1
+    assert len({record.metrics["made_by"] for record in results}) == 8
     attempts = [(Store(tmp_path).folder(s.id) / "attempt").read_text().split()[0] for s in specs]
     assert attempts == ["1"] * 500, "a run was begun twice"

@@ -67,12 +67,13 @@ def test_a_full_disk_costs_nothing_and_is_said(tmp_path):
         while not list(out.glob("runs/*/checkpoint-*.ckpt")):
             assert running.poll() is None, running.communicate()
             time.sleep(0.02)
+        # Until the end: what a finished checkpoint frees would make room for the next.
         with open(out / "ballast", "wb", buffering=0) as file:
-            try:
-                while file.write(b"x" * 4096):
-                    pass
-            except OSError:
-                pass
+            while running.poll() is None:
+                try:
+                    file.write(b"x" * 4096)
+                except OSError:
+                    time.sleep(0.001)
         printed, said = running.communicate()
         assert running.returncode == 1, (running.returncode, said)
         assert f"is full" in said and "Make room" in said, said

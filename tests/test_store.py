@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.processes import HANG_SECONDS
 from vitexp.errors import VitexpError
 from vitexp.runs.folder import read_record
 from vitexp.runs.lease import Fenced, Lease, checkpoints, is_leased
@@ -73,9 +74,9 @@ def test_of_several_processes_one_gets_the_lease_and_one_publishes(tmp_path, run
         process.start()
     start.set()
     for process in processes:
-        process.join(30)
+        process.join(HANG_SECONDS)
         assert process.exitcode == 0
-    assert wins.get(timeout=5)
+    assert wins.get(timeout=HANG_SECONDS)
     assert wins.empty()
     assert len(Store(tmp_path).results()) == 1
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.torture import KILLS, SEEDS, Siege, differences, in_peace, on, workers_of
+from tests.processes import wait_until_gone
+from tests.torture import KILLS, SEEDS, Siege, differences, in_peace, on
 from vitexp.launch.devices import cuda_devices
 
 pytestmark = pytest.mark.skipif(
@@ -36,5 +37,5 @@ def test_ten_kills_change_not_a_bit(tmp_path, device):
         siege.run(10 - kills)
         assert differences(peace, siege.out) == []
         assert siege.doubled() == []
-        assert workers_of(siege.out) == []
+        wait_until_gone(siege.out)
         kills += sum(siege.tried[what] for what in KILLS)

@@ -15,11 +15,11 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.processes import workers_of
 from vitexp.launch.devices import cuda_devices
 from vitexp.runs.files import TEMPORARY
 from vitexp.runs.record import CLOCKED
@@ -161,6 +161,8 @@ class Siege:
             return
         newest = max(self.draw.choice(sorted(folders)).glob("checkpoint-*.ckpt"))
         content = bytearray(newest.read_bytes())
+        if not content:
+            return
         at = self.draw.randrange(len(content))
         if self.draw.random() < 0.5:
             del content[at:]
@@ -181,21 +183,6 @@ class Siege:
     def doubled(self) -> list[str]:
         """Runs whose result was written more than once."""
         return [str(path) for path, seen in self.results().items() if seen != self.first[path]]
-
-
-def workers_of(out: Path) -> list[int]:
-    """The worker processes of a study, whoever started them."""
-    return sorted(_workers(out))
-
-
-def _workers(out: Path) -> Iterator[int]:
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = path.read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if b"vitexp.worker" in words and os.fsencode(out) in words:
-            yield int(path.parent.name)
 
 
 def differences(peace: Path, out: Path) -> list[str]:
