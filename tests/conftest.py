@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 # One thread for each library, before any is loaded: tests are many and small.
@@ -15,6 +15,21 @@ import pytest
 from vitexp.datasets.image_set import ImageSet, Split
 from vitexp.datasets.load import load
 from vitexp.spec import DataSpec, ModelSpec, PositionSpec, Recipe, RunSpec, ViTShape
+
+SAID_OF_TERMINALS = (
+    *("COLUMNS", "LINES", "TERMINAL_WIDTH", "NO_COLOR", "FORCE_COLOR", "PY_COLORS"),
+    *("TTY_COMPATIBLE", "TTY_INTERACTIVE", "GITHUB_ACTIONS"),
+)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test writes into the user's cache, and none prints for a terminal that is not there."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VITEXP_CACHE", str(tmp_path_factory.mktemp("cache")))
+        for name in SAID_OF_TERMINALS:
+            patch.delenv(name, raising=False)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -626,7 +626,9 @@ def test_a_data_set_saved_to_disk_is_the_same_as_its_parquet_files(tmp_path, cac
 
     files = hub_folder(tmp_path / "pets") / "data"
     splits = {
-        split: datasets.Dataset.from_parquet(sorted(str(f) for f in files.glob(f"{split}*")))
+        split: datasets.Dataset.from_parquet(
+            sorted(str(f) for f in files.glob(f"{split}*")), cache_dir=str(tmp_path / "hub")
+        )
         for split in ("train", "test")
     }
     datasets.DatasetDict(splits).save_to_disk(tmp_path / "saved")

@@ -45,7 +45,7 @@ def room_of(path: Path) -> str:
 def imported(path: Path) -> set[str]:
     """Full names of the modules of this package that a file imports, anywhere in it."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module:
             found |= {f"{node.module}.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.Import):
@@ -91,7 +91,7 @@ CLOCKLESS = ("runs", "launch", "worker", "training")
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(HOME)))
 def test_no_pickles_no_ports_and_no_clock_that_can_be_set(path):
-    tree = ast.parse(path.read_text())
+    tree = ast.parse(path.read_text(encoding="utf-8"))
     names = {a.name for node in ast.walk(tree) if isinstance(node, ast.Import) for a in node.names}
     names |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert not names & (UNSAFE | LISTENING)
@@ -103,7 +103,7 @@ def test_no_pickles_no_ports_and_no_clock_that_can_be_set(path):
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(HOME)))
 def test_nothing_unsafe_is_called(path):
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if not isinstance(node, ast.Call):
             continue
         called = ast.unparse(node.func)

@@ -392,12 +392,12 @@ def test_the_papers_table_6_is_drawn_with_an_open_claim(tmp_path):
         (4.07, 2.29, 8.25), abs=0.01
     )
     files = {path.name: path for path in write(said, tmp_path)}
-    rows = list(csv.DictReader(files["compute_paper.csv"].read_text().splitlines()))
+    rows = list(csv.DictReader(files["compute_paper.csv"].read_text(encoding="utf-8").splitlines()))
     assert len(rows) == 18
     front = {row["model"] for row in rows if row["on_front"] == "yes"}
     assert {"ViT-H/14", "R50x1+ViT-B/32", "ResNet50x1"} < front
     assert "ResNet200x3" not in front
-    assert "4.1" in files["compute_paper.svg"].read_text()
+    assert "4.1" in files["compute_paper.svg"].read_text(encoding="utf-8")
 
 
 # As a user
