@@ -9,7 +9,7 @@ Ladder = Mapping[int, tuple[str, ...]]
 """Side of the images in pixels -> names of models."""
 
 SCALE: Ladder = {
-    8: ("r8x2.5", "r11x1.5+vit-xxs", "vit-xxs/2", "vit-xxs/4", "vit-xs/2"),
+    8: ("r8x2.5", "r8x0.75+vit-xxs/2", "vit-xxs/2", "vit-xxs/4", "vit-xs/2"),
     32: ("r8x2.75", "r11x0.5+vit-xs", "vit-xs/4", "vit-xs/8", "vit-ti/4"),
     224: ("r50x1", "r26+vit-s/32", "vit-s/16", "vit-ti/16", "vit-b/16"),
 }
