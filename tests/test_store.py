@@ -185,12 +185,15 @@ def test_what_a_probe_is_about_to_keep_is_no_garbage(tmp_path, run_spec, monkeyp
     def swept(*paths: Any) -> None:
         store.tidy(store.results())
         assert collect(store) == {}
+        with pytest.raises(VitexpError, match="is being worked on"):
+            remove(store, spec.id)
         link(*paths)
 
     monkeypatch.setattr(os, "link", swept)
     probe = ProbeSpec("few_shot", dataclasses.replace(spec.data, name="other"))
     found = Measurement(spec.id, probe, {}, {}, {})
-    store.keep(spec, found)
+    with store.alone(spec):
+        store.keep(spec, found)
     assert store.measurements(spec.id) == [found]
 
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,10 +18,16 @@ from tests.test_cli import TINY, call, read
 from vitexp.catalog import sizes
 from vitexp.cli.main import main
 from vitexp.datasets.image_set import ImageSet
+from vitexp.datasets.load import describe
 from vitexp.models.build import build
 from vitexp.models.weights.files import exported, write
+from vitexp.runs.measurement import Measurement
 from vitexp.runs.record import pack_correct
 from vitexp.runs.store import Store
+from vitexp.runs.wishes import Wishes
+from vitexp.spec import ProbeSpec
+from vitexp.training.measure import measure
+from vitexp.worker.orders import Worker
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +85,27 @@ def test_a_probe_is_kept_with_its_run_and_not_made_again(store, run, capsys, dig
     assert len(kept["per_example"]["few_shot_5"][0]) == len(pack_correct(np.zeros(30)))
     assert found["few_shot_5_top1"] == pytest.approx(np.mean(found["few_shot"][1]["top1"]))
     assert found["few_shot_5_top1"] > 0.5
+
+
+def test_two_that_probe_the_same_at_once_measure_it_once(store, run, monkeypatch, digits, tmp_path):
+    data, _ = describe(str(folder_of(digits, tmp_path / "some", {0: 12, 1: 12})), image_size=8)
+    probe, spec = ProbeSpec("few_shot", data), Store(store).result(run).spec
+    together, made = threading.Barrier(2), []
+
+    def measured(*arguments: Any) -> Measurement:
+        made.append(arguments)
+        with contextlib.suppress(threading.BrokenBarrierError):
+            together.wait(timeout=1)
+        return measure(*arguments)
+
+    monkeypatch.setattr("vitexp.worker.orders.measure", measured)
+    workers = [Worker(store, "cpu", 60, io.StringIO()) for _ in range(2)]
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda worker: worker._measure(spec, probe, 1, Wishes()), workers))
+    assert len(made) == 1
+    found = Store(store).measurement(spec, probe)
+    assert found is not None
+    assert found.execution["test_reads"] == 1
 
 
 def test_what_cannot_be_probed_is_refused_in_two_lines(store, run, capsys, digits, tmp_path):

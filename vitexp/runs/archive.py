@@ -98,8 +98,9 @@ def unpacked(store: Store, path: Path) -> tuple[list[str], list[str]]:
                 lease.release()
         # Also of a run that was here: an earlier import may have been stopped just before this.
         if read_record(store.folder(run)) == record:
-            for measurement in _measurements(path, run, files):
-                store.keep(record.spec, measurement)
+            with store.alone(record.spec):
+                for measurement in _measurements(path, run, files):
+                    store.keep(record.spec, measurement)
     return added, known
 
 

@@ -256,6 +256,23 @@ def _flock(lock: int, kind: int) -> bool:
         return False
 
 
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Waits for whoever has the folder, a run's or one like it, then has it.
+
+    Raises:
+        DiskError: no permission, or a file system without locks.
+        VitexpError: it was removed meanwhile.
+    """
+    lock = hold(folder, wait=True)
+    if lock is None:
+        raise VitexpError(f"{folder} was removed meanwhile.", "Repeat the command.")
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
 def is_leased(folder: Path) -> bool:
     """Whether a process of this machine, or of one that shares its locks, works on the run."""
     try:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from typing import Any
 
 from vitexp.errors import VitexpError
 from vitexp.runs.files import disk, json_bytes, make_folder, publish_once, tally, write_atomic
-from vitexp.runs.lease import hold
+from vitexp.runs.lease import alone
 from vitexp.spec import FORMAT, SoupSpec, from_json, to_json
 
 
@@ -99,13 +98,8 @@ class Soups:
         folder = self.weights(spec).parent
         with disk(folder):
             make_folder(folder)
-        lock = hold(folder, wait=True)
-        if lock is None:
-            raise VitexpError(f"{folder} was removed meanwhile.", "Repeat the command.")
-        try:
+        with alone(folder):
             yield
-        finally:
-            os.close(lock)
 
     def reads_test(self, spec: SoupSpec) -> int:
         """Notes for good, before it is made, that the test split is read; how often by now."""

@@ -18,7 +18,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 
 from vitexp.errors import VitexpError
@@ -32,7 +32,7 @@ from vitexp.runs.folder import (
     stats,
     sweep,
 )
-from vitexp.runs.lease import Lease, hold, is_leased
+from vitexp.runs.lease import Lease, alone, is_leased
 from vitexp.runs.measurement import READS, Measurement, measurement_id
 from vitexp.runs.record import Results, RunRecord
 from vitexp.spec import Checkpoint, ProbeSpec, RunSpec
@@ -126,29 +126,41 @@ class Store:
         found = sorted(self.folder(run_id).glob("measurement-*.json"))
         return [_read_measurement(path) for path in found]
 
-    def keep(self, of: RunSpec | Checkpoint, measurement: Measurement) -> None:
-        """Writes a measurement into its run's folder, or its file's; the first one stands.
+    @contextmanager
+    def alone(self, of: RunSpec | Checkpoint) -> Iterator[None]:
+        """Waits for whoever measures, sweeps or removes the same run, or measures the same file.
 
         Raises:
-            VitexpError: the disk is full or not writable, or the run was removed meanwhile.
+            VitexpError: the folder cannot be written to or locked, or was removed meanwhile.
+        """
+        folder = self._measured(of)
+        if isinstance(of, Checkpoint):
+            with disk(folder):
+                make_folder(folder)
+        with alone(folder):
+            yield
+
+    def keep(self, of: RunSpec | Checkpoint, measurement: Measurement) -> None:
+        """Writes a measurement into its run's folder, or its file's, in :meth:`alone`; the first
+        one stands.
+
+        Raises:
+            VitexpError: the disk is full or not writable.
         """
         path = self._measurement(of, measurement.probe)
-        with nullcontext() if isinstance(of, Checkpoint) else _alone(path.parent):
-            publish_once(path, json_bytes(measurement.to_json()))
-            path.with_suffix(READS).unlink(missing_ok=True)
+        publish_once(path, json_bytes(measurement.to_json()))
+        path.with_suffix(READS).unlink(missing_ok=True)
 
     def reads_test(self, of: RunSpec | Checkpoint, probe: ProbeSpec) -> int:
         """As :meth:`Lease.reads_test`, for a probe of a finished run or of a file; to be called
-        before :meth:`keep`."""
-        path = self._measurement(of, probe).with_suffix(READS)
-        if isinstance(of, Checkpoint):
-            with disk(path):
-                make_folder(path.parent)
-        return tally(path)
+        in :meth:`alone`, before :meth:`keep`."""
+        return tally(self._measurement(of, probe).with_suffix(READS))
 
     def _measurement(self, of: RunSpec | Checkpoint, probe: ProbeSpec) -> Path:
-        folder = self.folder(of.id) if isinstance(of, RunSpec) else self.out / "probes" / of.id
-        return folder / f"measurement-{measurement_id(of.id, probe)}.json"
+        return self._measured(of) / f"measurement-{measurement_id(of.id, probe)}.json"
+
+    def _measured(self, of: RunSpec | Checkpoint) -> Path:
+        return self.folder(of.id) if isinstance(of, RunSpec) else self.out / "probes" / of.id
 
     def is_leased(self, run_id: str) -> bool:
         """Whether a process is working on the run."""
@@ -197,18 +209,6 @@ def ready(todo: Sequence[RunSpec]) -> list[RunSpec]:
     """Those of ``todo`` that start from none of the others."""
     ids = {spec.id for spec in todo}
     return [spec for spec in todo if spec.parent not in ids]
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Whoever sweeps or removes the run waits."""
-    lock = hold(folder, wait=True)
-    if lock is None:
-        raise VitexpError(f"Run {folder.name} was removed meanwhile.", "Choose another run.")
-    try:
-        yield
-    finally:
-        os.close(lock)
 
 
 def _read_measurement(path: Path) -> Measurement:

@@ -231,8 +231,10 @@ class Worker:
         else:
             weights, model = self.store.weights(of.id), of.model
         reads = functools.partial(self.store.reads_test, of, probe)
-        found = measure(of, model, weights, probe, images, self.device, wishes, reads)
-        self.store.keep(of, found)
+        with self.store.alone(of):
+            if self.store.measurement(of, probe) is None:
+                found = measure(of, model, weights, probe, images, self.device, wishes, reads)
+                self.store.keep(of, found)
         self.tell(Event("measured", of.id))
 
     def _cook(self, spec: SoupSpec, threads: int) -> None:
