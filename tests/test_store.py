@@ -16,11 +16,12 @@ import pytest
 from tests.processes import HANG_SECONDS
 from vitexp.errors import VitexpError
 from vitexp.runs.folder import read_record
-from vitexp.runs.lease import Fenced, Lease, checkpoints, is_leased
+from vitexp.runs.lease import Fenced, Lease, checkpoints, hold, is_leased
 from vitexp.runs.measurement import Measurement
 from vitexp.runs.record import RunRecord
 from vitexp.runs.removal import collect, garbage, remove
-from vitexp.runs.store import Store
+from vitexp.runs.soup import SOUPS
+from vitexp.runs.store import PROBES, Store
 from vitexp.spec import FORMAT, ProbeSpec, RunSpec
 
 
@@ -203,11 +204,17 @@ def test_garbage_is_what_nothing_needs(tmp_path, run_spec):
     done.publish(record_of(done.spec), None)
     half.save(1, b"needed")
     leftovers = [done.folder / ".tmp-1", done.folder / "checkpoint-000000001.ckpt"]
+    leftovers += [tmp_path / room / "0123" / ".tmp-2" for room in (SOUPS, PROBES)]
     for path in leftovers:
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"")
+    cooking, probing = (hold(path.parent) for path in leftovers[2:])
+    assert cooking is not None and probing is not None
     assert not garbage(store)
     done.release()
     half.release()
+    os.close(cooking)
+    os.close(probing)
     assert sorted(garbage(store)) == sorted(leftovers)
     assert collect(store) == dict.fromkeys(leftovers, 0)
     assert not any(path.exists() for path in leftovers)

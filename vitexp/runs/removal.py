@@ -5,14 +5,16 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from vitexp.errors import VitexpError
 from vitexp.runs.files import disk, sync_folder
-from vitexp.runs.folder import Entry, leftovers, size, sweep
-from vitexp.runs.lease import hold
-from vitexp.runs.store import Store
+from vitexp.runs.folder import leftovers, size, sweep
+from vitexp.runs.lease import hold, is_leased
+from vitexp.runs.record import RunRecord
+from vitexp.runs.soup import SOUPS
+from vitexp.runs.store import PROBES, Store
 
 
 def check_unneeded(store: Store, doomed: Collection[str]) -> None:
@@ -79,19 +81,24 @@ def _remove_empty(folder: Path) -> None:
 def garbage(store: Store) -> dict[Path, int]:
     """Files that nothing needs, and their bytes: temporary ones, checkpoints of finished runs."""
     found: dict[Path, int] = {}
-    for entry in _readable(store):
-        if not store.is_leased(entry.id):
-            found |= leftovers(store.folder(entry.id), entry.record)
+    for folder, record in _folders(store):
+        if not is_leased(folder):
+            found |= leftovers(folder, record)
     return found
 
 
 def collect(store: Store) -> dict[Path, int]:
     """Removes :func:`garbage` and returns what is gone."""
     found: dict[Path, int] = {}
-    for entry in _readable(store):
-        found |= sweep(store.folder(entry.id))
+    for folder, _ in _folders(store):
+        found |= sweep(folder)
     return found
 
 
-def _readable(store: Store) -> list[Entry]:
-    return [entry for entry in store.entries() if entry.problem is None]
+def _folders(store: Store) -> Iterator[tuple[Path, RunRecord | None]]:
+    """Runs that can be read, with their results; soups and probed files."""
+    for entry in store.entries():
+        if entry.problem is None:
+            yield store.folder(entry.id), entry.record
+    for room in (SOUPS, PROBES):
+        yield from ((path, None) for path in (store.out / room).glob("*/"))

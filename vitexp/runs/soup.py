@@ -20,6 +20,9 @@ from vitexp.runs.files import disk, json_bytes, make_folder, publish_once, tally
 from vitexp.runs.lease import alone
 from vitexp.spec import FORMAT, SoupSpec, from_json, to_json
 
+SOUPS = "soups"
+"""The folder of all soups, a folder each."""
+
 
 @dataclass(frozen=True)
 class Soup:
@@ -68,7 +71,7 @@ class Soups:
     """The soups below ``out``. Opening it creates nothing."""
 
     def __init__(self, out: Path) -> None:
-        self.root = out / "soups"
+        self.root = out / SOUPS
 
     def weights(self, spec: SoupSpec) -> Path:
         """Where a soup's weights are once it is done."""

@@ -37,6 +37,9 @@ from vitexp.runs.measurement import READS, Measurement, measurement_id
 from vitexp.runs.record import Results, RunRecord
 from vitexp.spec import Checkpoint, ProbeSpec, RunSpec
 
+PROBES = "probes"
+"""The folder of what was measured of files, a folder for each file."""
+
 
 class Store:
     """The runs below ``out``. Opening it creates nothing."""
@@ -160,7 +163,7 @@ class Store:
         return self._measured(of) / f"measurement-{measurement_id(of.id, probe)}.json"
 
     def _measured(self, of: RunSpec | Checkpoint) -> Path:
-        return self.folder(of.id) if isinstance(of, RunSpec) else self.out / "probes" / of.id
+        return self.folder(of.id) if isinstance(of, RunSpec) else self.out / PROBES / of.id
 
     def is_leased(self, run_id: str) -> bool:
         """Whether a process is working on the run."""
