@@ -288,7 +288,7 @@ def is_leased(folder: Path) -> bool:
 
 def checkpoints(folder: Path) -> list[Path]:
     """A run's checkpoints, oldest first."""
-    return sorted(path for path in folder.iterdir() if is_checkpoint(path.name))
+    return sorted(path for path in folder.glob("*.ckpt") if is_checkpoint(path.name))
 
 
 def is_checkpoint(name: str) -> bool:
