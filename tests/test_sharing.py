@@ -25,6 +25,7 @@ from vitexp.runs.lease import Fenced, Lease, checkpoints
 from vitexp.runs.store import Store
 from vitexp.runs.wishes import Wishes
 from vitexp.spec import RunSpec, to_json
+from vitexp.training.determinism import set_deterministic
 from vitexp.training.host import Waits
 from vitexp.training.loop import train, training
 from vitexp.training.sharing import Lane, Lanes, has_room, wanted
@@ -247,6 +248,26 @@ def test_the_time_of_a_device_is_divided_among_its_runs(monkeypatch):
     # While both run, each turn of both is paid by both.
     assert seen == pytest.approx({"short": 1.0, "long": 3.0}, abs=0.02)
     assert sum(seen.values()) == pytest.approx(device.now)
+
+
+def test_each_run_is_as_deterministic_as_it_began():
+    lanes, seen = Lanes(CPU, 1, lambda room: None), {True: set[bool](), False: set[bool]()}
+
+    def run(deterministic: bool) -> Callable[[Lane], Waits]:
+        def begin(lane: Lane) -> Waits:
+            set_deterministic(deterministic)
+            for _ in range(5):
+                seen[deterministic].add(torch.backends.cudnn.deterministic)
+                yield None
+
+        return begin
+
+    for deterministic in (True, False):
+        lanes.start("any", run(deterministic))
+    while lanes:
+        lanes.turn()
+    set_deterministic(False)
+    assert seen == {True: {True}, False: {False}}
 
 
 def test_a_run_waits_for_memory_that_others_have(run_spec):

@@ -14,6 +14,7 @@ import torch
 
 from vitexp.models.memory import SLACK, training_bytes
 from vitexp.spec import RunSpec
+from vitexp.training.determinism import set_deterministic
 from vitexp.training.host import Waits
 
 PAYS = 1.05
@@ -44,6 +45,7 @@ class Lane:
         self.most, self.taken, self.paid = 1, 0, 0.0
         self.alone: float | None = None
         self._waits: torch.cuda.Event | None = None
+        self._deterministic = torch.are_deterministic_algorithms_enabled()
 
     def ready(self) -> bool:
         """Whether what the last turn said has happened."""
@@ -56,11 +58,15 @@ class Lane:
 
     def turn(self, turns: Waits) -> bool:
         """Takes a turn; whether there was one."""
+        # The process's, which a neighbour may have changed meanwhile.
+        if torch.are_deterministic_algorithms_enabled() != self._deterministic:
+            set_deterministic(self._deterministic)
         with torch.cuda.stream(self.stream):
             try:
                 self._waits = next(turns)
             except StopIteration:
                 return False
+        self._deterministic = torch.are_deterministic_algorithms_enabled()
         self.taken += 1
         return True
 
