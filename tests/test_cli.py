@@ -53,7 +53,9 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which a one-seed ablation with all ten cells has run, in a log."""
     folder = tmp_path_factory.mktemp("store")
     command = [*PROGRAM, "ablate", "pos-emb", *TINY, "--seeds", "1", "--out", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=HANG_SECONDS
+    )
     assert done.returncode == 0, done.stderr
     (folder / "log.txt").write_text(done.stderr)
     (folder / "printed.txt").write_text(done.stdout)

@@ -891,7 +891,7 @@ def test_two_processes_may_build_the_same_set_at_once(tmp_path, cache):
     assert [p.exitcode for p in processes] == [0, 0]
     found = {results.get(timeout=HANG_SECONDS) for _ in processes}
     assert found == {load(str(root), cache=cache).fingerprint}
-    assert sorted(p.name for p in cache.iterdir()) == ["known", "lock", "sets"]
+    assert {p.name for p in cache.iterdir()} - {"lock"} == {"known", "sets"}
 
 
 def test_what_is_remembered_leaves_nothing_behind_when_it_is_cut_short(tmp_path, monkeypatch):

@@ -191,6 +191,18 @@ def test_a_winner_that_stays_at_the_edge_is_said(slope):
     assert (f"beyond: vit-xxs/4 at 100 % (lr {largest:g})." in said) == bool(slope)
 
 
+def test_runs_that_no_search_tuned_are_not_said_to_be_tuned():
+    """A search that was stopped, beside the runs of a command without it."""
+    plain = DataSize(models=THREE[:2], fractions=(0.1, 1.0))
+    trials = replace(plain, tune=True).plan(base(), EMPTY)
+    done = finished([*trials, *plain.plan(base(), EMPTY)], lambda run: run.recipe.lr)
+    (grid,) = plain.grids(done)
+    assert len(grid) == len(done)
+    said = " ".join(plain.report(grid).notes)
+    assert "best on validation" not in said
+    assert "At the edge" not in said
+
+
 def test_no_report_contains_a_tuning_run(rng):
     grid = scale_grid(rng, CROSSING, 3)
     tuning = done(cell("vit-xxs/2", 1.0, TUNING_SEEDS), np.ones(360, bool))

@@ -16,7 +16,7 @@ import pytest
 from tests.processes import HANG_SECONDS
 from vitexp.errors import VitexpError
 from vitexp.runs.folder import read_record
-from vitexp.runs.lease import Fenced, Lease, checkpoints, hold, is_leased
+from vitexp.runs.lease import Fenced, Lease, alone, checkpoints, hold, is_leased
 from vitexp.runs.measurement import Measurement
 from vitexp.runs.record import RunRecord
 from vitexp.runs.removal import collect, garbage, remove
@@ -193,7 +193,7 @@ def test_what_a_probe_is_about_to_keep_is_no_garbage(tmp_path, run_spec, monkeyp
     monkeypatch.setattr(os, "link", swept)
     probe = ProbeSpec("few_shot", dataclasses.replace(spec.data, name="other"))
     found = Measurement(spec.id, probe, {}, {}, {})
-    with store.alone(spec):
+    with alone(store.folder_for(spec)):
         store.keep(spec, found)
     assert store.measurements(spec.id) == [found]
 

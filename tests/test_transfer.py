@@ -19,13 +19,15 @@ from vitexp.catalog import sizes
 from vitexp.cli.main import main
 from vitexp.datasets.image_set import ImageSet
 from vitexp.datasets.load import describe
+from vitexp.launch.events import Event
 from vitexp.models.build import build
 from vitexp.models.weights.files import exported, write
+from vitexp.runs.lease import alone
 from vitexp.runs.measurement import Measurement
 from vitexp.runs.record import pack_correct
 from vitexp.runs.store import Store
 from vitexp.runs.wishes import Wishes
-from vitexp.spec import ProbeSpec
+from vitexp.spec import ProbeSpec, to_json
 from vitexp.training.measure import measure
 from vitexp.worker.orders import Worker
 
@@ -106,6 +108,17 @@ def test_two_that_probe_the_same_at_once_measure_it_once(store, run, monkeypatch
     found = Store(store).measurement(spec, probe)
     assert found is not None
     assert found.execution["test_reads"] == 1
+
+
+def test_who_waits_for_anothers_probe_ends_when_told_to(store, run, digits, tmp_path):
+    data, _ = describe(str(folder_of(digits, tmp_path / "some", {2: 12, 3: 12})), image_size=8)
+    probe, spec, told = ProbeSpec("few_shot", data), Store(store).result(run).spec, io.StringIO()
+    worker = Worker(store, "cpu", 60, told)
+    with alone(Store(store).folder(run)):
+        worker.stop.set()
+        worker._obey({"measure": to_json(probe), "of": to_json(spec), "threads": 1})
+    assert Event.parse(told.getvalue()) == Event("stopped", run)
+    assert Store(store).measurement(spec, probe) is None
 
 
 def test_what_cannot_be_probed_is_refused_in_two_lines(store, run, capsys, digits, tmp_path):

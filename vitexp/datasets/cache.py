@@ -1,8 +1,7 @@
 """Decoded sets on disk: ``sets/FINGERPRINT/`` holds arrays, ``known/KEY.json`` finds them.
 
 A set is written aside and renamed into place, so one that is there is whole; of several
-processes that build the same one the first to finish provides it. A damaged set is replaced,
-under a lock: what looks damaged may be whole the moment after. Everything here can be deleted
+processes that build the same one the first to finish provides it. Everything here can be deleted
 at any time.
 """
 
@@ -97,15 +96,30 @@ class Cache:
         """Move a finished folder to its place, unless the same set is there already.
 
         Raises:
-            VitexpError: the folder cannot be written or locked.
+            VitexpError: the folder cannot be written.
         """
         target = self._set(fingerprint)
-        with self.writing(), (self.folder / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if self.splits(fingerprint) is None:
-                target.parent.mkdir(exist_ok=True)
-                shutil.rmtree(target, ignore_errors=True)
+        with self.writing():
+            target.parent.mkdir(exist_ok=True)
+            try:
                 building.rename(target)
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+                self._replace(building, fingerprint)
+
+    def _replace(self, building: Path, fingerprint: str) -> None:
+        """One at a time: what looks damaged may be whole the moment after."""
+        with (self.folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if self.splits(fingerprint) is not None:
+                return
+            shutil.rmtree(self._set(fingerprint), ignore_errors=True)
+            try:
+                building.rename(self._set(fingerprint))
+            except OSError:
+                if self.splits(fingerprint) is None:
+                    raise
 
     @contextmanager
     def building(self, needed: int) -> Iterator[Path]:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from vitexp.errors import VitexpError
 from vitexp.runs.folder import read_record
+from vitexp.runs.lease import alone
 from vitexp.runs.measurement import Measurement
 from vitexp.runs.record import RunRecord
 from vitexp.runs.store import Store
@@ -97,9 +98,10 @@ def unpacked(store: Store, path: Path) -> tuple[list[str], list[str]]:
             finally:
                 lease.release()
         # Also of a run that was here: an earlier import may have been stopped just before this.
-        if read_record(store.folder(run)) == record:
-            with store.alone(record.spec):
-                for measurement in _measurements(path, run, files):
+        measurements = _measurements(path, run, files)
+        if measurements and read_record(store.folder(run)) == record:
+            with alone(store.folder(run)):
+                for measurement in measurements:
                     store.keep(record.spec, measurement)
     return added, known
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,10 +83,11 @@ def is_run(folder: Path) -> bool:
 
 def read_entry(folder: Path) -> Entry | None:
     """A run's folder as it is now, however damaged; None if it was removed meanwhile."""
-    # Before the record is looked for: whoever works on a run publishes it, then lets it go.
-    leased = is_leased(folder)
     try:
-        record = read_record(folder)
+        record, leased = read_record(folder), False
+        if record is None and not (leased := is_leased(folder)):
+            # Whoever works on a run publishes it, then lets it go: perhaps just now.
+            record = read_record(folder)
         spec = record.spec if record else _read_spec(folder)
     except VitexpError as error:
         if not is_run(folder):
@@ -122,29 +123,31 @@ def _again(folder: Path) -> str:
 
 
 def leftovers(folder: Path, record: RunRecord | None) -> dict[Path, int]:
-    """Files that nothing needs of a run that nobody works on, and their bytes.
+    """Files that nothing needs of a run, a soup or a probed file that nobody works on, and their
+    bytes.
 
     Args:
-        record: its result, if any.
+        record: the run's result, if any.
     """
     files = stats(folder)
     return {
         folder / name: stat.st_size
         for name, stat in files.items()
-        if name.startswith(TEMPORARY) or (record and _outlived(name, files, record))
+        if name.startswith(TEMPORARY)
+        or (name.endswith(READS) and f"{name.removesuffix(READS)}.json" in files)
+        or (record and _outlived(name, record))
     }
 
 
-def _outlived(name: str, files: Collection[str], record: RunRecord) -> bool:
+def _outlived(name: str, record: RunRecord) -> bool:
     """Whether the result made a file superfluous."""
     if name == "weights.safetensors":
         return record.weights_sha is None
-    counted = name.endswith(READS) and f"{name.removesuffix(READS)}.json" in files
-    return record.status == "done" and (counted or name == TEST_READS or is_checkpoint(name))
+    return record.status == "done" and (name == TEST_READS or is_checkpoint(name))
 
 
 def sweep(folder: Path) -> dict[Path, int]:
-    """Removes the leftovers of a run, if nobody works on it.
+    """Removes the leftovers of a folder, if nobody works there.
 
     Returns:
         What is gone, and how many bytes it had.

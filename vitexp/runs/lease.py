@@ -18,7 +18,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -40,6 +40,9 @@ _DIGEST = 32
 _GENERATIONS = 2
 _A_LOOK = 1e-3
 """Seconds after which a look at a lock is over."""
+
+A_WHILE = 0.1
+"""Seconds between two tries of whoever waits for a lock."""
 
 TEST_READS = "test-reads"
 """A stroke for each read of the test split, until the record says how many they were."""
@@ -201,11 +204,8 @@ class Lease:
             raise Fenced(f"{self.folder.name}: attempt {self.attempt} was taken over")
 
 
-def hold(folder: Path, wait: bool = False) -> int | None:
+def hold(folder: Path) -> int | None:
     """Locks a run; None if a process has it or it was removed meanwhile.
-
-    Args:
-        wait: for whoever has it, rather than give up.
 
     Returns:
         A descriptor; closing it frees the run.
@@ -219,9 +219,7 @@ def hold(folder: Path, wait: bool = False) -> int | None:
         except FileNotFoundError:
             return None
     try:
-        if wait:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        elif not _is_ours(lock):
+        if not _locked(lock):
             os.close(lock)
             return None
     except OSError as error:
@@ -237,8 +235,8 @@ def hold(folder: Path, wait: bool = False) -> int | None:
     return lock
 
 
-def _is_ours(lock: int) -> bool:
-    """Locks unless somebody has it to himself."""
+def _locked(lock: int) -> bool:
+    """Locks unless somebody has it to himself; whether it did."""
     while not _flock(lock, fcntl.LOCK_EX):
         if not _flock(lock, fcntl.LOCK_SH):
             return False
@@ -257,16 +255,22 @@ def _flock(lock: int, kind: int) -> bool:
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Waits for whoever has the folder, a run's or one like it, then has it.
+def alone(
+    folder: Path, waiting: Callable[[], object] = lambda: time.sleep(A_WHILE)
+) -> Iterator[None]:
+    """Has a folder, a run's or one like it, as soon as nobody else does.
+
+    Args:
+        waiting: called until then, again and again; what it raises ends the wait.
 
     Raises:
         DiskError: no permission, or a file system without locks.
         VitexpError: it was removed meanwhile.
     """
-    lock = hold(folder, wait=True)
-    if lock is None:
-        raise VitexpError(f"{folder} was removed meanwhile.", "Repeat the command.")
+    while (lock := hold(folder)) is None:
+        if not folder.is_dir():
+            raise VitexpError(f"{folder} was removed meanwhile.", "Repeat the command.")
+        waiting()
     try:
         yield
     finally:

@@ -90,8 +90,9 @@ def garbage(store: Store) -> dict[Path, int]:
 def collect(store: Store) -> dict[Path, int]:
     """Removes :func:`garbage` and returns what is gone."""
     found: dict[Path, int] = {}
-    for folder, _ in _folders(store):
-        found |= sweep(folder)
+    for folder, record in _folders(store):
+        if leftovers(folder, record):
+            found |= sweep(folder)
     return found
 
 

@@ -9,15 +9,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vitexp.errors import VitexpError
 from vitexp.runs.files import disk, json_bytes, make_folder, publish_once, tally, write_atomic
-from vitexp.runs.lease import alone
 from vitexp.spec import FORMAT, SoupSpec, from_json, to_json
 
 SOUPS = "soups"
@@ -91,25 +88,23 @@ class Soups:
         except (ValueError, TypeError, VitexpError) as error:
             raise VitexpError(f"{path} is damaged: {error}.", "Delete its folder.") from error
 
-    @contextmanager
-    def alone(self, spec: SoupSpec) -> Iterator[None]:
-        """Waits for whoever makes the same soup: afterwards it may be done.
+    def folder_for(self, spec: SoupSpec) -> Path:
+        """Where a soup is or will be, made if need be.
 
         Raises:
-            VitexpError: the folder cannot be written to or locked, or was removed meanwhile.
+            VitexpError: it cannot be made.
         """
         folder = self.weights(spec).parent
         with disk(folder):
             make_folder(folder)
-        with alone(folder):
-            yield
+        return folder
 
     def reads_test(self, spec: SoupSpec) -> int:
         """Notes for good, before it is made, that the test split is read; how often by now."""
         return tally(self.root / spec.id / "soup.reads")
 
     def keep(self, soup: Soup, weights: bytes) -> None:
-        """Writes a soup; to be called in :meth:`alone`, so that its two files are of one making.
+        """Writes a soup; its folder must be ours, so that its two files are of one making.
 
         Raises:
             VitexpError: the disk is full or not writable.

@@ -17,8 +17,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from vitexp.errors import VitexpError
@@ -32,7 +31,7 @@ from vitexp.runs.folder import (
     stats,
     sweep,
 )
-from vitexp.runs.lease import Lease, alone, is_leased
+from vitexp.runs.lease import Lease, is_leased
 from vitexp.runs.measurement import READS, Measurement, measurement_id
 from vitexp.runs.record import Results, RunRecord
 from vitexp.spec import Checkpoint, ProbeSpec, RunSpec
@@ -129,23 +128,21 @@ class Store:
         found = sorted(self.folder(run_id).glob("measurement-*.json"))
         return [_read_measurement(path) for path in found]
 
-    @contextmanager
-    def alone(self, of: RunSpec | Checkpoint) -> Iterator[None]:
-        """Waits for whoever measures, sweeps or removes the same run, or measures the same file.
+    def folder_for(self, of: RunSpec | Checkpoint) -> Path:
+        """Where the measurements of a run or a file are or will be, made if need be.
 
         Raises:
-            VitexpError: the folder cannot be written to or locked, or was removed meanwhile.
+            VitexpError: it cannot be made.
         """
         folder = self._measured(of)
         if isinstance(of, Checkpoint):
             with disk(folder):
                 make_folder(folder)
-        with alone(folder):
-            yield
+        return folder
 
     def keep(self, of: RunSpec | Checkpoint, measurement: Measurement) -> None:
-        """Writes a measurement into its run's folder, or its file's, in :meth:`alone`; the first
-        one stands.
+        """Writes a measurement into its run's folder, or its file's, which must be ours, so that
+        nobody sweeps there; the first one stands.
 
         Raises:
             VitexpError: the disk is full or not writable.
@@ -156,7 +153,7 @@ class Store:
 
     def reads_test(self, of: RunSpec | Checkpoint, probe: ProbeSpec) -> int:
         """As :meth:`Lease.reads_test`, for a probe of a finished run or of a file; to be called
-        in :meth:`alone`, before :meth:`keep`."""
+        before :meth:`keep`, with the folder ours."""
         return tally(self._measurement(of, probe).with_suffix(READS))
 
     def _measurement(self, of: RunSpec | Checkpoint, probe: ProbeSpec) -> Path:

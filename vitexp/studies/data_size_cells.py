@@ -22,7 +22,7 @@ from vitexp.studies.grids import (
     setting,
     split,
 )
-from vitexp.studies.tuning import TUNED, trials_in, trials_of
+from vitexp.studies.tuning import TUNED, Searches, trials_in
 from vitexp.studies.words import more_seeds, percent
 
 Key = tuple[str, float]
@@ -185,9 +185,8 @@ def grids_of(done: Results) -> list[Results]:
         for part in by_position(shared)
         for grid in _budgets(part)
     ]
-    return [
-        Results([*grid, *trials_of(grid, done, *TUNED)]) for grid in sorted(grids, key=last_ended)
-    ]
+    searches = Searches(done, *TUNED)
+    return [Results([*grid, *searches.of(grid)]) for grid in sorted(grids, key=last_ended)]
 
 
 def _budgets(records: list[RunRecord]) -> list[list[RunRecord]]:

@@ -17,7 +17,7 @@ from vitexp.studies.data_size_cells import (
     train_words,
 )
 from vitexp.studies.report import Cell, CurveFigure, GridTable, Series, Span, Value
-from vitexp.studies.tuning import TUNED, at_edge
+from vitexp.studies.tuning import TUNED, Searches
 from vitexp.studies.values import ids, in_percent, top1_values
 from vitexp.studies.words import data_words, decimals, percent, points, recipe_words, span
 
@@ -239,19 +239,26 @@ def notes(cells: Cells) -> tuple[str, ...]:
                 "Learning rates and weight decays are each model's best on validation, tried with"
                 " the most data and a seed that is not reported.",
             )
-            if cells.trials
+            if _tuned(cells)
             else ()
         ),
         *at_edge_words(cells, *TUNED),
     )
 
 
+def _tuned(cells: Cells) -> bool:
+    searches = Searches(cells.trials, *TUNED)
+    chosen = {model for (model, _), group in cells.groups.items() if searches.chose(group.records)}
+    return chosen == set(cells.models)
+
+
 def at_edge_words(cells: Cells, *fields: str) -> tuple[str, ...]:
     """Which cells took the least or largest value that was tried of a tuned field, if any did."""
+    searches = Searches(cells.trials, *fields)
     found = [
         f"{cell_label(key)} ({', '.join(f'{_SHORT[name]} {ends[name]:g}' for name in ends)})"
         for key, group in cells.groups.items()
-        if (ends := at_edge(group.records, cells.trials, *fields))
+        if (ends := searches.edge(group.records))
     ]
     if not found:
         return ()

@@ -21,7 +21,7 @@ from vitexp.studies.base import Base, Study
 from vitexp.studies.finetune_report import finetune_report
 from vitexp.studies.grids import TUNING_SEEDS, last_ended, split
 from vitexp.studies.report import Report
-from vitexp.studies.tuning import Point, search, trials_of, with_rate
+from vitexp.studies.tuning import Point, Searches, search, with_rate
 
 
 class FineTune(Study):
@@ -61,7 +61,8 @@ class FineTune(Study):
     def grids(self, done: Results) -> list[Results]:
         tuned = [r for r in done if _reported(r.spec)]
         parts = sorted(split(tuned, lambda r: _setting(r.spec, done)), key=last_ended)
-        return [Results([*part, *_behind(part, done)]) for part in parts]
+        searches = Searches(done, "lr")
+        return [Results([*part, *_parents(part, done), *searches.of(part)]) for part in parts]
 
     def report(self, grid: Results) -> Report:
         return finetune_report(self.stem, grid)
@@ -86,7 +87,6 @@ def _setting(spec: RunSpec, done: Results) -> str:
     return digest(identity(dataclasses.replace(spec, init=init).seeded(0)))
 
 
-def _behind(part: list[RunRecord], done: Results) -> list[RunRecord]:
-    """The parents of fine-tuned runs, and the search for their rate."""
-    parents = {r.spec.parent for r in part}
-    return [*(r for r in done if r.id in parents), *trials_of(part, done, "lr")]
+def _parents(part: list[RunRecord], done: Results) -> list[RunRecord]:
+    wanted = {r.spec.parent for r in part}
+    return [r for r in done if r.id in wanted]

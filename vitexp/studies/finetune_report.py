@@ -10,7 +10,7 @@ from vitexp.runs.record import Results, RunRecord
 from vitexp.spec import FromFile, RunSpec
 from vitexp.studies.grids import TUNING_SEEDS
 from vitexp.studies.report import Cell, GridTable, Report, Tone, Value
-from vitexp.studies.tuning import at_edge, trials_in
+from vitexp.studies.tuning import Searches, trials_in
 from vitexp.studies.values import compared_values, ids, in_percent, top1_values
 from vitexp.studies.words import (
     data_words,
@@ -165,13 +165,14 @@ def _notes(tuned: Group, before: Group | None, search: Sequence[RunRecord]) -> t
         notes.append("All seeds start from one file: what is said here concerns that file.")
     elif before is not None and not _same_test(tuned, before):
         notes.append("The two rows are tested on different images and are not compared.")
-    if search:
+    searches = Searches(search, "lr")
+    if searches.chose(tuned.records):
         rates = sorted(record.spec.recipe.lr for record in search)
         best = tuned.spec.recipe.lr
         notes.append(
             f"Learning rate {best:g}: the best of {', '.join(f'{rate:g}' for rate in rates)} on"
             " validation, with a seed that is not reported."
         )
-        if at_edge(tuned.records, search, "lr"):
+        if searches.edge(tuned.records):
             notes.append(f"{best:g} is at the edge of what was tried: try --rates beyond it.")
     return tuple(notes)

@@ -10,7 +10,7 @@ from vitexp.runs.record import Results, RunRecord
 from vitexp.spec import FromRun, RunSpec, digest, identity
 from vitexp.studies.data_size_cells import Cells, fraction_of
 from vitexp.studies.grids import TUNING_SEEDS, last_ended, parts, split
-from vitexp.studies.tuning import trials_in, trials_of
+from vitexp.studies.tuning import Searches, trials_in
 
 SCRATCH, PROBED, FINE_TUNED = ARMS = "from scratch", "linear probe", "fine-tuned"
 
@@ -31,7 +31,7 @@ def grids_of(done: Results) -> list[Results]:
     able = [r for r in done if r.spec.seed < TUNING_SEEDS and arm_of(r.spec) is not None]
     from_parent = [r for r in able if r.spec.parent is not None and r.spec.parent in done]
     scratch = [r for r in able if r.spec.init is None]
-    grids = []
+    grids, searches = [], Searches(done, "lr")
     for own in split(from_parent, lambda r: (_target(r.spec), _setting(_parent(r, done).spec))):
         parents = {p.id: p for p in (_parent(r, done) for r in own)}
         target, recipe = _target(own[0].spec), _recipe(next(iter(parents.values())).spec)
@@ -39,7 +39,7 @@ def grids_of(done: Results) -> list[Results]:
         fractions = {fraction_of(r.spec) for r in own if arm_of(r.spec) == PROBED}
         kept = [r for r in (*own, *alike) if fraction_of(r.spec) in fractions]
         if len({arm_of(r.spec) for r in kept}) > 1:
-            grids.append([*kept, *parents.values(), *trials_of(kept, done, "lr")])
+            grids.append([*kept, *parents.values(), *searches.of(kept)])
     return [Results(grid) for grid in sorted(grids, key=last_ended)]
 
 

@@ -100,33 +100,52 @@ def trials_in(records: Iterable[RunRecord]) -> tuple[RunRecord, ...]:
     return tuple(record for record in records if record.spec.seed >= TUNING_SEEDS)
 
 
-def trials_of(
-    runs: Sequence[RunRecord], done: Iterable[RunRecord], *fields: str
-) -> list[RunRecord]:
-    """The trials among ``done`` that chose these fields of the recipe for ``runs``."""
-    trials = trials_in(done)
-    chosen = {_untuned(record.spec, fields) for record in runs} if trials else set()
-    return [record for record in trials if _untuned(record.spec, fields) in chosen]
+class Searches:
+    """The trials among records, by what they were tried for.
 
+    Args:
+        fields: of the recipe, which the searches chose.
+    """
 
-def at_edge(
-    runs: Sequence[RunRecord], trials: Iterable[RunRecord], *fields: str
-) -> dict[str, float]:
-    """Those of the fields whose value in ``runs`` is the least or largest that was tried: beyond
-    it there may be a better one."""
-    tried = [record.spec.recipe for record in trials_of(runs, trials, *fields)]
-    ends = {}
-    for field in fields:
-        values = {getattr(recipe, field) for recipe in tried}
-        chosen = getattr(runs[0].spec.recipe, field)
-        if len(values) > 1 and chosen in (min(values), max(values)):
-            ends[field] = chosen
-    return ends
+    def __init__(self, records: Iterable[RunRecord], *fields: str) -> None:
+        self._fields = fields
+        self._trials: dict[Hashable, list[RunRecord]] = {}
+        for trial in trials_in(records):
+            self._trials.setdefault(self._untuned(trial.spec), []).append(trial)
 
+    def of(self, runs: Sequence[RunRecord]) -> list[RunRecord]:
+        """The trials for these runs."""
+        if not self._trials:
+            return []
+        settings = dict.fromkeys(self._untuned(run.spec) for run in runs)
+        return [trial for setting in settings for trial in self._trials.get(setting, ())]
 
-def _untuned(spec: RunSpec, fields: tuple[str, ...]) -> Hashable:
-    free: dict[str, Any] = dict.fromkeys(fields)
-    return parts(spec, recipe=dataclasses.replace(spec.recipe, **free))
+    def chose(self, runs: Sequence[RunRecord]) -> bool:
+        """Whether these runs have the values that did best on validation."""
+        trials = self.of(runs)
+        best = max((t.metrics.get("val_top1", -1.0) for t in trials), default=None)
+        values = self._values(runs[0])
+        return any(t.metrics.get("val_top1") == best and self._values(t) == values for t in trials)
+
+    def edge(self, runs: Sequence[RunRecord]) -> dict[str, float]:
+        """Those of the fields whose value in these runs is the best, and the least or largest that
+        was tried: beyond it there may be a better one."""
+        if not self.chose(runs):
+            return {}
+        tried = zip(*map(self._values, self.of(runs)), strict=True)
+        chosen = zip(self._fields, self._values(runs[0]), tried, strict=True)
+        return {
+            field: best
+            for field, best, values in chosen
+            if min(values) < max(values) and best in (min(values), max(values))
+        }
+
+    def _untuned(self, spec: RunSpec) -> Hashable:
+        free: dict[str, Any] = dict.fromkeys(self._fields)
+        return parts(spec, recipe=dataclasses.replace(spec.recipe, **free))
+
+    def _values(self, record: RunRecord) -> list[float]:
+        return [getattr(record.spec.recipe, field) for field in self._fields]
 
 
 def _rate(rates: Sequence[float], index: int) -> float:

@@ -26,7 +26,7 @@ from vitexp.models.weights.files import check, fitted
 from vitexp.models.weights.header import header, model_in
 from vitexp.models.weights.sources import open_source
 from vitexp.runs.files import DiskError, file_hash
-from vitexp.runs.lease import Fenced, Lease
+from vitexp.runs.lease import A_WHILE, Fenced, Lease, alone
 from vitexp.runs.record import RunRecord
 from vitexp.runs.soup import Soups
 from vitexp.runs.store import Store
@@ -55,6 +55,10 @@ from vitexp.training.start import Start
 from vitexp.worker.host import LeaseHost
 
 Orders = queue.Queue[dict[str, Any] | None]
+
+
+class Stopped(Exception):
+    """Somebody said stop while it was another's turn."""
 
 
 class Worker:
@@ -122,24 +126,27 @@ class Worker:
         if "run" in order:
             spec, keep = from_json(RunSpec, order["run"]), order["keep"]
             kind = (spec.model.name, spec.model.image_size, spec.recipe.batch)
-            return self.lanes.start(kind, lambda lane: self._work(spec, keep, means, lane))
-        if "soup" in order:
+            self.lanes.start(kind, lambda lane: self._work(spec, keep, means, lane))
+        elif "soup" in order:
             soup = from_json(SoupSpec, order["soup"])
             with self._watched(soup.id):
-                return self._cook(soup, order["threads"])
-        if "measure" in order:
+                self._cook(soup, order["threads"])
+        elif "measure" in order:
             probe, of = from_json(ProbeSpec, order["measure"]), _subject(order)
             with self._watched(of.id):
-                return self._measure(of, probe, order["threads"], wishes)
-        spec = from_json(RunSpec, order.get("probe") or order["bench"])
-        with self._watched(spec.id):
-            self._time(spec, order.get("seconds"), means)
+                self._measure(of, probe, order["threads"], wishes)
+        else:
+            spec = from_json(RunSpec, order.get("probe") or order["bench"])
+            with self._watched(spec.id):
+                self._time(spec, order.get("seconds"), means)
 
     @contextmanager
     def _watched(self, name: str) -> Iterator[None]:
         """Tells what came in between."""
         try:
             yield
+        except Stopped:
+            self.tell(Event("stopped", name))
         except Fenced as error:
             self.tell(Event("lost", name, message=str(error)))
         except DiskError as error:
@@ -231,7 +238,7 @@ class Worker:
         else:
             weights, model = self.store.weights(of.id), of.model
         reads = functools.partial(self.store.reads_test, of, probe)
-        with self.store.alone(of):
+        with alone(self.store.folder_for(of), self._waiting):
             if self.store.measurement(of, probe) is None:
                 found = measure(of, model, weights, probe, images, self.device, wishes, reads)
                 self.store.keep(of, found)
@@ -243,11 +250,15 @@ class Worker:
         runs = [self.store.result(run) for run in spec.runs]
         images = self._images(runs[0].spec.data)
         reads = functools.partial(soups.reads_test, spec)
-        with soups.alone(spec):
+        with alone(soups.folder_for(spec), self._waiting):
             if soups.find(spec) is None:
                 soup, content = cook(spec, runs, weights, images, self.device, reads)
                 soups.keep(soup, content)
         self.tell(Event("measured", spec.id))
+
+    def _waiting(self) -> None:
+        if self.stop.wait(A_WHILE):
+            raise Stopped
 
     def _time(self, spec: RunSpec, seconds: float | None, means: dict[str, Any]) -> None:
         """A step for an estimate, or steps for so many seconds."""
