@@ -22,10 +22,10 @@ check: $(VENV)/.dev
 torture: KILLS ?= 200
 torture: SEED ?= 1
 torture: $(VENV)/.dev
-	$(BIN)/python -m tests.torture $(KILLS) $(SEED)
+	$(BIN)/python -m tools.torture $(KILLS) $(SEED)
 
 bench: $(VENV)/.bench
-	$(BIN)/python -m tests.bench $(if $(PARTS),--parts $(PARTS)) $(if $(DEVICE),--device $(DEVICE))
+	$(BIN)/python -m tools.bench $(if $(PARTS),--parts $(PARTS)) $(if $(DEVICE),--device $(DEVICE))
 
 # make cuda DATA=folder MINUTES=60 [PROOF=cuda-proof]
 # A Python that has what is needed, as on a machine without a network, is used as it is.
@@ -33,7 +33,7 @@ NEEDED := torch numpy scipy pandas matplotlib typer rich PIL pyarrow safetensors
 cuda:
 	@if $(PYTHON) -c 'import importlib.util as u, sys; sys.exit(not all(map(u.find_spec, sys.argv[1:])))' $(NEEDED); \
 	  then python=$(PYTHON); else $(MAKE) $(VENV)/.bench && python=$(BIN)/python; fi; \
-	$$python -m tests.cuda_proof --data "$(DATA)" --minutes $(or $(MINUTES),60) --out $(or $(PROOF),cuda-proof)
+	$$python -m tools.cuda_proof --data "$(DATA)" --minutes $(or $(MINUTES),60) --out $(or $(PROOF),cuda-proof)
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -10,9 +10,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from tests.bench import growth, race, record
-from tests.bench.contenders import PEERS, peer_step
 from tests.conftest import model_spec
+from tools.bench import growth, race, record
+from tools.bench.contenders import PEERS, peer_step
 from vitexp.models import count
 from vitexp.spec import to_json
 from vitexp.studies.benching import summary
@@ -165,7 +165,7 @@ def test_growth_is_measured_in_a_process_of_its_own_and_its_exponent_fitted():
     model, batch = axis.point(576)
     assert count.tokens(model) == 576
     order = json.dumps({"model": to_json(model), "batch": batch})
-    command = [sys.executable, "-m", "tests.bench.growth", order, "0.1"]
+    command = [sys.executable, "-m", "tools.bench.growth", order, "0.1"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     point = json.loads(done.stdout)
     assert point["step_seconds"] > 0

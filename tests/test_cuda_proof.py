@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests import cuda_proof
+from tools import cuda_proof
 from vitexp.launch import devices
 from vitexp.runs import archive
 from vitexp.runs.store import Store

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn.utils import get_total_norm
 
-from tests.bench.stacked import StackedStep, clip
+from tools.bench.stacked import StackedStep, clip
 from vitexp.launch.devices import cuda_devices
 from vitexp.models.build import build
 from vitexp.training.batches import Batches

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.processes import wait_until_gone
-from tests.torture import KILLS, SEEDS, Siege, differences, in_peace, on
+from tools.torture import KILLS, SEEDS, Siege, differences, in_peace, on
 from vitexp.launch.devices import cuda_devices
 
 pytestmark = pytest.mark.skipif(

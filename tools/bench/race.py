@@ -15,7 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from statistics import median
 from typing import Any
 
-from tests.bench.contenders import OURS, PEERS, STACKED, TOGETHER
+from tools.bench.contenders import OURS, PEERS, STACKED, TOGETHER
 from vitexp.launch.devices import cores
 from vitexp.spec import ModelSpec, to_json
 
@@ -100,7 +100,7 @@ class Contender:
             environment["OMP_WAIT_POLICY"] = "PASSIVE"
         self._errors = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.bench.contender", json.dumps(order)],
+            [sys.executable, "-m", "tools.bench.contender", json.dumps(order)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,

@@ -1,7 +1,7 @@
 """``make bench``: start-up times, this program beside its peers, how cost grows; one record.
 
-    python -m tests.bench [--parts startup,peers,growth] [--device cpu] [--out tables] [--quick]
-    python -m tests.bench --device cuda [--parts peers,seeds]
+    python -m tools.bench [--parts startup,peers,growth] [--device cpu] [--out tables] [--quick]
+    python -m tools.bench --device cuda [--parts peers,seeds]
 
 ``seeds``: several runs in one process beside one stacked model of as many.
 
@@ -16,9 +16,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tests.bench import growth, race, startup
-from tests.bench.race import Course
-from tests.bench.record import environment, write
+from tools.bench import growth, race, startup
+from tools.bench.race import Course
+from tools.bench.record import environment, write
 from vitexp.catalog import sizes
 
 PARTS = ("startup", "peers", "growth", "seeds")
@@ -72,7 +72,7 @@ def main() -> None:
 
 
 def _asked(arguments: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="tests.bench", description=__doc__)
+    parser = argparse.ArgumentParser(prog="tools.bench", description=__doc__)
     parser.add_argument("--parts", type=lambda text: text.split(","))
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--out", type=Path, default=Path("tables"))

@@ -1,6 +1,6 @@
 """One contender's process: trains for as long as each line of its standard input says.
 
-``python -m tests.bench.contender JSON``. It answers {"ready": seconds} or {"missing": why}, then
+``python -m tools.bench.contender JSON``. It answers {"ready": seconds} or {"missing": why}, then
 to each line {"steps": n, "seconds": s, "core_seconds": c}; {"memory": bytes} at the end.
 """
 
@@ -15,7 +15,7 @@ from typing import Any, TextIO
 
 import torch
 
-from tests.bench.contenders import (
+from tools.bench.contenders import (
     OURS,
     PEERS,
     STACKED,
@@ -26,7 +26,7 @@ from tests.bench.contenders import (
     peer_step,
     together,
 )
-from tests.bench.stacked import StackedStep
+from tools.bench.stacked import StackedStep
 from vitexp.spec import ModelSpec, from_json
 from vitexp.training.environment import peak_memory, synchronise
 from vitexp.training.host import Progress

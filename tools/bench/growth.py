@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
-from tests.bench.race import say
+from tools.bench.race import say
 from vitexp.models import count
 from vitexp.spec import ModelSpec, ViTShape, from_json, to_json
 
@@ -66,7 +66,7 @@ def _along(axis: Axis) -> dict[str, Any]:
         model, batch = axis.point(value)
         order = {"model": to_json(model), "batch": batch}
         done = subprocess.run(
-            [sys.executable, "-m", "tests.bench.growth", json.dumps(order), str(SECONDS)],
+            [sys.executable, "-m", "tools.bench.growth", json.dumps(order), str(SECONDS)],
             capture_output=True,
             text=True,
             check=True,
@@ -104,7 +104,7 @@ def measure(model: ModelSpec, batch: int, seconds: float) -> dict[str, float]:
     """A step's median time in seconds and the bytes that training adds to the process."""
     import torch
 
-    from tests.bench.contenders import our_run
+    from tools.bench.contenders import our_run
     from vitexp.training.bench import bench
     from vitexp.training.environment import forget_peak_memory, peak_memory
 

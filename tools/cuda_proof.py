@@ -1,6 +1,6 @@
 """What this program does on a CUDA device, shown in one command; no network is needed.
 
-    python -m tests.cuda_proof --data FOLDER --minutes 60 --out cuda-proof
+    python -m tools.cuda_proof --data FOLDER --minutes 60 --out cuda-proof
 
 The tests, ``vitexp bench``, the comparison with peers, then as much of the positional grid on the
 images in FOLDER as the minutes allow: 10 cells with 3 seeds, then 5, 10 and 20. In the out folder:
@@ -164,7 +164,7 @@ def _environment() -> dict[str, str]:
 
 
 def _machine(device: str) -> dict[str, Any]:
-    from tests.bench.record import environment
+    from tools.bench.record import environment
 
     return environment(device)
 
@@ -218,7 +218,7 @@ def bench(proof: Proof, plan: Plan) -> None:
 
 def peers(proof: Proof, plan: Plan) -> None:
     """The comparison with peers, which writes its own record into the out folder."""
-    command = [sys.executable, "-m", "tests.bench", "--out", str(proof.out)]
+    command = [sys.executable, "-m", "tools.bench", "--out", str(proof.out)]
     proof.part("peers", [*command, "--device", proof.device, *plan.peers], 0.3)
 
 
@@ -267,7 +267,7 @@ def _verdict(proof: Proof) -> int:
 
 
 def _asked(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="tests.cuda_proof", description=__doc__)
+    parser = argparse.ArgumentParser(prog="tools.cuda_proof", description=__doc__)
     parser.add_argument("--data", required=True, help="folder with CIFAR-10, as --dataset takes it")
     parser.add_argument("--minutes", type=float, default=60.0, help="for everything together")
     parser.add_argument("--out", type=Path, default=Path("cuda-proof"))
