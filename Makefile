@@ -27,13 +27,14 @@ torture: $(VENV)/.dev
 bench: $(VENV)/.bench
 	$(BIN)/python -m tools.bench $(if $(PARTS),--parts $(PARTS)) $(if $(DEVICE),--device $(DEVICE))
 
-# make cuda DATA=folder MINUTES=60 [PROOF=cuda-proof]
+# make cuda DATA=folder MINUTES=9 [PROOF=cuda-proof] [BOXES=canary,speed,grid,tests]
 # A Python that has what is needed, as on a machine without a network, is used as it is.
 NEEDED := torch numpy scipy pandas matplotlib typer rich PIL pyarrow safetensors
 cuda:
 	@if $(PYTHON) -c 'import importlib.util as u, sys; sys.exit(not all(map(u.find_spec, sys.argv[1:])))' $(NEEDED); \
 	  then python=$(PYTHON); else $(MAKE) $(VENV)/.bench && python=$(BIN)/python; fi; \
-	$$python -m tools.cuda_proof --data "$(DATA)" --minutes $(or $(MINUTES),60) --out $(or $(PROOF),cuda-proof)
+	$$python -m tools.cuda_proof --data "$(DATA)" --minutes $(or $(MINUTES),9) \
+	  --out "$(or $(PROOF),cuda-proof)" $(if $(BOXES),--boxes $(BOXES))
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -129,21 +131,68 @@ def test_several_seeds_race_a_stacked_model_of_as_many(tmp_path, monkeypatch):
     assert f"| stacked | 1 x 1 | {stacked['images_per_s']:.0f} |" in page.read_text()
 
 
+class Told(race.Contender):
+    """A process that says what it was given to say."""
+
+    def __init__(self, *answers):
+        self.answers, self.ended = list(answers), False
+
+    def go(self, seconds):
+        assert seconds == 0.1
+
+    def answer(self, deadline=0.0):
+        return self.answers.pop(0)
+
+    def end(self):
+        self.ended = True
+
+
+ROUND = {"steps": 10, "seconds": 2.0, "core_seconds": 1.0, "memory": 7}
+TINY = race.Course("any", model_spec(), 4, "fp32", False, 1, 0.1)
+
+
 def test_the_images_of_all_seeds_and_processes_count():
-    class Told(race.Contender):
-        def __init__(self):
-            pass
-
-        def go(self, seconds):
-            assert seconds == 0.1
-
-        def answer(self):
-            return {"steps": 10, "seconds": 2.0, "core_seconds": 1.0}
-
-    course = race.Course("any", model_spec(), 4, "fp32", False, 1, 0.1)
     entry = race.Entry("stacked", False, 2, 1, seeds=3)
-    (turn,) = race._round(course, [(entry, [Told(), Told()], 0.0)])
-    assert turn == race.Turn(2 * 3 * 4 * 10 / 2.0, 2 * 1.0 / (2 * 3 * 4 * 10))
+    one = race.Running(entry, [Told(ROUND), Told(ROUND | {"memory": 9})])
+    assert one.turn(TINY, 0.0) is None
+    assert one.turns == [race.Turn(2 * 3 * 4 * 10 / 2.0, 2 * 1.0 / (2 * 3 * 4 * 10), 9)]
+
+
+def test_who_falls_out_keeps_its_rounds_and_the_others_go_on(monkeypatch):
+    gone = {"missing": "CUDA error: an illegal memory access"}
+    said: dict[str, list[dict[str, Any]]] = {
+        "vitexp": [{"ready": 1.0}, ROUND, ROUND | {"seconds": 1.0}],
+        "timm": [{"ready": 1.0}, ROUND, gone],
+        "transformers": [gone],
+    }
+    monkeypatch.setattr(race, "Contender", lambda entry, course, at: Told(*said[entry.who]))
+    with race.Race(TINY, "cpu") as run:
+        for who in said:
+            run.start(race.Entry(who, False, 1, 1))
+        run.wait()
+        run.round()
+        run.round()
+        found = run.result()
+    assert found["missing"] == {"transformers": gone["missing"], "timm": gone["missing"]}
+    assert [(one["who"], len(one["rounds"])) for one in found["entries"]] == [
+        ("vitexp", 2),
+        ("timm", 1),
+    ]
+    assert found["entries"][1]["ratio"] == 1.0
+
+
+def test_who_is_not_ready_in_time_is_left_out(monkeypatch):
+    """And ended: a process that hangs must not hold the device."""
+    waits = [sys.executable, "-c", "import time; time.sleep(600)"]
+    popen = subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", lambda _, **how: popen(waits, **how))
+    with race.Race(TINY, "cpu") as run:
+        run.start(race.Entry("timm", True, 1, 1))
+        (one,) = run._all
+        run.wait(time.monotonic() + 0.1)
+        assert run.missing == {"timm, compiled": "it took too long"}
+        assert one.group[0].process.returncode is not None
+        assert run.result()["entries"] == []
 
 
 def test_ours_runs_one_thread_a_core_and_peers_both_ways(monkeypatch):

@@ -1,7 +1,7 @@
 """One contender's process: trains for as long as each line of its standard input says.
 
 ``python -m tools.bench.contender JSON``. It answers {"ready": seconds} or {"missing": why}, then
-to each line {"steps": n, "seconds": s, "core_seconds": c}; {"memory": bytes} at the end.
+to each line {"steps": n, "seconds": s, "core_seconds": c, "memory": bytes}.
 """
 
 from __future__ import annotations
@@ -61,7 +61,8 @@ class Rounds(Trial):
             self.answer({"ready": spent})
         else:
             cores = time.process_time() - self._cores
-            self.answer({"steps": self._steps, "seconds": spent, "core_seconds": cores})
+            said = {"steps": self._steps, "seconds": spent, "core_seconds": cores}
+            self.answer({**said, "memory": peak_memory(self._device)})
         line = sys.stdin.readline()
         if not line:
             return True
@@ -83,7 +84,6 @@ def main() -> None:
     torch.set_num_threads(order["threads"])
     rounds = Rounds(device, answers)
     WAYS.get(order["who"], _peer)(order, model, device, rounds)
-    rounds.answer({"memory": peak_memory(device)})
     # What a compiler has left running must not hold up the end.
     os._exit(0)
 

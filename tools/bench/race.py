@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import select
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from statistics import median
@@ -17,6 +19,8 @@ from typing import Any
 
 from tools.bench.contenders import OURS, PEERS, STACKED, TOGETHER
 from vitexp.launch.devices import cores
+from vitexp.models import count
+from vitexp.models.count import TRAINING_FLOPS
 from vitexp.spec import ModelSpec, to_json
 
 
@@ -110,11 +114,21 @@ class Contender:
 
     def go(self, seconds: float) -> None:
         assert self.process.stdin is not None
-        self.process.stdin.write(f"{seconds}\n")
-        self.process.stdin.flush()
+        # One that is gone says so by its answer.
+        with suppress(BrokenPipeError):
+            self.process.stdin.write(f"{seconds}\n")
+            self.process.stdin.flush()
 
-    def answer(self) -> dict[str, Any]:
+    def answer(self, deadline: float = math.inf) -> dict[str, Any]:
+        """What it says next, or why it says nothing.
+
+        Args:
+            deadline: how long to wait, by :func:`time.monotonic`.
+        """
         assert self.process.stdout is not None
+        wait = None if deadline == math.inf else max(0.0, deadline - time.monotonic())
+        if not select.select([self.process.stdout], [], [], wait)[0]:
+            return {"missing": "it took too long"}
         line = self.process.stdout.readline()
         if line:
             answer: dict[str, Any] = json.loads(line)
@@ -123,92 +137,161 @@ class Contender:
         words = self._errors.read().strip().splitlines()
         return {"missing": words[-1] if words else "it ended without a word"}
 
-    def leave(self) -> int | None:
-        """Ends the process; the bytes that it took at most."""
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        memory = self.answer().get("memory")
-        self.process.wait()
-        return memory
-
-
-def race(course: Course, device: str) -> dict[str, Any]:
-    """Images a second of every entry in every round, and what ours is ahead by.
-
-    Returns:
-        JSON: the course; ``entries``, each with ``images_per_s`` (of all its models together;
-        median), ``rounds``, ``ready`` (seconds), ``memory`` (bytes of a process) and ``ratio``:
-        the median over rounds of ours over theirs; ``core_ratio``: of theirs over ours in seconds
-        of a core that an image takes, which other programs on the machine disturb less;
-        ``missing``: name -> why it could not take part.
-    """
-    several = "" if course.seeds is None else f", seeds: {course.seeds}"
-    say(f"{course.name}, batch {course.batch}, {course.precision}{several}, on {device}")
-    running: list[tuple[Entry, list[Contender], float]] = []
-    missing: dict[str, str] = {}
-    with _ended(running):
-        for entry in entries(course, device):
-            if entry.who in missing:
-                continue
-            group, start = [Contender(entry, course, device) for _ in range(entry.processes)], 0.0
-            start = time.perf_counter()
-            running.append((entry, group, start))
-            said = [contender.answer() for contender in group]
-            if why := next((answer["missing"] for answer in said if "missing" in answer), None):
-                running.pop()
-                missing[entry.who if not entry.compiled else entry.name] = why
-                say(f"  {entry.name} does not take part: {why}")
-                continue
-            running[-1] = (entry, group, time.perf_counter() - start)
-        rounds = [_round(course, running) for _ in range(course.rounds)]
-        memory = [max(c.leave() or 0 for c in group) for _, group, _ in running]
-    found = [
-        _result(entry, ready, [r[i] for r in rounds], [r[0] for r in rounds], memory[i])
-        for i, (entry, _, ready) in enumerate(running)
-    ]
-    for (entry, *_), one in zip(running, found, strict=True):
-        say(
-            f"  {entry.name:22} {one['processes']} x {one['threads']} thread"
-            f" {one['images_per_s']:10.1f} images/s   ours is {one['ratio']:.2f} x"
-            f" ({one['core_ratio']:.2f} x by core seconds)"
-        )
-    return {
-        "course": course.name,
-        "seeds": course.seeds,
-        "model": to_json(course.model),
-        "batch": course.batch,
-        "precision": course.precision,
-        "entries": found,
-        "missing": missing,
-    }
+    def end(self) -> None:
+        self.process.kill()
+        self.process.communicate()
 
 
 @dataclass(frozen=True)
 class Turn:
-    """What an entry's processes did in one round: all together a second, and of a core."""
+    """What an entry's processes did in one round.
+
+    Attributes:
+        images_per_s: of all together.
+        core_seconds_an_image: of a core.
+        memory: bytes of a process, at most.
+    """
 
     images_per_s: float
     core_seconds_an_image: float
+    memory: int
 
 
-def _round(course: Course, running: list[tuple[Entry, list[Contender], float]]) -> list[Turn]:
-    """Each entry's turn, one after the other."""
-    turns = []
-    for entry, group, _ in running:
-        for contender in group:
+class Running:
+    """An entry and its processes.
+
+    Attributes:
+        ready: seconds until all could train; None before.
+        turns: one a round.
+    """
+
+    def __init__(self, entry: Entry, group: Sequence[Contender]) -> None:
+        self.entry, self.group = entry, group
+        self.ready: float | None = None
+        self.turns: list[Turn] = []
+        self._started = time.perf_counter()
+
+    def wait(self, deadline: float) -> str | None:
+        """Until they can train; or why they cannot."""
+        said = [contender.answer(deadline) for contender in self.group]
+        self.ready = time.perf_counter() - self._started
+        return _missing(said)
+
+    def turn(self, course: Course, deadline: float) -> str | None:
+        """Trains for a round; or why that went wrong."""
+        for contender in self.group:
             contender.go(course.seconds)
-        told, step = [contender.answer() for contender in group], course.batch * entry.seeds
+        told, step = [c.answer(deadline) for c in self.group], course.batch * self.entry.seeds
+        if why := _missing(told):
+            return why
         rate = sum(step * one["steps"] / one["seconds"] for one in told)
-        images = step * sum(one["steps"] for one in told)
-        turns.append(Turn(rate, sum(one["core_seconds"] for one in told) / images))
-    return turns
+        cores = sum(one["core_seconds"] for one in told) / sum(step * one["steps"] for one in told)
+        self.turns.append(Turn(rate, cores, max(one["memory"] for one in told)))
+        return None
+
+    def end(self) -> None:
+        for contender in self.group:
+            contender.end()
 
 
-def _result(
-    entry: Entry, ready: float, turns: list[Turn], ours: list[Turn], memory: int
-) -> dict[str, Any]:
-    rates = [turn.images_per_s for turn in turns]
-    pairs = list(zip(ours, turns, strict=True))
+def _missing(said: Sequence[dict[str, Any]]) -> str | None:
+    return next((answer["missing"] for answer in said if "missing" in answer), None)
+
+
+class Race:
+    """A course and who runs on it; as a context, at whose end their processes end.
+
+    Attributes:
+        missing: name -> why it does not take part.
+    """
+
+    def __init__(self, course: Course, device: str) -> None:
+        self.course, self.device = course, device
+        self.missing: dict[str, str] = {}
+        self._all: list[Running] = []
+        self._racing: list[Running] = []
+
+    def __enter__(self) -> Race:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for one in self._racing:
+            one.end()
+
+    def start(self, entry: Entry) -> None:
+        """Starts an entry's processes, which make themselves ready."""
+        group = [Contender(entry, self.course, self.device) for _ in range(entry.processes)]
+        self._all.append(Running(entry, group))
+        self._racing.append(self._all[-1])
+
+    def wait(self, deadline: float = math.inf) -> None:
+        """Until all who were started are ready, or out."""
+        for one in [one for one in self._racing if one.ready is None]:
+            if why := one.wait(deadline):
+                self._leave(one, why)
+
+    def round(self, deadline: float = math.inf) -> None:
+        """Each entry's turn, one after the other."""
+        for one in list(self._racing):
+            if why := one.turn(self.course, deadline):
+                self._leave(one, why)
+
+    def _leave(self, one: Running, why: str) -> None:
+        one.end()
+        self._racing.remove(one)
+        entry = one.entry
+        self.missing[entry.name if entry.compiled else entry.who] = why
+        say(f"  {entry.name} does not take part: {why}")
+
+    def result(self) -> dict[str, Any]:
+        """What was measured so far, as JSON.
+
+        The course; ``entries``, each with ``images_per_s`` (of all its models together; median),
+        ``rounds``, ``flops_per_s`` (by the paper's count, whoever computes less), ``ready``
+        (seconds), ``memory`` (bytes of a process) and ``ratio``: the median over rounds of the
+        first entry's over theirs; ``core_ratio``: of theirs over the first one's in seconds of a
+        core that an image takes, which other programs on the machine disturb less; ``missing``.
+        """
+        course, those = self.course, [one for one in self._all if one.turns]
+        return {
+            "course": course.name,
+            "seeds": course.seeds,
+            "model": to_json(course.model),
+            "batch": course.batch,
+            "precision": course.precision,
+            "entries": [_result(one, those[0].turns, course.model) for one in those],
+            "missing": dict(self.missing),
+        }
+
+
+def race(course: Course, device: str) -> dict[str, Any]:
+    """All entries of a course, made ready one after the other; :meth:`Race.result`."""
+    several = "" if course.seeds is None else f", seeds: {course.seeds}"
+    say(f"{course.name}, batch {course.batch}, {course.precision}{several}, on {device}")
+    with Race(course, device) as running:
+        for entry in entries(course, device):
+            if entry.who not in running.missing:
+                running.start(entry)
+                running.wait()
+        for _ in range(course.rounds):
+            running.round()
+        found = running.result()
+    for one in found["entries"]:
+        name = one["who"] + ", compiled" * one["compiled"]
+        say(
+            f"  {name:22} {one['processes']} x {one['threads']} thread"
+            f" {one['images_per_s']:10.1f} images/s   ours is {one['ratio']:.2f} x"
+            f" ({one['core_ratio']:.2f} x by core seconds)"
+        )
+    return found
+
+
+def _result(one: Running, ours: Sequence[Turn], model: ModelSpec) -> dict[str, Any]:
+    rates, pairs = (
+        [turn.images_per_s for turn in one.turns],
+        list(zip(ours, one.turns, strict=False)),
+    )
+    entry, rate = one.entry, median(rates)
     return {
         "who": entry.who,
         "compiled": entry.compiled,
@@ -216,13 +299,14 @@ def _result(
         "seeds": entry.seeds,
         "processes": entry.processes,
         "threads": entry.threads,
-        "images_per_s": median(rates),
+        "images_per_s": rate,
+        "flops_per_s": TRAINING_FLOPS * (count.macs(model) or 0) * rate,
         "rounds": rates,
         "ratio": median(a.images_per_s / b.images_per_s for a, b in pairs),
-        "core_seconds_an_image": median(turn.core_seconds_an_image for turn in turns),
+        "core_seconds_an_image": median(turn.core_seconds_an_image for turn in one.turns),
         "core_ratio": median(b.core_seconds_an_image / a.core_seconds_an_image for a, b in pairs),
-        "ready": ready,
-        "memory": memory,
+        "ready": one.ready,
+        "memory": max(turn.memory for turn in one.turns),
     }
 
 
@@ -231,17 +315,6 @@ def _version(who: str) -> str | None:
         return version(PEERS[who][0] if who in PEERS else who.partition(",")[0])
     except PackageNotFoundError:
         return None
-
-
-@contextmanager
-def _ended(running: list[tuple[Entry, list[Contender], float]]) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        for _, group, _ in running:
-            for contender in group:
-                if contender.process.poll() is None:
-                    contender.process.kill()
 
 
 def say(text: str) -> None:

@@ -58,13 +58,13 @@ def _lines(record: dict[str, Any]) -> Iterator[str]:
         f" load average {_loads(at)} before and {_loads(record['after'])} after."
     )
     for course in (*record.get("peers", ()), *record.get("seeds", ())):
-        yield from _course(course)
+        yield from course_lines(course)
     for axis in record.get("growth", ()):
         yield from _axis(axis)
     if startup := record.get("startup"):
         yield from ("", "## Start-up, the demo, and reading results", "")
         rows = ((r["what"], f"{r['value']:.2f} {r['unit']}", _limit(r)) for r in startup)
-        yield from _table(("what", "measured", "at most"), rows)
+        yield from table_lines(("what", "measured", "at most"), rows)
 
 
 def _loads(at: dict[str, Any]) -> str:
@@ -75,7 +75,8 @@ def _limit(row: dict[str, Any]) -> str:
     return "" if row["allowed"] is None else f"{row['allowed']:g} {row['unit']}"
 
 
-def _course(course: dict[str, Any]) -> Iterator[str]:
+def course_lines(course: dict[str, Any]) -> Iterator[str]:
+    """What :meth:`tools.bench.race.Race.result` gave, as a heading, a table and who is missing."""
     first = course["entries"][0]
     several = "" if course["seeds"] is None else f", seeds in one process: {course['seeds']}"
     words = f"{course['course']}, batch {course['batch']}, {course['precision']}{several}"
@@ -84,6 +85,7 @@ def _course(course: dict[str, Any]) -> Iterator[str]:
         "",
         "processes x threads",
         "images/s",
+        "TFLOP/s",
         "ours is faster by",
         "by core seconds",
         "MB a process",
@@ -93,12 +95,13 @@ def _course(course: dict[str, Any]) -> Iterator[str]:
             " ".join(filter(None, (one["who"], one["version"]))) + ", compiled" * one["compiled"],
             f"{one['processes']} x {one['threads']}",
             f"{one['images_per_s']:.0f}",
+            f"{one['flops_per_s'] / 1e12:.3g}",
             *("" if one is first else f"{one[ratio]:.2f}" for ratio in ("ratio", "core_ratio")),
             f"{one['memory'] / 1e6:.0f}",
         )
         for one in course["entries"]
     )
-    yield from _table(heads, rows)
+    yield from table_lines(heads, rows)
     for who, why in course["missing"].items():
         yield from ("", f"{who} did not take part: {why}.")
 
@@ -116,7 +119,7 @@ def _axis(axis: dict[str, Any]) -> Iterator[str]:
         )
         for point in axis["points"]
     )
-    yield from _table(heads, rows)
+    yield from table_lines(heads, rows)
     yield from (
         "",
         f"From {name} {axis['fitted_from']} on: time ~ {name}^{time['fitted']:.2f} (counted MACs:"
@@ -125,7 +128,8 @@ def _axis(axis: dict[str, Any]) -> Iterator[str]:
     )
 
 
-def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
+def table_lines(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
+    """A table in Markdown."""
     heads = list(heads)
     yield f"| {' | '.join(heads)} |"
     yield f"|{'---|' * len(heads)}"
