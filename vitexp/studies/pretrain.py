@@ -38,7 +38,7 @@ from vitexp.studies.pretrain_cells import arm_of, grids_of
 from vitexp.studies.pretrain_report import pretrain_report
 from vitexp.studies.probing import check_channels
 from vitexp.studies.report import Report
-from vitexp.studies.resolve import LOOKS
+from vitexp.studies.resolve import EVALUATIONS
 from vitexp.studies.stages import finetuning, measuring, onto
 from vitexp.studies.tuning import Grid, Point, search, with_exponents, with_rate
 
@@ -190,7 +190,7 @@ class _Cell:
         return FromRun(self.parent.seeded(before).id, head=head)
 
     def _run(self, recipe: Recipe, init: FromRun | None, seed: int) -> RunSpec:
-        look = max(1, recipe.steps // LOOKS)
+        look = max(1, recipe.steps // EVALUATIONS)
         recipe = dataclasses.replace(
             recipe,
             batch=min(recipe.batch, self.data.used),
