@@ -52,6 +52,7 @@ class DataSize(Study):
     stem: ClassVar[str] = "data_size"
     command: ClassVar[str] = "scale"
     claim_ids: ClassVar[tuple[str, ...]] = ("DS1", "DS2", "DS3", "DS4", "DS5")
+    decides: ClassVar[tuple[str, ...]] = ("model", "fraction")
 
     def plan(self, base: Base, done: Results) -> list[RunSpec]:
         """All cells of the first seed, then of the next; with tuning, its trials before them."""

@@ -14,7 +14,6 @@ import dataclasses
 from typing import ClassVar
 
 from vitexp.analysis.groups import compare
-from vitexp.errors import VitexpError
 from vitexp.positions import PAPER_POSITIONS, placements, position_spec
 from vitexp.runs.record import Results
 from vitexp.spec import PositionSpec, RunSpec
@@ -34,18 +33,10 @@ class PosEmb(Study):
     command: ClassVar[str] = "ablate pos-emb"
     claim_ids: ClassVar[tuple[str, ...]] = ("PE1", "PE2", "PE3")
     decides: ClassVar[tuple[str, ...]] = ("placement",)
+    needs: ClassVar = "transformer"
 
     def plan(self, base: Base, done: Results) -> list[RunSpec]:
-        """All cells of the first seed, then of the next: an early stop leaves whole tables.
-
-        Raises:
-            VitexpError: a ResNet, which has no positions to embed.
-        """
-        if base.run.model.vit is None:
-            raise VitexpError(
-                f"{base.run.model.name} is a ResNet, which has no positional embedding.",
-                "Choose a ViT or a hybrid with --model, such as vit-xs/4 or r20+vit-ti.",
-            )
+        """All cells of the first seed, then of the next: an early stop leaves whole tables."""
         asked = base.run.position.kind
         extra = () if asked in PAPER_POSITIONS else (asked,)
         cells = [

@@ -65,6 +65,7 @@ class Pretrain(Study):
     stem: ClassVar[str] = "pretrain"
     command: ClassVar[str] = "ablate pretrain"
     searches: ClassVar[bool] = True
+    decides: ClassVar[tuple[str, ...]] = ("fraction",)
 
     def plan(self, base: Base, done: Results) -> list[RunSpec]:
         """The parents; for each size the probes, the searches for rates, then all seeds."""
