@@ -112,6 +112,15 @@ def test_adam_is_ahead_only_if_it_is_for_every_model(rng):
     assert judged(study, results(study, rng, mixed))["OP1"].standing == "REFUTED"
 
 
+def test_optimizers_are_compared_on_changed_resnets_too(rng):
+    flags = {"model": "r8x1.25", "blocks": "1,1"}
+    runs = [base(3, optimizer=optimizer, **flags).run for optimizer in ("adamw", "sgd")]
+    runs = [run.seeded(seed) for run in runs for seed in range(3)]
+    rows = draw(rng, [0.9] * len(runs), 1, 360)
+    claim = judged(Optimizer(), Results(map(record, runs, rows[:, 0])))["OP1"]
+    assert len(claim.runs) == 6, "two optimisers, three seeds"
+
+
 def test_shapes_are_compared_with_the_one_they_depart_from(rng):
     study = Shape()
     grown = {

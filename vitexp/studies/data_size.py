@@ -17,6 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from vitexp.catalog.sizes import called
 from vitexp.runs.record import Results
 from vitexp.spec import RunSpec
 from vitexp.studies.base import Base, Study
@@ -83,7 +84,7 @@ class DataSize(Study):
 
     def label(self, spec: RunSpec) -> tuple[str, str]:
         tuning = spec.seed >= TUNING_SEEDS
-        return spec.model.name, "tuning" if tuning else fraction_label(fraction_of(spec))
+        return called(spec.model), "tuning" if tuning else fraction_label(fraction_of(spec))
 
     def grids(self, done: Results) -> list[Results]:
         return grids_of(done)
