@@ -44,7 +44,7 @@ from vitexp.studies.grids import (
 )
 from vitexp.studies.ladders import COMPUTE, MORE, nearest
 from vitexp.studies.report import Cell, Claim, GridTable, Report
-from vitexp.studies.words import data_words, more_seeds, recipe_words, sentence
+from vitexp.studies.words import asked_again, data_words, more_seeds, recipe_words, sentence
 
 _FREE = ("lr", "weight_decay", "dropout", "stochastic_depth", "steps", "batch")
 """What a family's recipe may have of its own, and what decides a run's compute."""
@@ -186,7 +186,7 @@ def _image_by_image(cells: Cells) -> tuple[Claim, ...]:
     groups = list(cells.values())
 
     def command(first_seed: int, seeds: int) -> str:
-        return more_seeds(Compute.command, groups[0].spec, first_seed, seeds)
+        return more_seeds(Compute.command, groups[0].spec, first_seed, seeds, Compute.decides)
 
     return compute_claims.claims(
         cells, command, _run(groups, LOOKS[0]), lambda *families: _more(groups, families)
@@ -194,7 +194,8 @@ def _image_by_image(cells: Cells) -> tuple[Claim, ...]:
 
 
 def _run(groups: list[Group], seeds: int) -> str:
-    command = more_seeds(Compute.command, groups[0].spec, min(groups[0].seeds), seeds)
+    first = min(groups[0].seeds)
+    command = more_seeds(Compute.command, groups[0].spec, first, seeds, Compute.decides)
     return f"Run {command}."
 
 
@@ -207,7 +208,8 @@ def _more(groups: list[Group], families: Sequence[str]) -> str:
         family: next((n for n in new if _family(n) == family), None) for family in families
     }
     typed = [
-        f"`vitexp train {spec.asked} --model {name} --early-stopping --seeds {LOOKS[0]}`"
+        f"`vitexp train {asked_again(spec, Compute.decides, model=name)} --model {name}"
+        f" --early-stopping --seeds {LOOKS[0]}`"
         for name in by_family.values()
         if name
     ]

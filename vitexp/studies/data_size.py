@@ -21,7 +21,13 @@ from vitexp.catalog.sizes import called
 from vitexp.runs.record import Results
 from vitexp.spec import RunSpec
 from vitexp.studies.base import Base, Study
-from vitexp.studies.data_size_cells import Cells, fraction_label, fraction_of, grids_of
+from vitexp.studies.data_size_cells import (
+    DECIDES,
+    Cells,
+    fraction_label,
+    fraction_of,
+    grids_of,
+)
 from vitexp.studies.data_size_claims import claims
 from vitexp.studies.data_size_report import COLUMNS, csv_rows, facts, figure, notes, tables
 from vitexp.studies.grids import TUNING_SEEDS
@@ -53,7 +59,7 @@ class DataSize(Study):
     stem: ClassVar[str] = "data_size"
     command: ClassVar[str] = "scale"
     claim_ids: ClassVar[tuple[str, ...]] = ("DS1", "DS2", "DS3", "DS4", "DS5")
-    decides: ClassVar[tuple[str, ...]] = ("model", "fraction")
+    decides: ClassVar[tuple[str, ...]] = DECIDES
 
     def plan(self, base: Base, done: Results) -> list[RunSpec]:
         """All cells of the first seed, then of the next; with tuning, its trials before them."""

@@ -30,6 +30,9 @@ from vitexp.studies.words import more_seeds, percent
 Key = tuple[str, float]
 """(what the model is called, fraction of the training split)."""
 
+DECIDES, OWN = ("model", "fraction"), ("--models", "--fractions", "--tune")
+"""The settings in which the cells differ, and the flags that ask for them."""
+
 _FREE = ("lr", "weight_decay", "dropout", "stochastic_depth", "steps")
 """What a family's recipe may have of its own, and what the budget decides."""
 
@@ -169,7 +172,7 @@ class Cells:
 
     def command(self, first_seed: int, seeds: int) -> str:
         """What to type for so many seeds of all cells."""
-        return more_seeds("scale", self.first, first_seed, seeds)
+        return more_seeds("scale", self.first, first_seed, seeds, DECIDES, OWN)
 
 
 def _cost(spec: RunSpec) -> int:

@@ -18,7 +18,7 @@ from vitexp.positions import PAPER_POSITIONS, placements, position_spec
 from vitexp.runs.record import Results
 from vitexp.spec import PositionSpec, RunSpec
 from vitexp.studies.base import Base, Study
-from vitexp.studies.pos_emb_cells import NONE, cells_of, grids_of
+from vitexp.studies.pos_emb_cells import DECIDES, NONE, cells_of, grids_of
 from vitexp.studies.pos_emb_claims import claims
 from vitexp.studies.pos_emb_figure import figure
 from vitexp.studies.pos_emb_notes import facts, notes
@@ -32,7 +32,7 @@ class PosEmb(Study):
     stem: ClassVar[str] = "pos_emb"
     command: ClassVar[str] = "ablate pos-emb"
     claim_ids: ClassVar[tuple[str, ...]] = ("PE1", "PE2", "PE3")
-    decides: ClassVar[tuple[str, ...]] = ("placement",)
+    decides: ClassVar[tuple[str, ...]] = DECIDES
     needs: ClassVar = "transformer"
 
     def plan(self, base: Base, done: Results) -> list[RunSpec]:

@@ -34,7 +34,7 @@ from vitexp.studies.base import Base, Study
 from vitexp.studies.data_size import FRACTIONS
 from vitexp.studies.data_size_cells import fraction_label, fraction_of
 from vitexp.studies.grids import TUNING_SEEDS
-from vitexp.studies.pretrain_cells import arm_of, grids_of
+from vitexp.studies.pretrain_cells import DECIDES, arm_of, grids_of
 from vitexp.studies.pretrain_report import pretrain_report
 from vitexp.studies.probing import check_channels
 from vitexp.studies.report import Report
@@ -65,7 +65,7 @@ class Pretrain(Study):
     stem: ClassVar[str] = "pretrain"
     command: ClassVar[str] = "ablate pretrain"
     searches: ClassVar[bool] = True
-    decides: ClassVar[tuple[str, ...]] = ("fraction",)
+    decides: ClassVar[tuple[str, ...]] = DECIDES
 
     def plan(self, base: Base, done: Results) -> list[RunSpec]:
         """The parents; for each size the probes, the searches for rates, then all seeds."""

@@ -92,6 +92,13 @@ def fitting(settings: Settings) -> Settings:
     return dataclasses.replace(settings, **dict.fromkeys(without))
 
 
+def other_model(settings: Settings, model: str | None) -> Settings:
+    """``settings`` for another model: without the sizes that changed theirs, where they name one,
+    and without the flags about a part that the other one does not have."""
+    sizes_too = dict.fromkeys((*_SIZES_OF_VIT, *_OF_TRUNK)) if settings.model else {}
+    return fitting(dataclasses.replace(settings, **sizes_too, model=model))
+
+
 def model_of(
     settings: Settings, wanted: Wanted, images: ImageSet, std: Mapping[str, float]
 ) -> ModelSpec:
