@@ -18,7 +18,6 @@ from tests.test_vit import plain_encoder
 from vitexp.catalog import paper
 from vitexp.catalog.sizes import listed, model, parse
 from vitexp.cli.main import main
-from vitexp.errors import VitexpError
 from vitexp.models import count, count_resnet
 from vitexp.models.build import build, skeleton
 from vitexp.models.memory import training_bytes
@@ -407,10 +406,8 @@ def test_a_resnets_spec_survives_json_and_ids_of_vits_are_what_they_were():
     assert vit.id == "2f40b233217543e3"
 
 
-def test_the_positional_study_wants_a_transformer():
+def test_the_positional_study_takes_hybrids_and_no_resnets():
     base = resolve(Settings(model="r20", steps=3), "fp32")
-    with pytest.raises(VitexpError, match=r"r20 is a ResNet, which has no positional embedding"):
-        PosEmb().plan(base, Results(()))
     assert PosEmb().grids(Results([RunRecord(base.run, "done", {}, "", [], {})])) == []
     assert PosEmb().plan(resolve(Settings(model="r20+vit-xxs", steps=3), "fp32"), Results(()))
 

@@ -169,6 +169,12 @@ def test_what_cannot_be_compared_is_said(rng):
     results = Results([*scale_grid(rng, CROSSING, 2)])
     with pytest.raises(VitexpError, match="not pooled"):
         compare.side("vit-xxs/2", results)
+    other = replace(cell("vit-xxs/2"), recipe=replace(cell("vit-xxs/2").recipe, lr=0.1))
+    renamed = replace(other, model=replace(other.model, name="vit-xxs/2 heads=4"))
+    twice = Results(done(run, np.ones(360, bool)) for run in (cell("vit-xxs/2"), renamed))
+    for name in ("vit", "vit-xxs/2"):
+        with pytest.raises(VitexpError, match="stands for 2 settings"):
+            compare.side(name, twice)
     with pytest.raises(VitexpError, match="No finished run"):
         compare.side("nothing", results)
     first, second = (Results([done(cell("r11", 1.0, seed), np.ones(360, bool))]) for seed in (0, 1))

@@ -412,6 +412,81 @@ def test_the_papers_table_6_is_drawn_with_an_open_claim(tmp_path):
     assert "4.1" in files["compute_paper.svg"].read_text(encoding="utf-8")
 
 
+# Which runs are one row
+
+
+def named(run: RunSpec, name: str, **vit: str) -> RunSpec:
+    shape = replace(run.model.transformer, **vit) if vit else run.model.vit  # type: ignore[arg-type]
+    return replace(run, model=replace(run.model, name=name, vit=shape))
+
+
+def rows_of(study: DataSize | Compute, runs: list[RunSpec]) -> dict[str, tuple[int, str]]:
+    """Model -> seeds and ids, of the cells with all of the data."""
+    (grid,) = study.grids(Results(done(run, np.ones(360, bool)) for run in runs))
+    rows = [row for row in study.report(grid).rows if row.get("fraction", 1.0) == 1.0]
+    assert len(rows) == len({row["model"] for row in rows})
+    return {str(row["model"]): (row["n"], row["run_ids"]) for row in rows}  # type: ignore[misc]
+
+
+def both(name: str, **vit: str) -> list[RunSpec]:
+    """Three seeds of a model with some and with all of the data."""
+    return [
+        named(cell("vit-xxs/2", part, seed), name, **vit)
+        for part in (0.1, 1.0)
+        for seed in (0, 1, 2)
+    ]
+
+
+@pytest.mark.parametrize("study", [DataSize(), Compute()])
+def test_a_model_is_one_row_however_it_was_asked_for(study):
+    others = [cell("vit-xxs/4", part, seed) for part in (0.1, 1.0) for seed in (0, 1, 2)]
+    plain = both("vit-xxs/2")
+    mixed = [named(run, "vit-xxs/2 heads=4") if run.seed else run for run in plain]
+    assert rows_of(study, [*mixed, *others]) == rows_of(study, [*plain, *others])
+    redundant = [named(run, "vit-xxs/2 heads=4") for run in plain]
+    assert rows_of(study, [*redundant, *others]) == rows_of(study, [*plain, *others])
+
+
+@pytest.mark.parametrize("study", [DataSize(), Compute()])
+def test_two_models_of_one_name_are_two_rows_that_can_be_told_apart(study):
+    plain, other = both("vit-xxs/2"), both("vit-xxs/2", gelu="tanh")
+    third = both("vit-xxs/2", pool="gap", gelu="tanh")
+    extra = [cell("vit-xxs/4", part, seed) for part in (0.1, 1.0) for seed in (0, 1, 2)]
+    rows = rows_of(study, [*plain, *other, *third, *extra])
+    whole = {run.id: run.model.transformer for run in [*plain, *other, *third]}
+    assert set(rows) == {
+        "vit-xxs/2",
+        "vit-xxs/2 gelu=tanh",
+        "vit-xxs/2 gelu=tanh pool=gap",
+        "vit-xxs/4",
+    }
+    for label, (count, ids) in rows.items():
+        if label != "vit-xxs/4":
+            shapes = {whole[run] for run in ids.split()}
+            assert (count, len(shapes)) == (3, 1)
+            (shape,) = shapes
+            assert ("pool=gap" in label) == (shape.pool == "gap")
+            assert ("gelu=tanh" in label) == (shape.gelu == "tanh")
+
+
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [
+        ({"model": "vit-xxs/2", "heads": 4, "width": 64}, "vit-xxs/2"),
+        ({"model": "vit-xxs/2", "heads": 2, "patch": 4}, "vit-xxs/4 heads=2"),
+        ({"model": "r8x2.5", "stem": "small", "trunk_width": 40}, "r8x2.5"),
+        (
+            {"model": "r8x2.5", "trunk_width": 32, "blocks": "1, 1"},
+            "r8x2.5 blocks=1,1 trunk_width=32",
+        ),
+        ({"model": "r11x1.5+vit-xxs", "patch": 1, "depth": 2}, "r11x1.5+vit-xxs depth=2"),
+        ({"heads": 4}, "vit-xxs/2"),
+    ],
+)
+def test_a_model_is_called_by_what_it_has_and_not_by_what_was_typed(settings, name):
+    assert base(1, **settings).run.model.name == name
+
+
 # As a user
 
 

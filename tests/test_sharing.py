@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import itertools
 import json
 import os
@@ -31,6 +32,7 @@ from vitexp.training.loop import train, training
 from vitexp.training.sharing import Lane, Lanes, has_room, wanted
 from vitexp.worker import orders
 from vitexp.worker.host import LeaseHost
+from vitexp.worker.orders import Worker
 
 __all__ = ["real_spec"]
 
@@ -268,6 +270,19 @@ def test_each_run_is_as_deterministic_as_it_began():
         lanes.turn()
     set_deterministic(False)
     assert seen == {True: {True}, False: {False}}
+
+
+def test_runs_of_one_kind_have_one_model_whatever_it_is_called(tmp_path, run_spec, monkeypatch):
+    worker = Worker(tmp_path, "cpu", 60, io.StringIO())
+    kinds: list[object] = []
+    monkeypatch.setattr(worker.lanes, "start", lambda kind, _: kinds.append(kind))
+    plain = run_spec()
+    named = dataclasses.replace(plain, model=dataclasses.replace(plain.model, name="another"))
+    vit = dataclasses.replace(plain.model.transformer, depth=7)
+    deeper = dataclasses.replace(plain, model=dataclasses.replace(plain.model, vit=vit))
+    for spec in (plain, named, deeper):
+        worker._obey({"run": to_json(spec), "keep": False, "threads": 1})
+    assert kinds[0] == kinds[1] != kinds[2]
 
 
 def test_a_run_waits_for_memory_that_others_have(run_spec):

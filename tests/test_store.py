@@ -238,6 +238,10 @@ def test_a_prefix_finds_a_run_if_it_is_the_only_one(tmp_path, run_spec):
         lambda folder: (folder / "spec.json").write_text("{"),
         lambda folder: (folder / "spec.json").write_text('{"seed": 1}'),
         lambda folder: change_json(folder / "spec.json", seed=77),
+        lambda folder: change_json(folder / "spec.json", seed="x"),
+        lambda folder: change_json(folder / "spec.json", asked=5),
+        lambda folder: change_json(folder / "spec.json", seed=[1]),
+        lambda folder: change_json(folder / "spec.json", seed=float("nan")),
     ],
 )
 def test_one_unreadable_folder_is_listed_and_removed_and_hides_no_other(tmp_path, run_spec, spoil):

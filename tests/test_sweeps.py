@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -111,6 +112,15 @@ def test_adam_is_ahead_only_if_it_is_for_every_model(rng):
     assert judged(study, results(study, rng, mixed))["OP1"].standing == "REFUTED"
 
 
+def test_optimizers_are_compared_on_changed_resnets_too(rng):
+    flags = {"model": "r8x1.25", "blocks": "1,1"}
+    runs = [base(3, optimizer=optimizer, **flags).run for optimizer in ("adamw", "sgd")]
+    runs = [run.seeded(seed) for run in runs for seed in range(3)]
+    rows = draw(rng, [0.9] * len(runs), 1, 360)
+    claim = judged(Optimizer(), Results(map(record, runs, rows[:, 0])))["OP1"]
+    assert len(claim.runs) == 6, "two optimisers, three seeds"
+
+
 def test_shapes_are_compared_with_the_one_they_depart_from(rng):
     study = Shape()
     grown = {
@@ -172,6 +182,9 @@ def test_a_shape_trained_by_itself_joins_the_table(rng):
         (("pos-emb", "--placement", "shared"), "--placement"),
         (("compute", "--model", "r11"), "--model"),
         (("pool", "--pool", "gap"), "--pool"),
+        (("data-size", "--model", "r20"), "--model"),
+        (("resolution", "--position", "2d"), "--position"),
+        (("pretrain", "--fraction", "0.1"), "--fraction"),
     ],
 )
 def test_a_flag_for_what_a_study_compares_is_refused_and_not_ignored(words, flag, tmp_path, capsys):
@@ -181,6 +194,53 @@ def test_a_flag_for_what_a_study_compares_is_refused_and_not_ignored(words, flag
     said = capsys.readouterr().err
     assert f"compares several values of {flag} by itself" in said
     assert f"`vitexp train` takes {flag}" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        *(((study, "r20"), "ResNet") for study in ("pos-emb", "shape", "patch", "pool")),
+        (("resolution", "r20"), "ResNet"),
+        (("shape", "r20+vit-xxs"), "hybrid"),
+        (("patch", "r20+vit-xxs"), "hybrid"),
+    ],
+)
+def test_a_model_without_what_a_study_is_about_is_refused(words, kind, tmp_path, capsys):
+    study, model = words
+    with pytest.raises(SystemExit) as left:
+        main(["ablate", study, "--model", model, "--dry-run", "--no-probe", "--out", str(tmp_path)])
+    said = capsys.readouterr().err.splitlines()
+    assert (left.value.code, len(said)) == (2, 2)
+    assert said[0].startswith(f"Error: vitexp ablate {study} is about a")
+    assert said[0].endswith(f", and {model} is a {kind}.")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *((study, "r20+vit-xxs") for study in ("pos-emb", "pool", "resolution")),
+        *(("pretrain", model) for model in ("r20", "r20+vit-xxs")),
+    ],
+)
+def test_what_has_a_transformer_or_needs_none_is_planned(words, tmp_path, capsys):
+    study, model = words
+    words = ("--model", model, "--image-size", "16", "--dry-run", "--no-probe", "--json")
+    with pytest.raises(SystemExit) as left:
+        main(["ablate", study, *words, "--out", str(tmp_path)])
+    assert not left.value.code
+    plan = json.loads(capsys.readouterr().out)
+    assert plan["runs"]["done"] == 0 < plan["runs"]["total"]
+
+
+def test_runs_are_counted_by_id(tmp_path, capsys):
+    words = ("--depth", "1", "--dry-run", "--no-probe", "--json", "--out", str(tmp_path))
+    with pytest.raises(SystemExit) as left:
+        main(["ablate", "shape", *words])
+    assert not left.value.code
+    plan = json.loads(capsys.readouterr().out)
+    assert plan["runs"] == {"total": 30, "done": 0, "todo": 30}, "half of one block is one, too"
+    assert [cell["seeds"] for cell in plan["cells"]] == [[0, 1, 2]] * 10
 
 
 def test_a_wrong_study_lists_the_names_as_they_are_typed(tmp_path, capsys):

@@ -84,6 +84,38 @@ def test_what_is_exported_loads_back_and_exports_alike_to_the_bit(name, layout, 
     )
 
 
+OWN = """
+import torch
+from vitexp.models.vit import ViT
+class Gained(ViT):
+    def __init__(self, spec, **rates):
+        super().__init__(spec, **rates)
+        self.gain = torch.nn.Parameter(torch.ones(()))
+    def forward(self, images, noise=None):
+        return self.gain * super().forward(images, noise)
+"""
+
+
+def test_a_parameter_without_a_place_in_a_layout_is_named_and_not_dropped(tmp_path):
+    (tmp_path / "own.py").write_text(OWN)
+    spec = dataclasses.replace(MODELS["vit"], family=f"{tmp_path / 'own.py'}:Gained")
+    state = build(spec, 0).state_dict()
+    for layout in LAYOUTS:
+        if layout == "vitexp":
+            assert "gain" in exported(state, spec, layout)
+        else:
+            with pytest.raises(VitexpError, match=f"The layout {layout} does not fit .*: gain."):
+                exported(state, spec, layout)
+
+
+def test_a_parameter_without_a_place_in_a_file_is_named_and_not_left_as_drawn(tmp_path):
+    (tmp_path / "own.py").write_text(OWN)
+    spec = dataclasses.replace(MODELS["vit"], family=f"{tmp_path / 'own.py'}:Gained")
+    path = file_of(randomised(MODELS["vit"]), MODELS["vit"], "timm", tmp_path)
+    with pytest.raises(VitexpError, match="gain is not in files of this layout"):
+        load_weights(build(spec, 0), spec, path)
+
+
 @pytest.mark.parametrize(
     ("file", "name"),
     [

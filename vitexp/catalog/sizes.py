@@ -8,10 +8,11 @@ feature map that ResNet-50 has at stride 16.
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from vitexp.errors import VitexpError, unknown
 from vitexp.spec import ModelSpec, ResNetShape, Stem, ViTShape
@@ -250,6 +251,30 @@ def _known(plain: str, trunk: str | None, size: str | None, cell: str | None) ->
 def _unknown(name: str) -> VitexpError:
     error = unknown("model", name, NAMES)
     return VitexpError(error.problem, f"{error.remedy} Or a file: my_net.py:MyNet.")
+
+
+@functools.cache
+def called(model: ModelSpec) -> str:
+    """A model's name: that of its size, then what it has another of, however it was asked for;
+    a model of a user's own file keeps its name."""
+    size = model.name.partition(" ")[0]
+    try:
+        vit, trunk = parse(size).shapes(model.image_size)
+    except VitexpError:
+        return model.name
+    changed: dict[str, Any] = {}
+    if vit and model.vit:
+        changed |= _changed(vit, model.vit, ("patch", "width", "depth", "heads", "mlp"))
+    if trunk and model.trunk:
+        other = _changed(trunk, model.trunk, ("blocks", "width", "stem"))
+        blocks = {"blocks": ",".join(map(str, other["blocks"]))} if "blocks" in other else {}
+        changed |= {"trunk_width" if n == "width" else n: v for n, v in (other | blocks).items()}
+    return " ".join([size, *(f"{name}={value}" for name, value in changed.items())])
+
+
+def _changed(size: object, model: object, fields: tuple[str, ...]) -> dict[str, Any]:
+    pairs = {field: getattr(model, field) for field in fields}
+    return {field: value for field, value in pairs.items() if value != getattr(size, field)}
 
 
 def listed() -> list[ModelSpec]:

@@ -129,13 +129,13 @@ def check_writable(out: Path) -> None:
 
 
 def planned(plan: Planner, done: Results, machine: Machine) -> list[RunSpec]:
-    """The runs of a plan, each checked.
+    """The runs of a plan, each checked and named once.
 
     Raises:
         VitexpError: no runs, a planned model whose sizes do not fit one another, or one that is
             too big for the machine.
     """
-    specs = plan(done)
+    specs = list({spec.id: spec for spec in plan(done)}.values())
     if not specs:
         raise VitexpError("The study plans no runs.", "Its plan() has to return at least one.")
     device = machine.devices[0]

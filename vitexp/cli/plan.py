@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from vitexp.catalog.sizes import called
 from vitexp.cli import live, screen
 from vitexp.cli.execute import Machine, Planner, planned
 from vitexp.errors import printable
@@ -12,6 +13,7 @@ from vitexp.launch import local
 from vitexp.models.count import TRAINING_FLOPS, macs, params
 from vitexp.runs.store import Store
 from vitexp.spec import ModelSpec, RunSpec
+from vitexp.studies.grids import same
 
 
 @dataclass(frozen=True)
@@ -115,18 +117,18 @@ def _cells(cast: Forecast, label: live.Label) -> list[dict[str, Any]]:
     todo = {spec.id for spec in cast.todo}
     cells: dict[tuple[str, str, str], list[RunSpec]] = {}
     for spec in cast.specs:
-        cells.setdefault((*label(spec), spec.model.name), []).append(spec)
+        cells.setdefault((*label(spec), same(spec.model)), []).append(spec)
     return [
         {
             "row": row,
             "column": column,
-            "model": model,
+            "model": called(runs[0].model),
             "seeds": [spec.seed for spec in runs],
             "done": sum(spec.id not in todo for spec in runs),
             "params": params(runs[0].model),
             "macs": macs(runs[0].model),
         }
-        for (row, column, model), runs in cells.items()
+        for (row, column, _), runs in cells.items()
     ]
 
 

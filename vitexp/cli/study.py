@@ -11,7 +11,14 @@ from vitexp.errors import VitexpError
 from vitexp.runs.record import Results
 from vitexp.spec import RunSpec
 from vitexp.studies.base import Base, Study
+from vitexp.studies.resolve_model import Wanted
 from vitexp.studies.settings import Settings, spelled
+
+_WITHOUT = {
+    "transformer": ({"resnet": "ResNet"}, "vit-xs/4 or r20+vit-ti"),
+    "vit": ({"resnet": "ResNet", "hybrid": "hybrid"}, "vit-xs/4"),
+}
+"""What a study needs -> the families that are none, and models that are."""
 
 
 def run(
@@ -30,8 +37,8 @@ def run(
         limit: the time that the runs may take, such as ``"2h"``; None for any.
 
     Raises:
-        VitexpError: a flag for what the study's cells differ in, or a limit for a study whose runs
-            cannot all be told beforehand.
+        VitexpError: a flag for what the study's cells differ in, a model that lacks what it is
+            about, or a limit for a study whose runs cannot all be told beforehand.
         typer.Exit: with 1 where a run failed.
     """
     _check(study, settings)
@@ -56,6 +63,15 @@ def _check(study: Study, settings: Settings) -> None:
                 f"vitexp {study.command} compares several values of {spelled(name)} by itself.",
                 f"Leave it out; for one cell alone, `vitexp train` takes {spelled(name)}.",
             )
+    if study.needs is None:
+        return
+    others, such = _WITHOUT[study.needs]
+    if other := others.get(Wanted.of(settings).family):
+        what = "a ViT by itself" if study.needs == "vit" else "a transformer"
+        raise VitexpError(
+            f"vitexp {study.command} is about {what}, and {settings.model} is a {other}.",
+            f"Choose another with --model, such as {such}.",
+        )
 
 
 def carry_out(

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
+import reprlib
 import types
 import typing
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from vitexp.errors import VitexpError
@@ -18,25 +21,34 @@ def to_json(spec: Any) -> dict[str, Any]:
 
 S = TypeVar("S")
 
+_REMEDY = "The file was not written by this version of vitexp; remove or convert it."
+
 
 def from_json(kind: type[S], value: Any) -> S:
     """The inverse of :func:`to_json`.
 
     Raises:
-        VitexpError: ``value`` is not an object with the fields of ``kind``.
+        VitexpError: ``value`` is not an object with the fields of ``kind``, each of its type.
     """
     assert dataclasses.is_dataclass(kind)
-    remedy = "The file was not written by this version of vitexp; remove or convert it."
     if not isinstance(value, dict):
-        raise VitexpError(f"A {kind.__name__} is an object, not {value!r}.", remedy)
+        raise VitexpError(f"A {kind.__name__} is an object, not {value!r}.", _REMEDY)
     hints = _hints(kind)
     wrong = sorted((value.keys() - hints.keys()) | (_required(kind) - value.keys()))
     if wrong:
         raise VitexpError(
-            f"A {kind.__name__} with fields of another version: {', '.join(wrong)}.", remedy
+            f"A {kind.__name__} with fields of another version: {', '.join(wrong)}.", _REMEDY
         )
-    converted = {n: _convert(hints[n], value[n]) for n in _converted(kind) if n in value}
-    return typing.cast(S, kind(**(value | converted)))
+    return kind(**{name: _field(kind, name, item) for name, item in value.items()})
+
+
+def _field(kind: type, name: str, item: Any) -> Any:
+    try:
+        return _reader(_hints(kind)[name])(item)
+    except _Unfit as error:
+        raise VitexpError(
+            f"A {kind.__name__} cannot have {reprlib.repr(item)} as its {name}.", _REMEDY
+        ) from error
 
 
 @functools.cache
@@ -50,22 +62,59 @@ def _hints(kind: type) -> dict[str, Any]:
     return typing.get_type_hints(kind)
 
 
+class _Unfit(Exception):
+    """JSON that is no value of a type."""
+
+
 @functools.cache
-def _converted(kind: type) -> tuple[str, ...]:
-    """The fields whose JSON is not their value."""
-    forms = {name: _nested(hint) for name, hint in _hints(kind).items()}
-    return tuple(name for name, (kinds, _, is_tuple) in forms.items() if kinds or is_tuple)
+def _reader(hint: Any) -> Callable[[Any], Any]:
+    """From JSON to a value of a type; what it gives raises :class:`_Unfit`."""
+    origin, arms = typing.get_origin(hint), typing.get_args(hint)
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+        return functools.partial(_part, hint)
+    if origin in (types.UnionType, typing.Union):
+        return functools.partial(_one_of, arms)
+    if origin is typing.Literal:
+        return functools.partial(_checked, lambda value: type(value) is str and value in arms)
+    if origin is tuple:
+        return functools.partial(_tuple, arms[0])
+    return functools.partial(_checked, functools.partial(_is, hint))
 
 
-def _convert(hint: Any, value: Any) -> Any:
-    kinds, optional, is_tuple = _nested(hint)
-    if is_tuple and isinstance(value, list):
-        return tuple(value)
-    if not kinds or (optional and value is None):
-        return value
-    # Of several specs it is the one that has the value's fields.
-    fits = [kind for kind in kinds if isinstance(value, dict) and set(value) == set(_hints(kind))]
-    return _part((fits or kinds)[0], value)
+def _checked(fits: Callable[[Any], bool], value: Any) -> Any:
+    if not fits(value):
+        raise _Unfit
+    return value
+
+
+def _is(kind: type, value: Any) -> bool:
+    """Whether JSON is plainly of a type: a whole number also is a float, no bool is a number."""
+    if kind is float:
+        return type(value) in (int, float) and math.isfinite(value)
+    return type(value) is kind
+
+
+def _tuple(kind: Any, value: Any) -> tuple[Any, ...]:
+    """A tuple of any length."""
+    if not isinstance(value, list | tuple):
+        raise _Unfit
+    return tuple(map(_reader(kind), value))
+
+
+def _one_of(arms: tuple[Any, ...], value: Any) -> Any:
+    if value is None and types.NoneType in arms:
+        return None
+    specs = [arm for arm in arms if isinstance(arm, type) and dataclasses.is_dataclass(arm)]
+    if specs:
+        # Of several specs it is the one that has the value's fields.
+        fit = (s for s in specs if isinstance(value, dict) and value.keys() == _hints(s).keys())
+        return _part(next(fit, specs[0]), value)
+    for arm in arms:
+        try:
+            return _reader(arm)(value)
+        except _Unfit:
+            continue
+    raise _Unfit
 
 
 # Thousands of runs share a few data sets, recipes and models: equal text is read once.
@@ -77,12 +126,3 @@ def _part(kind: type, value: Any) -> Any:
     if key not in _parts:
         _parts[key] = from_json(kind, value)
     return _parts[key]
-
-
-@functools.cache
-def _nested(hint: Any) -> tuple[list[type], bool, bool]:
-    """The specs that a field may hold, whether it may be None, and whether it holds a tuple."""
-    arms = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-    kinds = [arm for arm in arms if isinstance(arm, type) and dataclasses.is_dataclass(arm)]
-    is_tuple = any(typing.get_origin(arm) is tuple for arm in arms)
-    return kinds, types.NoneType in arms, is_tuple

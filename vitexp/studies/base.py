@@ -6,7 +6,7 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from vitexp.runs.record import Results
 from vitexp.spec import PositionSpec, RunSpec
@@ -68,6 +68,7 @@ class Study(ABC):
         claim_ids: the paper's claims that it tests.
         searches: whether what its first runs reach decides which others it plans.
         decides: the settings that its cells differ in, which a flag cannot ask for.
+        needs: what its model has to have: a transformer, as a ViT and a hybrid do, or that alone.
     """
 
     stem: ClassVar[str]
@@ -75,6 +76,7 @@ class Study(ABC):
     claim_ids: ClassVar[tuple[str, ...]] = ()
     searches: ClassVar[bool] = False
     decides: ClassVar[tuple[str, ...]] = ()
+    needs: ClassVar[Literal["transformer", "vit"] | None] = None
 
     @abstractmethod
     def plan(self, base: Base, done: Results) -> list[RunSpec]:

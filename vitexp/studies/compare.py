@@ -10,6 +10,7 @@ import numpy as np
 from vitexp.analysis.decide import LOOKS, Decision, decide, look
 from vitexp.analysis.groups import Group, common_seeds
 from vitexp.analysis.two_way import Estimate, estimate
+from vitexp.catalog.sizes import called
 from vitexp.errors import VitexpError
 from vitexp.runs.record import Results, RunRecord
 from vitexp.spec import RunSpec
@@ -47,7 +48,7 @@ class Side:
         if len(self.groups) > 1:
             return f"{self.name}, mean of {len(self.groups)} models"
         spec = self.groups[0].spec
-        return ", ".join(filter(None, (spec.model.name, _position_words(spec))))
+        return ", ".join(filter(None, (called(spec.model), _position_words(spec))))
 
     def correct(self, seeds: Sequence[int]) -> np.ndarray:
         """Share of the cells that are right: shape (seeds, test images)."""
@@ -73,7 +74,7 @@ def side(name: str, done: Results) -> Side:
             f"No finished run is called {name!r}.",
             "Give the first digits of an id (`vitexp runs list`), a model, a family or a position.",
         )
-    if len({group.spec.model.name for group in groups}) < len(groups):
+    if len({called(group.spec.model) for group in groups}) < len(groups):
         ids = ", ".join(_described(group.records[0]) for group in groups[:6])
         raise VitexpError(
             f"{name!r} stands for {len(groups)} settings, which are not pooled.",
@@ -104,9 +105,9 @@ def _position_words(spec: RunSpec) -> str:
 def _names(record: RunRecord) -> tuple[str, ...]:
     model = record.spec.model
     if model.vit is None:
-        return model.name, model.family
+        return called(model), model.family
     position = model.vit.position
-    return model.name, model.family, position.kind, f"{position.kind}/{position.placement}"
+    return called(model), model.family, position.kind, f"{position.kind}/{position.placement}"
 
 
 def shared_seeds(a: Side, b: Side) -> list[int]:

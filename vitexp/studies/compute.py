@@ -16,11 +16,12 @@ from typing import ClassVar
 
 from vitexp.analysis.decide import LOOK_ALPHA, LOOKS, look
 from vitexp.analysis.groups import Group
-from vitexp.catalog.sizes import parse
+from vitexp.catalog.sizes import called, parse
 from vitexp.runs.record import CLOCKED, Results, RunRecord
 from vitexp.spec import RunSpec
 from vitexp.studies import compute_claims
 from vitexp.studies.base import Base, Study
+from vitexp.studies.compute_claims import Cells, Key
 from vitexp.studies.compute_fit import (
     COLUMNS,
     LABELS,
@@ -36,12 +37,14 @@ from vitexp.studies.grids import (
     from_scratch,
     last_ended,
     latest_variant,
+    model_names,
+    same,
     setting,
     split,
 )
 from vitexp.studies.ladders import COMPUTE, MORE, nearest
 from vitexp.studies.report import Cell, Claim, GridTable, Report
-from vitexp.studies.words import data_words, more_seeds, recipe_words, sentence
+from vitexp.studies.words import asked_again, data_words, more_seeds, recipe_words, sentence
 
 _FREE = ("lr", "weight_decay", "dropout", "stochastic_depth", "steps", "batch")
 """What a family's recipe may have of its own, and what decides a run's compute."""
@@ -64,7 +67,7 @@ class Compute(Study):
         return [run.seeded(seed) for seed in base.seeds for run in cells]
 
     def label(self, spec: RunSpec) -> tuple[str, str]:
-        return spec.model.name, LABELS.get(spec.model.family, spec.model.family)
+        return called(spec.model), LABELS.get(spec.model.family, spec.model.family)
 
     def grids(self, done: Results) -> list[Results]:
         """Runs on the same data that differ in model, steps and seed; two sizes at least."""
@@ -75,14 +78,14 @@ class Compute(Study):
         return [
             Results(grid)
             for grid in sorted(grids, key=last_ended)
-            if len({record.spec.model.name for record in grid}) > 1
+            if len({called(record.spec.model) for record in grid}) > 1
         ]
 
     def report(self, grid: Results) -> Report:
-        groups = [Group(latest_variant(records)) for records in split(grid, _cell)]
-        first = groups[0]
+        cells = _cells_of(grid)
+        first = next(iter(cells.values()))
         name = first.spec.data.name
-        sizes = tuple(_sized(group) for group in groups if group.done)
+        sizes = tuple(_sized(key[0], group) for key, group in cells.items() if group.done)
         scaling = Scaling(sizes, LOOK_ALPHA)
         unit = next((u for u in _UNITS if u[0] <= max(s.compute for s in sizes)), _UNITS[-1])
         title = f"Models against training compute on {name}"
@@ -102,7 +105,7 @@ class Compute(Study):
                 {**row(size, scaling), **_clocked(size, grid)} for size in _by_compute(sizes)
             ),
             figures=(figure(scaling, title, "Test top-1 (%)", unit),),
-            claims=_claims(scaling, groups) + _image_by_image(groups),
+            claims=_claims(scaling, cells) + _image_by_image(cells),
             notes=(
                 "Compute: 6 × MACs × images seen, the paper's convention. The ratio's interval"
                 " takes sizes, not seeds, as replicates: more seeds narrow it only as far as the"
@@ -115,15 +118,20 @@ def _setting(record: RunRecord) -> tuple[str, bool]:
     return setting(record.spec, *_FREE), record.spec.recipe.early_stopping is not None
 
 
-def _cell(record: RunRecord) -> tuple[str, float]:
-    return record.spec.model.name, record.metrics["flops"]
+def _cells_of(grid: Results) -> dict[Key, Group]:
+    names = model_names(grid)
+
+    def key(record: RunRecord) -> Key:
+        return names[same(record.spec.model)], record.metrics["flops"]
+
+    return {key(records[0]): Group(latest_variant(records)) for records in split(grid, key)}
 
 
-def _sized(group: Group) -> Sized:
+def _sized(name: str, group: Group) -> Sized:
     spec, top1 = group.spec, group.metric("test_top1")
     assert top1.mean is not None
     return Sized(
-        name=spec.model.name,
+        name=name,
         family=spec.model.family,
         compute=group.done[0].metrics["flops"],
         accuracy=top1.mean,
@@ -155,48 +163,53 @@ def _cells(size: Sized, unit: float) -> tuple[Cell, ...]:
     return Cell(family), Cell(f"{size.compute / unit:.3g}"), Cell(accuracy_words(size))
 
 
-def _claims(scaling: Scaling, groups: list[Group]) -> tuple[Claim, ...]:
+def _claims(scaling: Scaling, cells: Cells) -> tuple[Claim, ...]:
     """The claims from the first seeds that every size with a look has, up to the look."""
+    groups = list(cells.values())
     spec = groups[0].spec
-    able = [group for group in groups if look(len(group.records)) and not group.diverged]
+    able = {
+        k: group for k, group in cells.items() if look(len(group.records)) and not group.diverged
+    }
     if not able:
         few = Scaling((), scaling.alpha)
         return claims(few, spec.data.name, _run(groups, LOOKS[0]))
-    shared = look(min(len(group.records) for group in able)) or 0
-    first = (Group(group.records[:shared]) for group in able)
-    settled = Scaling(tuple(_sized(group) for group in first), scaling.alpha)
+    shared = look(min(len(group.records) for group in able.values())) or 0
+    first = {key: Group(group.records[:shared]) for key, group in able.items()}
+    settled = Scaling(tuple(_sized(key[0], group) for key, group in first.items()), scaling.alpha)
     few_sizes = settled.fit == "few sizes"
     settle = _run(groups, shared) if few_sizes else _more(groups, ("vit", "resnet"))
     return claims(settled, spec.data.name, settle)
 
 
-def _image_by_image(groups: list[Group]) -> tuple[Claim, ...]:
+def _image_by_image(cells: Cells) -> tuple[Claim, ...]:
     """The claims that compare models on the same test images."""
+    groups = list(cells.values())
 
     def command(first_seed: int, seeds: int) -> str:
-        return more_seeds(Compute.command, groups[0].spec, first_seed, seeds)
+        return more_seeds(Compute.command, groups[0].spec, first_seed, seeds, Compute.decides)
 
-    cells = {_cell(group.records[0]): group for group in groups}
     return compute_claims.claims(
         cells, command, _run(groups, LOOKS[0]), lambda *families: _more(groups, families)
     )
 
 
 def _run(groups: list[Group], seeds: int) -> str:
-    command = more_seeds(Compute.command, groups[0].spec, min(groups[0].seeds), seeds)
+    first = min(groups[0].seeds)
+    command = more_seeds(Compute.command, groups[0].spec, first, seeds, Compute.decides)
     return f"Run {command}."
 
 
 def _more(groups: list[Group], families: Sequence[str]) -> str:
     """What to type for one more size of each family, the largest first, as a sentence."""
     spec = groups[0].spec
-    known = {group.spec.model.name for group in groups}
+    known = {called(group.spec.model) for group in groups}
     new = [name for name in nearest(MORE, spec.model.image_size) if name not in known]
     by_family = {
         family: next((n for n in new if _family(n) == family), None) for family in families
     }
     typed = [
-        f"`vitexp train {spec.asked} --model {name} --early-stopping --seeds {LOOKS[0]}`"
+        f"`vitexp train {asked_again(spec, Compute.decides, model=name)} --model {name}"
+        f" --early-stopping --seeds {LOOKS[0]}`"
         for name in by_family.values()
         if name
     ]

@@ -17,7 +17,7 @@ from vitexp.studies.judge import judge, not_run
 from vitexp.studies.report import Claim
 
 Key = tuple[str, float]
-"""(name of the model, training compute in FLOPs)."""
+"""(what the model is called, training compute in FLOPs)."""
 
 Cells = Mapping[Key, Group]
 

@@ -17,10 +17,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from vitexp.catalog.sizes import called
 from vitexp.runs.record import Results
 from vitexp.spec import RunSpec
 from vitexp.studies.base import Base, Study
-from vitexp.studies.data_size_cells import Cells, fraction_label, fraction_of, grids_of
+from vitexp.studies.data_size_cells import (
+    DECIDES,
+    Cells,
+    fraction_label,
+    fraction_of,
+    grids_of,
+)
 from vitexp.studies.data_size_claims import claims
 from vitexp.studies.data_size_report import COLUMNS, csv_rows, facts, figure, notes, tables
 from vitexp.studies.grids import TUNING_SEEDS
@@ -52,6 +59,7 @@ class DataSize(Study):
     stem: ClassVar[str] = "data_size"
     command: ClassVar[str] = "scale"
     claim_ids: ClassVar[tuple[str, ...]] = ("DS1", "DS2", "DS3", "DS4", "DS5")
+    decides: ClassVar[tuple[str, ...]] = DECIDES
 
     def plan(self, base: Base, done: Results) -> list[RunSpec]:
         """All cells of the first seed, then of the next; with tuning, its trials before them."""
@@ -82,7 +90,7 @@ class DataSize(Study):
 
     def label(self, spec: RunSpec) -> tuple[str, str]:
         tuning = spec.seed >= TUNING_SEEDS
-        return spec.model.name, "tuning" if tuning else fraction_label(fraction_of(spec))
+        return called(spec.model), "tuning" if tuning else fraction_label(fraction_of(spec))
 
     def grids(self, done: Results) -> list[Results]:
         return grids_of(done)

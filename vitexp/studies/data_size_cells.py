@@ -19,6 +19,8 @@ from vitexp.studies.grids import (
     from_scratch,
     last_ended,
     latest_variant,
+    model_names,
+    same,
     setting,
     split,
 )
@@ -26,7 +28,10 @@ from vitexp.studies.tuning import TUNED, Searches, trials_in
 from vitexp.studies.words import more_seeds, percent
 
 Key = tuple[str, float]
-"""(name of the model, fraction of the training split)."""
+"""(what the model is called, fraction of the training split)."""
+
+DECIDES, OWN = ("model", "fraction"), ("--models", "--fractions", "--tune")
+"""The settings in which the cells differ, and the flags that ask for them."""
 
 _FREE = ("lr", "weight_decay", "dropout", "stochastic_depth", "steps")
 """What a family's recipe may have of its own, and what the budget decides."""
@@ -80,10 +85,13 @@ class Cells:
 
     @classmethod
     def of(cls, grid: Results) -> Cells:
-        by_key = {
-            (records[0].spec.model.name, fraction_of(records[0].spec)): latest_variant(records)
-            for records in split(from_scratch(grid), _key)
-        }
+        reported = from_scratch(grid)
+        names = model_names(reported)
+
+        def key(record: RunRecord) -> Key:
+            return names[same(record.spec.model)], fraction_of(record.spec)
+
+        by_key = {key(records[0]): latest_variant(records) for records in split(reported, key)}
         order = sorted(by_key, key=lambda key: (_cost(by_key[key][0].spec), key))
         return cls({key: Group(by_key[key]) for key in order}, trials_in(grid))
 
@@ -164,15 +172,11 @@ class Cells:
 
     def command(self, first_seed: int, seeds: int) -> str:
         """What to type for so many seeds of all cells."""
-        return more_seeds("scale", self.first, first_seed, seeds)
+        return more_seeds("scale", self.first, first_seed, seeds, DECIDES, OWN)
 
 
 def _cost(spec: RunSpec) -> int:
     return macs(spec.model) or 0
-
-
-def _key(record: RunRecord) -> Key:
-    return record.spec.model.name, fraction_of(record.spec)
 
 
 def grids_of(done: Results) -> list[Results]:

@@ -21,6 +21,7 @@ from vitexp.studies.data_size_cells import (
 )
 from vitexp.studies.judge import judge, not_run
 from vitexp.studies.report import Claim
+from vitexp.studies.settings import said
 
 Differences = Callable[[np.ndarray, list[str], Pair], tuple[Finding, str]]
 """From a - b, (F, n, N), and what the fractions are called."""
@@ -82,10 +83,12 @@ def _run(cells: Cells) -> str:
 
 
 def _longer(cells: Cells) -> str:
-    """Three times the steps, which is another question."""
-    steps = 3 * cells.first.recipe.steps
+    """Three times the steps or epochs, which is another question."""
+    given, _ = said(cells.first.asked)
+    epochs, steps = given.get("epochs"), 3 * cells.first.recipe.steps
+    length = f"--epochs {3 * epochs:g}" if epochs else f"--steps {steps}"
     again = cells.command(min(next(iter(cells.groups.values())).seeds), LOOKS[0]).rstrip("`")
-    return f"Longer training may, and is another question: {again} --steps {steps}`."
+    return f"Longer training may, and is another question: {again} {length}`."
 
 
 def _limited(cells: Cells, keys: list[Key]) -> str:

@@ -16,6 +16,7 @@ import numpy as np
 
 from vitexp.analysis.findings import Finding, all_exceed
 from vitexp.analysis.two_way import estimate
+from vitexp.catalog.sizes import called
 from vitexp.spec import RunSpec
 from vitexp.studies.base import Base
 from vitexp.studies.grids import parts
@@ -51,22 +52,22 @@ class Optimizer(Sweep):
     def key(self, spec: RunSpec) -> Key | None:
         if spec.model.family != "resnet":
             return None
-        return f"{spec.model.name} {spec.recipe.optimizer}", f"lr {spec.recipe.lr:.2g}"
+        return f"{called(spec.model)} {spec.recipe.optimizer}", f"lr {spec.recipe.lr:.2g}"
 
     def answered(self, keys: Collection[Key]) -> bool:
-        return len({group.split()[1] for group, _ in keys}) == 2
+        return len({group.rpartition(" ")[2] for group, _ in keys}) == 2
 
     def common(self, spec: RunSpec) -> Hashable:
         recipe = dataclasses.replace(spec.recipe, lr=0.0, optimizer="adamw", momentum=0.0)
         return parts(spec, model="", recipe=recipe)
 
     def reference(self, cells: Cells) -> Key:
-        model = next(iter(cells))[0].split()[0]
+        model = next(iter(cells))[0].rpartition(" ")[0]
         return best_on_validation(cells, f"{model} {ADAM}") or next(iter(cells))
 
     def claims(self, cells: Cells) -> tuple[Claim, ...]:
         """OP1: Adam ahead of SGD for every model, each at its best rate on validation."""
-        models = dict.fromkeys(key[0].split()[0] for key in cells)
+        models = dict.fromkeys(key[0].rpartition(" ")[0] for key in cells)
         pairs = [
             tuple(best_on_validation(cells, f"{model} {optimizer}") for optimizer in (ADAM, SGD))
             for model in models

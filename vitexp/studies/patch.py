@@ -35,6 +35,7 @@ class Patch(Sweep):
     command: ClassVar[str] = "ablate patch"
     claim_ids: ClassVar[tuple[str, ...]] = ("PE4",)
     decides: ClassVar[tuple[str, ...]] = ("patch", "position", "placement")
+    needs: ClassVar = "vit"
 
     def arms(self, base: Base) -> Sequence[Mapping[str, Any]]:
         side = base.run.model.image_size

@@ -35,6 +35,7 @@ class Pool(Sweep):
     command: ClassVar[str] = "ablate pool"
     claim_ids: ClassVar[tuple[str, ...]] = ("CT1",)
     decides: ClassVar[tuple[str, ...]] = ("pool",)
+    needs: ClassVar = "transformer"
 
     def arms(self, base: Base) -> Sequence[Mapping[str, Any]]:
         rate = base.run.recipe.lr

@@ -14,12 +14,11 @@ import dataclasses
 from typing import ClassVar
 
 from vitexp.analysis.groups import compare
-from vitexp.errors import VitexpError
 from vitexp.positions import PAPER_POSITIONS, placements, position_spec
 from vitexp.runs.record import Results
 from vitexp.spec import PositionSpec, RunSpec
 from vitexp.studies.base import Base, Study
-from vitexp.studies.pos_emb_cells import NONE, cells_of, grids_of
+from vitexp.studies.pos_emb_cells import DECIDES, NONE, cells_of, grids_of
 from vitexp.studies.pos_emb_claims import claims
 from vitexp.studies.pos_emb_figure import figure
 from vitexp.studies.pos_emb_notes import facts, notes
@@ -33,19 +32,11 @@ class PosEmb(Study):
     stem: ClassVar[str] = "pos_emb"
     command: ClassVar[str] = "ablate pos-emb"
     claim_ids: ClassVar[tuple[str, ...]] = ("PE1", "PE2", "PE3")
-    decides: ClassVar[tuple[str, ...]] = ("placement",)
+    decides: ClassVar[tuple[str, ...]] = DECIDES
+    needs: ClassVar = "transformer"
 
     def plan(self, base: Base, done: Results) -> list[RunSpec]:
-        """All cells of the first seed, then of the next: an early stop leaves whole tables.
-
-        Raises:
-            VitexpError: a ResNet, which has no positions to embed.
-        """
-        if base.run.model.vit is None:
-            raise VitexpError(
-                f"{base.run.model.name} is a ResNet, which has no positional embedding.",
-                "Choose a ViT or a hybrid with --model, such as vit-xs/4 or r20+vit-ti.",
-            )
+        """All cells of the first seed, then of the next: an early stop leaves whole tables."""
         asked = base.run.position.kind
         extra = () if asked in PAPER_POSITIONS else (asked,)
         cells = [

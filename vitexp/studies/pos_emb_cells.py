@@ -20,6 +20,9 @@ Key = tuple[str, str]
 
 Cells = Mapping[Key, Group]
 
+DECIDES = ("placement",)
+"""The settings in which the cells differ, which a flag cannot ask for."""
+
 NONE: Key = ("none", "stem")
 PAPER_CELLS: tuple[Key, ...] = tuple(
     (kind, place) for kind in PAPER_POSITIONS for place in placements(kind)
@@ -41,7 +44,13 @@ def to_type(cells: Cells, outlook: Outlook) -> str:
     if not outlook.possible or outlook.first is None:
         return ""
     group = next(iter(cells.values()))
-    return f": {more_seeds('ablate pos-emb', group.spec, min(group.seeds), outlook.first)}"
+    return f": {extended(cells, min(group.seeds), outlook.first)}"
+
+
+def extended(cells: Cells, first_seed: int, seeds: int) -> str:
+    """What to type for so many seeds of all cells."""
+    spec = next(iter(cells.values())).spec
+    return more_seeds("ablate pos-emb", spec, first_seed, seeds, DECIDES)
 
 
 def kinds_of(keys: Iterable[Key]) -> tuple[str, ...]:

@@ -18,10 +18,11 @@ from vitexp.studies.pos_emb_cells import (
     Cells,
     Key,
     cell_label,
+    extended,
     kind_label,
 )
 from vitexp.studies.report import Claim
-from vitexp.studies.words import more_seeds, points
+from vitexp.studies.words import points
 
 NONE_MARGIN = 0.01
 """By how much each position must beat none (a share)."""
@@ -46,7 +47,7 @@ def claims(cells: Cells) -> tuple[Claim, ...]:
 
 def _claim(name: str, cells: Cells, needed: tuple[Key, ...], test: Test[Key]) -> Claim:
     def command(first_seed: int, seeds: int) -> str:
-        return more_seeds("ablate pos-emb", next(iter(cells.values())).spec, first_seed, seeds)
+        return extended(cells, first_seed, seeds)
 
     return judge(name, cells, needed, test, cell_label, command)
 

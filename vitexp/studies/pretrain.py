@@ -34,11 +34,11 @@ from vitexp.studies.base import Base, Study
 from vitexp.studies.data_size import FRACTIONS
 from vitexp.studies.data_size_cells import fraction_label, fraction_of
 from vitexp.studies.grids import TUNING_SEEDS
-from vitexp.studies.pretrain_cells import arm_of, grids_of
+from vitexp.studies.pretrain_cells import DECIDES, arm_of, grids_of
 from vitexp.studies.pretrain_report import pretrain_report
 from vitexp.studies.probing import check_channels
 from vitexp.studies.report import Report
-from vitexp.studies.resolve import LOOKS
+from vitexp.studies.resolve import EVALUATIONS
 from vitexp.studies.stages import finetuning, measuring, onto
 from vitexp.studies.tuning import Grid, Point, search, with_exponents, with_rate
 
@@ -65,6 +65,7 @@ class Pretrain(Study):
     stem: ClassVar[str] = "pretrain"
     command: ClassVar[str] = "ablate pretrain"
     searches: ClassVar[bool] = True
+    decides: ClassVar[tuple[str, ...]] = DECIDES
 
     def plan(self, base: Base, done: Results) -> list[RunSpec]:
         """The parents; for each size the probes, the searches for rates, then all seeds."""
@@ -190,7 +191,7 @@ class _Cell:
         return FromRun(self.parent.seeded(before).id, head=head)
 
     def _run(self, recipe: Recipe, init: FromRun | None, seed: int) -> RunSpec:
-        look = max(1, recipe.steps // LOOKS)
+        look = max(1, recipe.steps // EVALUATIONS)
         recipe = dataclasses.replace(
             recipe,
             batch=min(recipe.batch, self.data.used),

@@ -12,6 +12,10 @@ from vitexp.studies.data_size_cells import Cells, fraction_of
 from vitexp.studies.grids import TUNING_SEEDS, last_ended, parts, split
 from vitexp.studies.tuning import Searches, trials_in
 
+DECIDES = ("fraction",)
+OWN = ("--source", "--target", "--source-classes", "--fractions")
+"""The setting in which the cells differ, and the flags of the command beside the settings'."""
+
 SCRATCH, PROBED, FINE_TUNED = ARMS = "from scratch", "linear probe", "fine-tuned"
 
 

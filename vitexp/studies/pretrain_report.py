@@ -11,7 +11,9 @@ from vitexp.studies.data_size_cells import Cells, Key, Pair, fraction_label
 from vitexp.studies.data_size_report import at_edge_words, curve_of, series_of, span_of
 from vitexp.studies.pretrain_cells import (
     ARMS,
+    DECIDES,
     FINE_TUNED,
+    OWN,
     PROBED,
     SCRATCH,
     cells_of,
@@ -206,7 +208,7 @@ def _notes(cells: Cells, compared: Compared) -> tuple[str, ...]:
     still = [fraction_label(f) for f in cells.fractions if best(f, cells, compared) not in ARMS]
     settle = ""
     if still and more is not None:
-        command = more_seeds("ablate pretrain", spec, 0, more)
+        command = more_seeds("ablate pretrain", spec, 0, more, DECIDES, OWN)
         settle = f" Open at {', '.join(still)}: {command} may settle it."
     return (
         "A cell: mean ± half-width of the 95 % t interval over its n seeds. The three ways learn"

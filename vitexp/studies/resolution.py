@@ -35,6 +35,8 @@ class Resolution(Study):
     stem: ClassVar[str] = "resolution"
     command: ClassVar[str] = "ablate resolution"
     claim_ids: ClassVar[tuple[str, ...]] = ("PE9",)
+    decides: ClassVar[tuple[str, ...]] = ("position", "placement")
+    needs: ClassVar = "transformer"
 
     def plan(self, base: Base, done: Results) -> list[RunSpec]:
         """All cells of the first seed, then of the next; each parent before its fine-tunes."""

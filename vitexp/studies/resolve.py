@@ -19,7 +19,7 @@ from vitexp.studies.base import Base
 from vitexp.studies.resolve_model import Wanted, fitting, model_of
 from vitexp.studies.settings import Settings, asked
 
-LOOKS = 20
+EVALUATIONS = 20
 """Evaluations on the validation split in a run, about."""
 
 
@@ -202,9 +202,9 @@ def recipe_of(
         resized_crop=plain.resized_crop if "resized-crop" in plain.augment else None,
         mixup=plain.mixup if "mixup" in plain.augment else None,
         cutmix=plain.cutmix if "cutmix" in plain.augment else None,
-        early_stopping=max(1, steps // LOOKS) if settings.early_stopping else None,
+        early_stopping=max(1, steps // EVALUATIONS) if settings.early_stopping else None,
         averaging=plain.averaging,
-        evaluate_every=max(1, steps // LOOKS),
+        evaluate_every=max(1, steps // EVALUATIONS),
         name=chosen.name,
     )
 

@@ -92,6 +92,13 @@ def fitting(settings: Settings) -> Settings:
     return dataclasses.replace(settings, **dict.fromkeys(without))
 
 
+def other_model(settings: Settings, model: str | None) -> Settings:
+    """``settings`` for another model: without the sizes that changed theirs, where they name one,
+    and without the flags about a part that the other one does not have."""
+    sizes_too = dict.fromkeys((*_SIZES_OF_VIT, *_OF_TRUNK)) if settings.model else {}
+    return fitting(dataclasses.replace(settings, **sizes_too, model=model))
+
+
 def model_of(
     settings: Settings, wanted: Wanted, images: ImageSet, std: Mapping[str, float]
 ) -> ModelSpec:
@@ -120,14 +127,14 @@ def _sized(settings: Settings, wanted: Wanted, side: int) -> ModelSpec:
     """The model on RGB images of ``side`` pixels, with the default position."""
     named = wanted.named or _default(side)
     vit, trunk = named.shapes(side)
-    name = named.key
-    if vit:
-        vit, name = _changed(settings, vit, named)
-    if trunk:
-        trunk, name = _changed_trunk(settings, trunk, name)
+    vit, trunk = vit and _changed(settings, vit), trunk and _changed_trunk(settings, trunk)
+    # A ViT's patch is written in its name.
+    size = named.size and not named.trunk and vit and f"{named.size.name}/{vit.patch}"
+    model = ModelSpec(wanted.family, side, 3, 1000, vit, size or named.key, trunk=trunk)
+    name = sizes.called(model)
     if wanted.family not in MODELS:
-        name = wanted.family.rpartition(":")[2] + name.removeprefix(named.key)
-    return ModelSpec(wanted.family, side, 3, 1000, vit, name, trunk=trunk)
+        name = " ".join([wanted.family.rpartition(":")[2], *name.split()[1:]])
+    return dataclasses.replace(model, name=name)
 
 
 def _default(side: int) -> sizes.Named:
@@ -136,33 +143,23 @@ def _default(side: int) -> sizes.Named:
     return sizes.Named(sizes.SIZES[name], None, 1, patch, None)
 
 
-def _changed(settings: Settings, vit: ViTShape, named: sizes.Named) -> tuple[ViTShape, str]:
+def _changed(settings: Settings, vit: ViTShape) -> ViTShape:
     given = _given(settings, _SIZES_OF_VIT)
     choices: dict[str, Any] = {"pool": settings.pool or "token", "gelu": settings.gelu or "exact"}
-    changed = dataclasses.replace(vit, **given, **choices)
-    name = named.key
-    if named.size and not named.trunk:
-        name = f"{named.size.name}/{changed.patch}"
-        given.pop("patch", None)
-    return changed, _named(name, given)
+    return dataclasses.replace(vit, **given, **choices)
 
 
-def _changed_trunk(settings: Settings, trunk: ResNetShape, name: str) -> tuple[ResNetShape, str]:
-    given = _given(settings, _OF_TRUNK)
-    fields: dict[str, Any] = dict(given)
+def _changed_trunk(settings: Settings, trunk: ResNetShape) -> ResNetShape:
+    fields = _given(settings, _OF_TRUNK)
     if "blocks" in fields:
         fields["blocks"] = _blocks(fields["blocks"])
     if "trunk_width" in fields:
         fields["width"] = fields.pop("trunk_width")
-    return dataclasses.replace(trunk, **fields), _named(name, given)
+    return dataclasses.replace(trunk, **fields)
 
 
 def _given(settings: Settings, names: Iterable[str]) -> dict[str, Any]:
     return {name: value for name in names if (value := getattr(settings, name)) is not None}
-
-
-def _named(name: str, given: Mapping[str, Any]) -> str:
-    return " ".join([name, *(f"{key}={value}" for key, value in given.items())])
 
 
 def _blocks(text: str) -> tuple[int, ...]:

@@ -232,6 +232,30 @@ def asked(settings: Settings, source: str) -> str:
     return shlex.join(words)
 
 
+def said(text: str) -> tuple[dict[str, Any], dict[str, list[str]]]:
+    """The inverse of :func:`asked`: settings by their names; and a command's own flags with
+    their values, as they are written."""
+    settings: dict[str, Any] = {}
+    others: dict[str, list[str]] = {}
+    for flag, values in _flags_in(shlex.split(text)).items():
+        name = flag.removeprefix("--").replace("-", "_")
+        if name not in flags():
+            others[flag] = values
+        else:
+            settings[name] = kinds()[name](values[0]) if values else True
+    return settings, others
+
+
+def _flags_in(words: list[str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for word in words:
+        if word.startswith("--"):
+            last = found[word] = []
+        else:
+            last.append(word)
+    return found
+
+
 def spelled(name: str) -> str:
     """A setting as it is written on the command line."""
     return "--" + name.replace("_", "-")

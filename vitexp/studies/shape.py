@@ -34,6 +34,7 @@ class Shape(Sweep):
     stem: ClassVar[str] = "shape"
     command: ClassVar[str] = "ablate shape"
     claim_ids: ClassVar[tuple[str, ...]] = ("SH1", "SH2", "SH3", "SH4")
+    needs: ClassVar = "vit"
 
     def arms(self, base: Base) -> Sequence[Mapping[str, Any]]:
         vit, side = base.run.model.transformer, base.run.model.image_size

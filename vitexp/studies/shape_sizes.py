@@ -13,7 +13,7 @@ from vitexp.catalog import paper
 from vitexp.studies.judge import not_run
 from vitexp.studies.report import Claim
 from vitexp.studies.sweep import Cells, Key
-from vitexp.studies.words import percent, points, sentence, span
+from vitexp.studies.words import asked_again, percent, points, sentence, span
 
 CLAIM = "SH4"
 
@@ -92,7 +92,8 @@ def _other_shapes(cells: Cells, base: Key, seeds: int) -> str:
         if (patch, width, vit.depth, mlp) not in known
     ]
     typed = (
-        f"`vitexp train {spec.asked} --patch {patch} --width {width} --mlp {mlp} --seeds {seeds}`"
+        f"`vitexp train {asked_again(spec)} --patch {patch} --width {width} --mlp {mlp}"
+        f" --seeds {seeds}`"
         for patch, width, mlp in new
     )
     return sentence(f"more shapes may settle it: {' and '.join(typed)}") if new else ""

@@ -137,7 +137,8 @@ class Sweep(Study):
 
     def more(self, cells: Cells, first_seed: int, seeds: int) -> str:
         """What to type for so many seeds of all cells."""
-        return more_seeds(self.command, next(iter(cells.values())).spec, first_seed, seeds)
+        spec = next(iter(cells.values())).spec
+        return more_seeds(self.command, spec, first_seed, seeds, self.decides)
 
     def unanswered(self, claim: str, cells: Cells, why: str) -> Claim:
         """A claim of the paper whose cells are not all there."""

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+import shlex
+from collections.abc import Collection
+
 from vitexp.spec import ResNetShape, RunSpec, ViTShape
+from vitexp.studies.resolve_model import other_model
+from vitexp.studies.settings import Settings, asked, said
 
 
 def decimals(images: int) -> int:
@@ -110,7 +116,43 @@ def recipe_words(spec: RunSpec) -> str:
     return f"{name}{', '.join(parts)}; {spec.precision}"
 
 
-def more_seeds(command: str, spec: RunSpec, first_seed: int, seeds: int) -> str:
-    """``command`` (``"ablate pos-emb"``) as it extends a grid to so many seeds."""
+def more_seeds(
+    command: str,
+    spec: RunSpec,
+    first_seed: int,
+    seeds: int,
+    decides: Collection[str] = (),
+    own: Collection[str] = (),
+) -> str:
+    """``command`` (``"ablate pos-emb"``) as it extends a grid to so many seeds.
+
+    Args:
+        decides, own: as for :func:`asked_again`.
+    """
     first = f" --seed {first_seed}" if first_seed else ""
-    return f"`vitexp {command} {spec.asked}{first} --seeds {seeds}`"
+    return f"`vitexp {command} {asked_again(spec, decides, own)}{first} --seeds {seeds}`"
+
+
+def asked_again(
+    spec: RunSpec,
+    decides: Collection[str] = (),
+    own: Collection[str] = (),
+    model: str | None = None,
+) -> str:
+    """The flags of a run, perhaps asked for by another command, that a command takes.
+
+    Args:
+        decides: settings that the command chooses by itself.
+        own: its own flags, beside the settings'.
+        model: which it is to have, if it decides that.
+    """
+    given, others = said(spec.asked)
+    settings = Settings(**given)
+    if "model" in decides:
+        settings = dataclasses.replace(other_model(settings, model), model=None)
+    # Momentum is an optimiser's.
+    left = (*decides, "momentum") if "optimizer" in decides else decides
+    settings = dataclasses.replace(settings, **dict.fromkeys(left))
+    kept = [word for flag in others if flag in own for word in (flag, *others[flag])]
+    again = asked(settings, given.get("dataset", spec.data.source))
+    return " ".join(filter(None, (again, shlex.join(kept))))

@@ -40,7 +40,9 @@ from vitexp.spec import (
     ProbeSpec,
     RunSpec,
     SoupSpec,
+    digest,
     from_json,
+    identity,
 )
 from vitexp.studies.probing import check_channels
 from vitexp.training.bench import bench
@@ -125,7 +127,7 @@ class Worker:
         means = {"threads": order["threads"], "wishes": wishes, "memory": order.get("memory")}
         if "run" in order:
             spec, keep = from_json(RunSpec, order["run"]), order["keep"]
-            kind = (spec.model.name, spec.model.image_size, spec.recipe.batch)
+            kind = (digest(identity(spec.model)), spec.recipe.batch)
             self.lanes.start(kind, lambda lane: self._work(spec, keep, means, lane))
         elif "soup" in order:
             soup = from_json(SoupSpec, order["soup"])

@@ -194,7 +194,8 @@ def check(spec: ModelSpec, source: Source, head: bool = True, resize: bool = Fal
     state = skeleton(spec).state_dict()
     every = links_of(spec, source)
     links = [link for link in every if head or not link.ours.startswith(_HEAD)]
-    wrong: dict[str, str] = {}
+    unlinked = sorted(state.keys() - {link.ours for link in every})
+    wrong = {name: f"{name} is not in files of this layout" for name in unlinked}
     for link in links:
         free = resize and link.ours.startswith(_POSITION)
         for name, shape in zip(link.theirs, _shapes(link, state[link.ours]), strict=True):
@@ -241,9 +242,15 @@ def exported(state: Mapping[str, Tensor], spec: ModelSpec, layout: str) -> dict[
         state: the state dict of a model of ``spec``.
 
     Raises:
-        VitexpError: unknown layout, or one that cannot hold the model.
+        VitexpError: unknown layout, or one that cannot hold the model, such as parameters of a
+            user's own class.
     """
     links: list[Link] = LAYOUTS.load(layout)(spec)
+    if lost := sorted({link.ours for link in links} ^ set(state)):
+        raise VitexpError(
+            f"The layout {layout} does not fit this model: {', '.join(lost[:6])}.",
+            "Use the layout vitexp, which holds every parameter under its own name.",
+        )
     pairs = ((link, link.form.unpack(state[link.ours])) for link in links)
     return {
         name: part.clone(memory_format=torch.contiguous_format)
