@@ -14,7 +14,7 @@ from PIL import Image
 
 from tests.scale_grid import CROSSING, cell, done, scale_grid
 from tests.synthetic import draw
-from vitexp.catalog.sizes import model
+from vitexp.catalog.sizes import called, model
 from vitexp.datasets.load import load
 from vitexp.errors import VitexpError
 from vitexp.models.count import macs
@@ -485,6 +485,13 @@ def test_two_models_of_one_name_are_two_rows_that_can_be_told_apart(study):
 )
 def test_a_model_is_called_by_what_it_has_and_not_by_what_was_typed(settings, name):
     assert base(1, **settings).run.model.name == name
+
+
+def test_a_model_of_ones_own_is_called_by_its_class(tmp_path):
+    (tmp_path / "own.py").write_text("class R20: ...")
+    for flags, name in (({}, "R20"), ({"patch": 4}, "R20"), ({"depth": 2}, "R20 depth=2")):
+        run = base(1, model=f"{tmp_path / 'own.py'}:R20", **flags).run
+        assert (run.model.name, called(run.model)) == (name, name)
 
 
 # As a user

@@ -1,6 +1,6 @@
 """What must not change when the code is only put elsewhere: results and reports, as hashes.
 
-    python tools/golden.py make STORE            # tiny runs of every study, 2 minutes
+    python tools/golden.py make STORE            # tiny runs of every study, 4 minutes
     python tools/golden.py show STORE [KEPT]     # a line for each run, table and figure
 
 Show one store at two commits, and stores made at both, and compare the lines; the files behind

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from vitexp.errors import VitexpError, unknown
+from vitexp.registry import is_reference
 from vitexp.spec import ModelSpec, ResNetShape, Stem, ViTShape
 
 _PAPER = "ViT paper (arXiv 2010.11929), Table 1 and section 4.1"
@@ -258,6 +259,8 @@ def called(model: ModelSpec) -> str:
     """A model's name: that of its size, then what it has another of, however it was asked for;
     a model of a user's own file keeps its name."""
     size = model.name.partition(" ")[0]
+    if is_reference(model.family):
+        return model.name
     try:
         vit, trunk = parse(size).shapes(model.image_size)
     except VitexpError:

@@ -130,11 +130,11 @@ def _sized(settings: Settings, wanted: Wanted, side: int) -> ModelSpec:
     vit, trunk = vit and _changed(settings, vit), trunk and _changed_trunk(settings, trunk)
     # A ViT's patch is written in its name.
     size = named.size and not named.trunk and vit and f"{named.size.name}/{vit.patch}"
-    model = ModelSpec(wanted.family, side, 3, 1000, vit, size or named.key, trunk=trunk)
+    model = ModelSpec(named.family, side, 3, 1000, vit, size or named.key, trunk=trunk)
     name = sizes.called(model)
     if wanted.family not in MODELS:
         name = " ".join([wanted.family.rpartition(":")[2], *name.split()[1:]])
-    return dataclasses.replace(model, name=name)
+    return dataclasses.replace(model, family=wanted.family, name=name)
 
 
 def _default(side: int) -> sizes.Named:
