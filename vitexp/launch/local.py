@@ -22,7 +22,7 @@ from vitexp.runs.wishes import NONE, Wishes
 from vitexp.spec import Checkpoint, ProbeSpec, RunSpec, SoupSpec, to_json
 
 ATTEMPTS = 2
-"""A run that fails is tried once more, then given up."""
+"""A run that fails is tried once more, then given up; not counted is a failure among others."""
 
 CHECKPOINT_SECONDS = 60.0
 """Between two checkpoints of a run."""
@@ -93,13 +93,14 @@ def launch(
     ):
         while (orders or elsewhere.orders or pool.working) and not (caught or outcome.refused):
             orders += elsewhere.given_up(outcome)
-            while orders and (worker := pool.free()):
+            while orders and (worker := pool.free(orders[0])):
                 worker.give(orders.popleft())
             for order, event in pool.events():
                 if event.kind == "failed":
-                    if _again(order):
-                        why = event.message.partition("\n")[0]
-                        on_event(Event("note", event.run_id, message=f"failed ({why}); once more"))
+                    why = event.message.partition("\n")[0]
+                    if not wishes.strict and (how := _again(order, why, event.crashed)):
+                        said = f"Run {order.id} failed ({why}); {how}"
+                        on_event(Event("note", order.id, message=said))
                         orders.append(order)
                         continue
                     _keep_reason(store, by_id[order.id], event.message)
@@ -214,7 +215,7 @@ def _answers(orders: list[Order], out: Path, devices: tuple[str, ...], jobs: int
         Pool(out, devices, min(jobs, len(todo)), CHECKPOINT_SECONDS, caught) as pool,
     ):
         while (todo or pool.working) and not caught:
-            while todo and (worker := pool.free()):
+            while todo and (worker := pool.free(todo[0])):
                 worker.give(todo.popleft())
             told += [event for _, event in pool.events()]
     if caught:
@@ -232,9 +233,19 @@ def _count(outcome: Outcome, event: Event) -> None:
         outcome.refused |= event.kind == "refused"
 
 
-def _again(order: Order) -> bool:
+def _again(order: Order, why: str, crashed: bool) -> str | None:
+    """How an order that failed is tried again; None where it is given up."""
+    if order.shared:
+        # It may have failed for what the others did, or for the memory that they took.
+        order.alone = True
+        return "once more, alone"
     order.failures += 1
-    return order.failures < ATTEMPTS
+    if order.failures == ATTEMPTS:
+        return None
+    if crashed:
+        order.body["crash"] = why
+        return "once more, by the plain path"
+    return "once more"
 
 
 def _keep_reason(store: Store, spec: RunSpec, reason: str) -> None:

@@ -125,6 +125,7 @@ class Worker:
         means = {"threads": order["threads"], "wishes": wishes, "memory": order.get("memory")}
         if "run" in order:
             spec, keep = from_json(RunSpec, order["run"]), order["keep"]
+            means["crash"] = order.get("crash")
             kind = (spec.model.name, spec.model.image_size, spec.recipe.batch)
             self.lanes.start(kind, lambda lane: self._work(spec, keep, means, lane))
         elif "soup" in order:
@@ -152,11 +153,19 @@ class Worker:
         except DiskError as error:
             self.tell(Event("refused", name, message=str(error)))
         except Exception as error:
-            self.tell(Event("failed", name, message=_reason(error)))
             # After some errors a CUDA device does nothing more for a process: it has to end then.
-            if isinstance(error, torch.AcceleratorError):
-                raise
+            fatal = error if isinstance(error, torch.AcceleratorError) else self._sick()
+            self.tell(Event("failed", name, message=_reason(error), crashed=fatal is not None))
+            if fatal is not None:
+                raise fatal from None
+
+    def _sick(self) -> Exception | None:
+        """What is wrong with the device."""
+        try:
             synchronise(self.device)
+        except RuntimeError as error:
+            return error
+        return None
 
     def _work(self, spec: RunSpec, keep: bool, means: dict[str, Any], lane: Lane) -> Waits:
         with self._watched(spec.id):
