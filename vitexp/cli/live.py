@@ -257,6 +257,62 @@ class _Announced:
             self.console.print(f"{what}: {total}", soft_wrap=True)
 
 
+@contextmanager
+def timing(console: Console) -> Iterator[Callable[[Event], None]]:
+    """Shows how far a measurement is: called with what its processes tell."""
+    stage = _Stage()
+    if not console.is_terminal:
+        console.print(stage.words, soft_wrap=True)
+        yield _Stages(stage, console)
+        return
+    columns = (TextColumn("{task.description}"), progress_bars.TimeElapsedColumn())
+    with progress_bars.Progress(*columns, console=console, transient=True) as shown:
+        task = shown.add_task(stage.words, total=None)
+
+        def told(event: Event) -> None:
+            if event.kind == "note":
+                console.print(event.message, soft_wrap=True)
+            elif stage.passed(event):
+                shown.update(task, description=stage.words)
+
+        yield told
+
+
+class _Stage:
+    """How far the foremost of some processes is in a measurement."""
+
+    def __init__(self) -> None:
+        self.what, self.steps = "preparing", 0
+
+    def passed(self, event: Event) -> bool:
+        """Whether ``event`` is news."""
+        news = event.kind == "progress" and event.step > self.steps
+        if news:
+            self.what, self.steps = event.message, event.step
+        return news
+
+    @property
+    def words(self) -> str:
+        return f"{self.what}, step {self.steps}" if self.steps else self.what
+
+
+class _Stages:
+    """A line for each stage, and one in a while in between."""
+
+    def __init__(self, stage: _Stage, console: Console) -> None:
+        self.stage, self.console = stage, console
+        self._began = self._said = time.monotonic()
+
+    def __call__(self, event: Event) -> None:
+        before, now = self.stage.what, time.monotonic()
+        if event.kind == "note":
+            self.console.print(event.message, soft_wrap=True)
+        elif self.stage.passed(event) and (self.stage.what != before or now - self._said > QUIET):
+            self._said = now
+            taken = screen.duration(now - self._began)
+            self.console.print(f"{self.stage.words}, {taken}", soft_wrap=True)
+
+
 def display(progress: Progress, console: Console) -> Lines | Screen:
     """The live grid where ``console`` is a terminal, else plain lines."""
     return Screen(progress, console) if console.is_terminal else Lines(progress, console)

@@ -36,7 +36,7 @@ class Event:
         step, steps: done and in all.
         images_per_s: training images a second.
         seconds_per_step: of a probe.
-        message: why it failed, or the note.
+        message: why it failed, the note, or what is done in a run that is timed.
         details: of a run that was timed, what ``vitexp.training.bench.bench`` gives.
         room: runs at the same time.
         crashed: of what failed, whether the device or the process went with it.

@@ -139,15 +139,19 @@ def bench(
     jobs: int,
     seconds: float,
     wishes: Wishes = NONE,
+    on_event: Callable[[Event], None] = lambda event: None,
 ) -> list[dict[str, Any]]:
     """What ``jobs`` workers say that train ``spec`` side by side for some seconds.
+
+    Args:
+        on_event: takes what they say meanwhile.
 
     Raises:
         VitexpError: one of them could not.
         KeyboardInterrupt: a signal came in.
     """
     body = {"bench": to_json(spec), "seconds": seconds, **_means(devices, jobs, wishes)}
-    told = _answers([Order(spec.id, body) for _ in range(jobs)], out, devices, jobs)
+    told = _answers([Order(spec.id, body) for _ in range(jobs)], out, devices, jobs, on_event)
     for event in told:
         if event.kind in ("failed", "refused"):
             problem, _, remedy = event.message.partition("\n")
@@ -207,8 +211,14 @@ def _means(devices: tuple[str, ...], jobs: int, wishes: Wishes) -> dict[str, Any
     }
 
 
-def _answers(orders: list[Order], out: Path, devices: tuple[str, ...], jobs: int) -> list[Event]:
-    """What workers say to orders that each have one answer."""
+def _answers(
+    orders: list[Order],
+    out: Path,
+    devices: tuple[str, ...],
+    jobs: int,
+    on_event: Callable[[Event], None] = lambda event: None,
+) -> list[Event]:
+    """What workers say to orders that each have one answer, and until then."""
     todo, told = deque(orders), []
     with (
         _signals() as caught,
@@ -217,7 +227,9 @@ def _answers(orders: list[Order], out: Path, devices: tuple[str, ...], jobs: int
         while (todo or pool.working) and not caught:
             while todo and (worker := pool.free(todo[0])):
                 worker.give(todo.popleft())
-            told += [event for _, event in pool.events()]
+            for _, event in pool.events():
+                told.append(event)
+                on_event(event)
     if caught:
         raise KeyboardInterrupt
     return told

@@ -43,7 +43,7 @@ from vitexp.spec import (
     from_json,
 )
 from vitexp.studies.probing import check_channels
-from vitexp.training.bench import bench
+from vitexp.training.bench import Stopwatch, bench
 from vitexp.training.environment import synchronise
 from vitexp.training.host import Waits
 from vitexp.training.loop import training
@@ -277,7 +277,17 @@ class Worker:
         model, data = spec.model, spec.data
         made = data.source == NOISE
         images = noise(data, model.channels, model.classes) if made else self._images(data)
-        found = bench(spec, images, self.device, seconds=seconds, **means)
+
+        def told(what: str, steps: int) -> None:
+            self.tell(Event("progress", spec.id, step=steps, message=what))
+
+        def note(message: str) -> None:
+            self.tell(Event("note", spec.id, message=message))
+
+        watch = Stopwatch(self.device, seconds, told, note, self.stop.is_set)
+        found = bench(spec, images, watch, **means)
+        if self.stop.is_set():
+            raise Stopped
         self.tell(Event("benched", spec.id, details=found))
 
     def _start(self, init: Init) -> Start:
