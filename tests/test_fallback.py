@@ -219,6 +219,10 @@ def test_after_a_crash_the_plainest_way_is_taken_at_once(few_digits, run_spec, m
     ]
     assert result[0].execution["fell_back"] == [{"from": ["captured", "fused"], "error": crash}]
     assert Execution.recorded(result[0].execution) == UNFUSED
+    monkeypatch.setattr(loop, "choose", lambda *_: UNFUSED)
+    host = Memory()
+    assert train(spec, few_digits, host, CPU, threads=1, crash=crash) is not None
+    assert host.said == []
 
 
 def test_an_error_that_no_way_avoids_is_the_plainest_ones(few_digits, run_spec, monkeypatch):

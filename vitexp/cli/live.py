@@ -260,19 +260,16 @@ class _Announced:
 @contextmanager
 def timing(console: Console) -> Iterator[Callable[[Event], None]]:
     """Shows how far a measurement is: called with what its processes tell."""
-    stage = _Stage()
+    stage = _Stage(console)
     if not console.is_terminal:
-        console.print(stage.words, soft_wrap=True)
-        yield _Stages(stage, console)
+        yield _Stages(stage)
         return
     columns = (TextColumn("{task.description}"), progress_bars.TimeElapsedColumn())
     with progress_bars.Progress(*columns, console=console, transient=True) as shown:
         task = shown.add_task(stage.words, total=None)
 
         def told(event: Event) -> None:
-            if event.kind == "note":
-                console.print(event.message, soft_wrap=True)
-            elif stage.passed(event):
+            if stage.passed(event):
                 shown.update(task, description=stage.words)
 
         yield told
@@ -281,11 +278,15 @@ def timing(console: Console) -> Iterator[Callable[[Event], None]]:
 class _Stage:
     """How far the foremost of some processes is in a measurement."""
 
-    def __init__(self) -> None:
-        self.what, self.steps = "preparing", 0
+    def __init__(self, console: Console) -> None:
+        self.console, self.what, self.steps = console, "preparing", 0
+        self._noted: set[str] = set()
 
     def passed(self, event: Event) -> bool:
-        """Whether ``event`` is news."""
+        """Whether ``event`` is news; a note is said, once for all processes."""
+        if event.kind == "note" and event.message not in self._noted:
+            self._noted.add(event.message)
+            self.console.print(event.message, soft_wrap=True)
         news = event.kind == "progress" and event.step > self.steps
         if news:
             self.what, self.steps = event.message, event.step
@@ -299,18 +300,19 @@ class _Stage:
 class _Stages:
     """A line for each stage, and one in a while in between."""
 
-    def __init__(self, stage: _Stage, console: Console) -> None:
-        self.stage, self.console = stage, console
+    def __init__(self, stage: _Stage) -> None:
+        self.stage = stage
         self._began = self._said = time.monotonic()
+        self._say(stage.words)
 
     def __call__(self, event: Event) -> None:
         before, now = self.stage.what, time.monotonic()
-        if event.kind == "note":
-            self.console.print(event.message, soft_wrap=True)
-        elif self.stage.passed(event) and (self.stage.what != before or now - self._said > QUIET):
+        if self.stage.passed(event) and (self.stage.what != before or now - self._said > QUIET):
             self._said = now
-            taken = screen.duration(now - self._began)
-            self.console.print(f"{self.stage.words}, {taken}", soft_wrap=True)
+            self._say(f"{self.stage.words}, {screen.duration(now - self._began)}")
+
+    def _say(self, text: str) -> None:
+        self.stage.console.print(text, soft_wrap=True)
 
 
 def display(progress: Progress, console: Console) -> Lines | Screen:

@@ -71,7 +71,7 @@ def first_that_works(
             for this process, or, if ``strict``, the first.
     """
     failures, left = Failures(ways[0]), list(ways)
-    if crash is not None:
+    if crash is not None and len(ways) > 1:
         failures.add(ways[0], crash)
         left = left[-1:]
     while True:

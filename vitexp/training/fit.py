@@ -35,8 +35,10 @@ def fitting(execution: Execution, spec: RunSpec, batches: Batches, memory: int |
     if size is None and batches.device.type == "cuda":
         # Some of it is left for what a run needs beside its steps.
         keep_within(memory and int(TRIED_SHARE * memory), batches.device)
-        size = largest(batch, lambda size: try_step(execution, size, spec, batches))
-        keep_within(memory, batches.device)
+        try:
+            size = largest(batch, lambda size: try_step(execution, size, spec, batches))
+        finally:
+            keep_within(memory, batches.device)
     elif size is None and memory is not None:
         size = micro_batch(spec.model, batch, memory, execution.grad_checkpointing)
     whole = size is None or size >= batch
