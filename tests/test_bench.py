@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -13,11 +14,14 @@ import pytest
 import torch
 
 from tests.conftest import model_spec
+from tests.test_terminals import CONTROL, in_terminal
 from tools.bench import growth, race, record
 from tools.bench.contenders import PEERS, peer_step
 from vitexp.models import count
 from vitexp.spec import to_json
 from vitexp.studies.benching import summary
+from vitexp.training.bench import MEASURING, WARM_SECONDS, WARMING, Stopwatch
+from vitexp.training.host import Progress
 
 CPU = torch.device("cpu")
 
@@ -71,11 +75,63 @@ def test_bench_says_how_fast_a_model_trains_and_leaves_nothing(tmp_path):
     assert "vit-xxs/2, 8 px" in shown and "1 at the same time" in shown and "of peak" in shown
 
 
-def test_a_step_that_would_take_minutes_is_refused_with_a_batch_that_would_not(tmp_path):
-    words = "bench --model vit-h/14 --batch 512 --precision fp32 --device cpu --jobs 1"
-    refused = vitexp(*words.split(), cwd=tmp_path, code=2)
-    assert "A step of 512 images takes" in refused.stderr
-    assert "Use a --batch of at most" in refused.stderr
+def test_a_step_of_more_than_a_second_is_measured_and_its_progress_told(tmp_path):
+    """Where nobody looks, a line for each stage; in the terminal one line that changes."""
+    words = "bench --model vit-ti/4 --batch 64 --precision fp32 --device cpu --jobs 1 --seconds 0"
+    done = vitexp(*words.split(), "--json", cwd=tmp_path)
+    value = json.loads(done.stdout)
+    assert value["step_seconds"] > WARM_SECONDS
+    preparing, warming, measuring = done.stderr.splitlines()
+    assert preparing == "preparing"
+    assert re.fullmatch(r"warming up, step 1, \d+ s", warming)
+    assert re.fullmatch(r"measuring, step 2, \d+ s", measuring)
+
+
+def test_in_a_terminal_one_line_tells_how_far_a_measurement_is(tmp_path):
+    words = "bench --model vit-xxs/4 --image-size 8 --batch 4 --seconds 0.5 --device cpu"
+    code, shown = in_terminal([*words.split(), "--jobs", "1", "--precision", "fp32"], 80)
+    assert code == 0, shown
+    plain = CONTROL.sub("", shown)
+    assert re.search(r"preparing 0:00:\d\d", plain)
+    assert re.search(r"measuring, step \d+ 0:00:\d\d", plain)
+    # It is gone in the end.
+    last = shown.rpartition("\x1b[2K")[2]
+    assert "images/s" in last and "measuring" not in last
+
+
+class Clock:
+    """Steps that take so many seconds, one after the other."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 0.0
+        monkeypatch.setattr(time, "monotonic", lambda: self.now)
+
+    def watched(self, seconds: float, *steps: float) -> tuple[Stopwatch, list[tuple[str, int]]]:
+        told: list[tuple[str, int]] = []
+        watch = Stopwatch(CPU, seconds, lambda what, step: told.append((what, step)))
+        for step in steps:
+            if watch.stopping():
+                break
+            self.now += step
+            watch.report(Progress(0, 0.0, None, None))
+        return watch, told
+
+
+def test_of_long_steps_the_first_alone_is_a_warm_up(monkeypatch):
+    watch, told = Clock(monkeypatch).watched(0.0, *[8.0] * 9)
+    assert watch.windows == [(8.0, 16.0, 1), (16.0, 24.0, 1)]
+    assert told == [(WARMING, 1), (MEASURING, 2), (MEASURING, 3)]
+
+
+def test_a_hitch_in_the_warm_up_is_not_measured(monkeypatch):
+    watch, told = Clock(monkeypatch).watched(1.0, 30.0, 5.0, *[0.25] * 9)
+    assert [start for start, *_ in watch.windows] == [35.25, 35.5, 35.75, 36.0]
+    assert told[:4] == [(WARMING, 1), (MEASURING, 2), (WARMING, 3), (MEASURING, 4)]
+
+
+def test_a_measurement_ends_when_it_is_told_to():
+    assert Stopwatch(CPU, 1e9, stopped=lambda: True).stopping()
+    assert not Stopwatch(CPU, 0.0).stopping()
 
 
 @pytest.mark.parametrize("peer", ["transformers", "SimpleViT", "timm"])

@@ -24,7 +24,7 @@ from vitexp.spec import PositionSpec, RunSpec
 from vitexp.training import capture, compilation, loop
 from vitexp.training.batches import Batches
 from vitexp.training.capture import AHEAD, LEAD
-from vitexp.training.compilation import compile_blocks, plain, works
+from vitexp.training.compilation import compile_blocks, has_compiler, plain
 from vitexp.training.execution import COMPILED_FROM, Execution, choose
 from vitexp.training.probe import seconds_per_step
 from vitexp.training.step import Step
@@ -32,7 +32,7 @@ from vitexp.training.step import Step
 
 @pytest.fixture
 def compiler() -> None:
-    if not works(CPU):
+    if not has_compiler(CPU):
         pytest.skip("no C++ compiler that torch.compile can use")
 
 
@@ -88,7 +88,7 @@ def test_a_long_run_is_compiled_and_a_short_one_is_not(compiler, run_spec, monke
     long = dataclasses.replace(run_spec(steps=COMPILED_FROM), precision="bf16")
     assert choose(long, CPU, 1, NONE) == Execution(1, "hash", compiled=True)
     assert not choose(run_spec(steps=COMPILED_FROM - 1), CPU, 1, NONE).compiled
-    monkeypatch.setattr(compilation, "works", lambda device: False)
+    monkeypatch.setattr(compilation, "has_compiler", lambda device: False)
     assert not choose(long, CPU, 1, NONE).compiled
 
 
@@ -107,7 +107,7 @@ def test_the_estimate_of_a_long_run_waits_for_no_compiler(few_digits, run_spec, 
     def works(device: torch.device) -> bool:
         raise AssertionError("the compiler was asked for")
 
-    monkeypatch.setattr(compilation, "works", works)
+    monkeypatch.setattr(compilation, "has_compiler", works)
     long = dataclasses.replace(run_spec(steps=2 * COMPILED_FROM), precision="bf16")
     with pytest.raises(AssertionError, match="asked for"):
         choose(long, CPU, 1, NONE)

@@ -18,8 +18,10 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from tests.processes import Slowly, wait_until_gone, workers_of
+from tests.test_training import finished
 from vitexp.datasets.image_set import ImageSet
 from vitexp.errors import VitexpError
 from vitexp.launch import devices, local, pool
@@ -32,6 +34,8 @@ from vitexp.runs.lease import Lease, checkpoints
 from vitexp.runs.removal import garbage
 from vitexp.runs.store import Store
 from vitexp.spec import DataSpec, PositionSpec, RunSpec, to_json
+from vitexp.training import loop
+from vitexp.training.execution import Execution
 
 
 @pytest.fixture
@@ -201,6 +205,37 @@ def position_in(file: Path, body: str) -> PositionSpec:
         f"class Own(NoPosition):\n    def table(self, block):\n        {body}\n"
     )
     return position_spec(f"{file}:Own", "stem", 0.5)
+
+
+def test_a_run_whose_process_crashes_is_tried_once_more_by_the_plain_path(
+    tmp_path, real_spec, digits, monkeypatch
+):
+    """A kernel may end a process without a word; the bits are those of a run that began so."""
+    mark = tmp_path / "mark"
+    body = f"if os.path.exists({str(mark)!r}): os.abort()\n        return None"
+    spec, said = real_spec(position_in(tmp_path / "own.py", body)), list[str]()
+    mark.touch()
+
+    def note(event: Event) -> None:
+        if event.kind == "note":
+            said.append(event.message)
+            mark.unlink(missing_ok=True)
+
+    outcome, _ = launched([spec], tmp_path / "out", on_event=note)
+    why = "The worker process was ended by SIGABRT."
+    assert outcome.done == [spec.id]
+    assert said == [
+        f"Run {spec.id} failed ({why}); once more, by the plain path",
+        f"Run {spec.id} goes on without fused kernels, since that failed: {why}",
+    ]
+    record = Store(tmp_path / "out").results()[spec.id]
+    assert record.execution["fell_back"] == [{"from": ["fused"], "error": why}]
+    plain = dataclasses.replace(Execution.recorded(record.execution), fused=False)
+    monkeypatch.setattr(loop, "choose", lambda *_: plain)
+    expected, expected_weights = finished(spec, digits)
+    assert record.curve == expected.curve
+    kept = load_file(Store(tmp_path / "out").folder(spec.id) / "weights.safetensors")
+    assert all(torch.equal(kept[name], value) for name, value in expected_weights.items())
 
 
 def test_a_reason_that_cannot_be_kept_leaves_the_run_free(tmp_path, run_spec, monkeypatch):

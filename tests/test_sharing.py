@@ -16,15 +16,16 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.conftest import model_spec
 from tests.processes import HANG_SECONDS
-from tests.test_launch import real_spec, weights
+from tests.test_launch import position_in, real_spec, weights
 from tests.test_training import CPU, Memory, comparable
 from vitexp.launch import devices, local, pool
 from vitexp.launch.events import Event
 from vitexp.launch.local import Outcome, launch
 from vitexp.runs.lease import Fenced, Lease, checkpoints
 from vitexp.runs.store import Store
-from vitexp.runs.wishes import Wishes
+from vitexp.runs.wishes import NONE, Wishes
 from vitexp.spec import RunSpec, to_json
 from vitexp.training.determinism import set_deterministic
 from vitexp.training.host import Waits
@@ -42,6 +43,12 @@ Specs = list[RunSpec]
 @pytest.fixture
 def specs(real_spec: Callable[..., RunSpec]) -> Specs:
     return [real_spec(seed=seed, steps=300, evaluate_every=50, dropout=0.1) for seed in range(3)]
+
+
+@pytest.fixture
+def memory_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run with code of its own, whose memory nobody knows, need not wait for the others."""
+    monkeypatch.setattr(local, "memory", lambda device: None)
 
 
 @pytest.fixture
@@ -160,6 +167,69 @@ def test_a_run_that_fails_leaves_the_others_of_its_worker_alone(tmp_path, specs,
     outcome, _ = launched([specs[0], wrong, specs[1]], tmp_path / "out", together=3)
     assert sorted(outcome.done) == sorted([specs[0].id, specs[1].id])
     assert list(outcome.failed) == [wrong.id]
+
+
+def failing(
+    specs: Specs, tmp_path: Path, error: str, mended: str, wishes: Wishes = NONE
+) -> tuple[RunSpec, Outcome, list[str]]:
+    """A run that raises ``error``, among ``specs``, until ``mended`` is said; and what is said."""
+    mark, said = tmp_path / "mark", list[str]()
+    body = f"if os.path.exists({str(mark)!r}): raise {error}"
+    position = position_in(tmp_path / "own.py", f"{body}\n        return None")
+    bad = dataclasses.replace(specs[0], model=model_spec(position=position), recipe=specs[0].recipe)
+    mark.touch()
+
+    def note(event: Event) -> None:
+        if event.kind == "note":
+            said.append(event.message)
+            if mended in event.message:
+                mark.unlink(missing_ok=True)
+
+    todo = [specs[0], bad, specs[1]]
+    outcome = launch(todo, tmp_path / "out", ("cpu",), 1, note, wishes=wishes, together=3)
+    return bad, outcome, said
+
+
+@pytest.mark.usefixtures("room_for_three", "memory_for_all")
+def test_a_run_that_fails_among_others_is_tried_again_alone(tmp_path, specs):
+    bad, outcome, said = failing(specs, tmp_path, "RuntimeError('crowded')", "alone")
+    assert said == [f"Run {bad.id} failed (RuntimeError: crowded); once more, alone"]
+    assert sorted(outcome.done) == sorted([specs[0].id, bad.id, specs[1].id])
+    results = Store(tmp_path / "out").results()
+    together = {run: results[run].execution["together"] for run in outcome.done}
+    assert together.pop(bad.id) == 1
+    assert max(together.values()) > 1
+    assert all("fell_back" not in record.execution for record in results)
+
+
+@pytest.mark.usefixtures("room_for_three", "memory_for_all")
+def test_a_strict_run_that_fails_among_others_is_not_tried_again(tmp_path, specs):
+    error, wishes = "RuntimeError('crowded')", Wishes(strict=True)
+    bad, outcome, said = failing(specs, tmp_path, error, "alone", wishes)
+    assert said == []
+    assert outcome.failed == {bad.id: "RuntimeError: crowded"}
+    assert sorted(outcome.done) == sorted([specs[0].id, specs[1].id])
+
+
+@pytest.mark.usefixtures("room_for_three", "memory_for_all")
+def test_a_run_that_ends_its_worker_goes_on_plainly_and_the_others_as_they_began(tmp_path, specs):
+    error = "torch.AcceleratorError('CUDA error: an illegal memory access was encountered')"
+    bad, outcome, said = failing(specs, tmp_path, error, "plain path")
+    why = f"Accelerator{error.partition('Accelerator')[2]}".replace("('", ": ").replace("')", "")
+    of_bad = [line for line in said if bad.id in line]
+    assert of_bad == [
+        f"Run {bad.id} failed ({why}); once more, alone",
+        f"Run {bad.id} failed ({why}); once more, by the plain path",
+        f"Run {bad.id} goes on without fused kernels, since that failed: {why}",
+    ]
+    assert all("once more, alone" in line for line in said if bad.id not in line)
+    assert sorted(outcome.done) == sorted([specs[0].id, bad.id, specs[1].id])
+    results = Store(tmp_path / "out").results()
+    fused = {run: results[run].execution["fused"] for run in outcome.done}
+    assert fused == {specs[0].id: True, specs[1].id: True, bad.id: False}
+    assert results[bad.id].execution["fell_back"] == [{"from": ["fused"], "error": why}]
+    launched(specs[:2], tmp_path / "alone", together=1)
+    assert same_as_alone(tmp_path / "out", tmp_path / "alone", specs[:2])
 
 
 @pytest.mark.cuda
@@ -347,7 +417,8 @@ def test_a_worker_ends_where_its_device_does_nothing_more(
         with pytest.raises(RuntimeError, match="illegal"):
             worker.serve(told)
         events.seek(0)
-        assert [Event.parse(line).kind for line in events] == ["failed"]
+        told_of = [Event.parse(line) for line in events]
+        assert [(event.kind, event.crashed) for event in told_of] == [("failed", True)]
     assert Store(tmp_path).lease(missing) is not None
 
 

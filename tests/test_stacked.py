@@ -12,7 +12,7 @@ from tools.bench.stacked import StackedStep, clip
 from vitexp.launch.devices import cuda_devices
 from vitexp.models.build import build
 from vitexp.training.batches import Batches
-from vitexp.training.compilation import works
+from vitexp.training.compilation import has_compiler
 from vitexp.training.execution import Execution
 from vitexp.training.step import Step
 
@@ -78,7 +78,7 @@ def test_so_it_does_in_bf16(few_digits, run_spec):
 
 
 def test_so_it_does_with_compiled_blocks(few_digits, run_spec):
-    if not works(CPU):
+    if not has_compiler(CPU):
         pytest.skip("no C++ compiler that torch.compile can use")
     specs = runs(run_spec)
     plain = stacked(specs, few_digits, CPU)

@@ -105,17 +105,17 @@ def measure(model: ModelSpec, batch: int, seconds: float) -> dict[str, float]:
     import torch
 
     from tools.bench.contenders import our_run
-    from vitexp.training.bench import bench
+    from vitexp.training.bench import Stopwatch, bench
     from vitexp.training.environment import forget_peak_memory, peak_memory
 
     cpu = torch.device("cpu")
     torch.set_num_threads(1)
     # What the libraries load for their first step is there before what is measured.
-    bench(*our_run(replace(_MODEL, image_size=4), 2, "fp32"), cpu, 1, 0.0)
+    bench(*our_run(replace(_MODEL, image_size=4), 2, "fp32"), Stopwatch(cpu, 0.0), 1)
     spec, images = our_run(model, batch, "fp32")
     forget_peak_memory(cpu)
     before = peak_memory(cpu)
-    windows = bench(spec, images, cpu, 1, seconds)["windows"]
+    windows = bench(spec, images, Stopwatch(cpu, seconds), 1)["windows"]
     times = [(end - start) / steps for start, end, steps in windows]
     return {"step_seconds": median(times), "memory": peak_memory(cpu) - before}
 

@@ -35,8 +35,8 @@ def bench(
         spec = bench_run(settings, machine.precision, progress, screen.say)
     jobs = machine.jobs(max(devices.cores(), len(found)))
     check_fits(spec.model, -(-jobs // len(found)), devices.memory(found[0]), found[0])
-    with tempfile.TemporaryDirectory() as out:
-        told = local.bench(spec, Path(out), found, jobs, seconds, machine.wishes)
+    with tempfile.TemporaryDirectory() as out, live.timing(screen.stderr()) as timed:
+        told = local.bench(spec, Path(out), found, jobs, seconds, machine.wishes, timed)
     value = {
         "model": spec.model.name,
         "image_size": spec.model.image_size,

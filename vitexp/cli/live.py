@@ -257,6 +257,64 @@ class _Announced:
             self.console.print(f"{what}: {total}", soft_wrap=True)
 
 
+@contextmanager
+def timing(console: Console) -> Iterator[Callable[[Event], None]]:
+    """Shows how far a measurement is: called with what its processes tell."""
+    stage = _Stage(console)
+    if not console.is_terminal:
+        yield _Stages(stage)
+        return
+    columns = (TextColumn("{task.description}"), progress_bars.TimeElapsedColumn())
+    with progress_bars.Progress(*columns, console=console, transient=True) as shown:
+        task = shown.add_task(stage.words, total=None)
+
+        def told(event: Event) -> None:
+            if stage.passed(event):
+                shown.update(task, description=stage.words)
+
+        yield told
+
+
+class _Stage:
+    """How far the foremost of some processes is in a measurement."""
+
+    def __init__(self, console: Console) -> None:
+        self.console, self.what, self.steps = console, "preparing", 0
+        self._noted: set[str] = set()
+
+    def passed(self, event: Event) -> bool:
+        """Whether ``event`` is news; a note is said, once for all processes."""
+        if event.kind == "note" and event.message not in self._noted:
+            self._noted.add(event.message)
+            self.console.print(event.message, soft_wrap=True)
+        news = event.kind == "progress" and event.step > self.steps
+        if news:
+            self.what, self.steps = event.message, event.step
+        return news
+
+    @property
+    def words(self) -> str:
+        return f"{self.what}, step {self.steps}" if self.steps else self.what
+
+
+class _Stages:
+    """A line for each stage, and one in a while in between."""
+
+    def __init__(self, stage: _Stage) -> None:
+        self.stage = stage
+        self._began = self._said = time.monotonic()
+        self._say(stage.words)
+
+    def __call__(self, event: Event) -> None:
+        before, now = self.stage.what, time.monotonic()
+        if self.stage.passed(event) and (self.stage.what != before or now - self._said > QUIET):
+            self._said = now
+            self._say(f"{self.stage.words}, {screen.duration(now - self._began)}")
+
+    def _say(self, text: str) -> None:
+        self.stage.console.print(text, soft_wrap=True)
+
+
 def display(progress: Progress, console: Console) -> Lines | Screen:
     """The live grid where ``console`` is a terminal, else plain lines."""
     return Screen(progress, console) if console.is_terminal else Lines(progress, console)

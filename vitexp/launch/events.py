@@ -3,7 +3,8 @@
 To a worker:   {"run": spec, "keep": bool}, {"probe": spec}, {"bench": spec, "seconds": x},
                {"measure": probe spec, "of": spec}, {"measure": probe spec, "file": checkpoint} or
                {"soup": soup spec},
-               each with "threads": n, "memory": bytes or null, and "wishes": {...}
+               each with "threads": n, "memory": bytes or null, and "wishes": {...}; a run also
+               with "crash": what ended the process that worked on it before, if anything did
 From a worker: an Event
 """
 
@@ -35,9 +36,10 @@ class Event:
         step, steps: done and in all.
         images_per_s: training images a second.
         seconds_per_step: of a probe.
-        message: why it failed, or the note.
+        message: why it failed, the note, or what is done in a run that is timed.
         details: of a run that was timed, what ``vitexp.training.bench.bench`` gives.
         room: runs at the same time.
+        crashed: of what failed, whether the device or the process went with it.
     """
 
     kind: Kind
@@ -52,6 +54,7 @@ class Event:
     message: str = ""
     details: dict[str, Any] | None = None
     room: int = 1
+    crashed: bool = False
 
     def line(self) -> str:
         return json.dumps(dataclasses.asdict(self)) + "\n"

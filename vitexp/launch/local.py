@@ -22,7 +22,7 @@ from vitexp.runs.wishes import NONE, Wishes
 from vitexp.spec import Checkpoint, ProbeSpec, RunSpec, SoupSpec, to_json
 
 ATTEMPTS = 2
-"""A run that fails is tried once more, then given up."""
+"""A run that fails is tried once more, then given up; not counted is a failure among others."""
 
 CHECKPOINT_SECONDS = 60.0
 """Between two checkpoints of a run."""
@@ -93,13 +93,14 @@ def launch(
     ):
         while (orders or elsewhere.orders or pool.working) and not (caught or outcome.refused):
             orders += elsewhere.given_up(outcome)
-            while orders and (worker := pool.free()):
+            while orders and (worker := pool.free(orders[0])):
                 worker.give(orders.popleft())
             for order, event in pool.events():
                 if event.kind == "failed":
-                    if _again(order):
-                        why = event.message.partition("\n")[0]
-                        on_event(Event("note", event.run_id, message=f"failed ({why}); once more"))
+                    why = event.message.partition("\n")[0]
+                    if not wishes.strict and (how := _again(order, why, event.crashed)):
+                        said = f"Run {order.id} failed ({why}); {how}"
+                        on_event(Event("note", order.id, message=said))
                         orders.append(order)
                         continue
                     _keep_reason(store, by_id[order.id], event.message)
@@ -138,15 +139,19 @@ def bench(
     jobs: int,
     seconds: float,
     wishes: Wishes = NONE,
+    on_event: Callable[[Event], None] = lambda event: None,
 ) -> list[dict[str, Any]]:
     """What ``jobs`` workers say that train ``spec`` side by side for some seconds.
+
+    Args:
+        on_event: takes what they say meanwhile.
 
     Raises:
         VitexpError: one of them could not.
         KeyboardInterrupt: a signal came in.
     """
     body = {"bench": to_json(spec), "seconds": seconds, **_means(devices, jobs, wishes)}
-    told = _answers([Order(spec.id, body) for _ in range(jobs)], out, devices, jobs)
+    told = _answers([Order(spec.id, body) for _ in range(jobs)], out, devices, jobs, on_event)
     for event in told:
         if event.kind in ("failed", "refused"):
             problem, _, remedy = event.message.partition("\n")
@@ -206,17 +211,25 @@ def _means(devices: tuple[str, ...], jobs: int, wishes: Wishes) -> dict[str, Any
     }
 
 
-def _answers(orders: list[Order], out: Path, devices: tuple[str, ...], jobs: int) -> list[Event]:
-    """What workers say to orders that each have one answer."""
+def _answers(
+    orders: list[Order],
+    out: Path,
+    devices: tuple[str, ...],
+    jobs: int,
+    on_event: Callable[[Event], None] = lambda event: None,
+) -> list[Event]:
+    """What workers say to orders that each have one answer, and until then."""
     todo, told = deque(orders), []
     with (
         _signals() as caught,
         Pool(out, devices, min(jobs, len(todo)), CHECKPOINT_SECONDS, caught) as pool,
     ):
         while (todo or pool.working) and not caught:
-            while todo and (worker := pool.free()):
+            while todo and (worker := pool.free(todo[0])):
                 worker.give(todo.popleft())
-            told += [event for _, event in pool.events()]
+            for _, event in pool.events():
+                told.append(event)
+                on_event(event)
     if caught:
         raise KeyboardInterrupt
     return told
@@ -232,9 +245,19 @@ def _count(outcome: Outcome, event: Event) -> None:
         outcome.refused |= event.kind == "refused"
 
 
-def _again(order: Order) -> bool:
+def _again(order: Order, why: str, crashed: bool) -> str | None:
+    """How an order that failed is tried again; None where it is given up."""
+    if order.shared:
+        # It may have failed for what the others did, or for the memory that they took.
+        order.alone = True
+        return "once more, alone"
     order.failures += 1
-    return order.failures < ATTEMPTS
+    if order.failures == ATTEMPTS:
+        return None
+    if crashed:
+        order.body["crash"] = why
+        return "once more, by the plain path"
+    return "once more"
 
 
 def _keep_reason(store: Store, spec: RunSpec, reason: str) -> None:

@@ -42,11 +42,15 @@ class Order:
         id: of the run, or of whatever else it is about; events carry it.
         body: see ``launch/events.py``.
         failures: how often it was tried in vain.
+        shared: whether the worker that has it, or had it last, had others at the same time.
+        alone: whether no worker may have it with others.
     """
 
     id: str
     body: dict[str, Any]
     failures: int = 0
+    shared: bool = False
+    alone: bool = False
 
 
 class Worker:
@@ -55,6 +59,7 @@ class Worker:
     Attributes:
         orders: by id.
         room: how many it works best on at once; it says so itself.
+        crashed: whether it has told of what will end it.
     """
 
     def __init__(
@@ -80,7 +85,7 @@ class Worker:
         )
         self.orders: dict[str, Order] = {}
         self.room = 1
-        self.leaving = False
+        self.leaving = self.crashed = False
         threading.Thread(target=self._listen, args=(told,), daemon=True).start()
 
     def _listen(self, told: queue.Queue[tuple[Worker, str]]) -> None:
@@ -91,8 +96,18 @@ class Worker:
                 told.put((self, line))
         told.put((self, ""))
 
+    def takes(self, order: Order) -> bool:
+        """Whether it has room for one more."""
+        if self.leaving or self.crashed:
+            return False
+        alone = order.alone or any(one.alone for one in self.orders.values())
+        return len(self.orders) < (1 if alone else self.room)
+
     def give(self, order: Order) -> None:
         assert order.id not in self.orders and self.process.stdin is not None
+        for other in self.orders.values():
+            other.shared = True
+        order.shared = bool(self.orders)
         self.orders[order.id] = order
         # A worker that has died cannot be written to; its listener says so.
         with suppress(BrokenPipeError):
@@ -155,14 +170,15 @@ class Pool:
     def working(self) -> bool:
         return any(worker.orders for worker in self._workers)
 
-    def free(self) -> Worker | None:
-        """The worker with the fewest orders that has room, started if there are not enough yet."""
+    def free(self, order: Order) -> Worker | None:
+        """The worker with the fewest orders that takes one more, started if there are not enough
+        yet."""
         fewest = min(self._workers, key=lambda worker: len(worker.orders), default=None)
         if len(self._workers) < self._jobs and (fewest is None or fewest.orders):
             device, every = next(self._devices), self._checkpoint_seconds
             self._workers.append(Worker(self.out, device, every, self._together, self._told))
             return self._workers[-1]
-        free = [w for w in self._workers if len(w.orders) < w.room and not w.leaving]
+        free = [worker for worker in self._workers if worker.takes(order)]
         return min(free, key=lambda worker: len(worker.orders), default=None)
 
     def events(self) -> Iterator[tuple[Order, Event]]:
@@ -186,17 +202,20 @@ class Pool:
                 del worker.orders[order.id]
             if event.kind == "stopped":
                 worker.leaving = True
+            worker.crashed |= event.crashed
             yield order, event
 
     def _died(self, worker: Worker) -> Iterator[tuple[Order, Event]]:
         self._workers.remove(worker)
         code = worker.process.wait()
         message = f"{_ended(code)}\n{worker.last_words()}".strip()
+        # Others than the one that it told of are not to blame.
+        crashed = code not in (0, -signal.SIGKILL, -signal.SIGTERM) and not worker.crashed
         for order in worker.orders.values():
             if worker.leaving:
                 yield order, Event("stopped", order.id)
             else:
-                yield order, Event("failed", order.id, message=message)
+                yield order, Event("failed", order.id, message=message, crashed=crashed)
 
     def finish(self) -> Iterator[tuple[Order, Event]]:
         """Lets the workers checkpoint; kills them after the grace time or at a second signal."""

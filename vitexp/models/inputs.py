@@ -46,7 +46,16 @@ def sent(values: np.ndarray, device: torch.device) -> Tensor:
     tensor = torch.from_numpy(values)
     if device.type != "cuda":
         return tensor.to(device)
-    return tensor.pin_memory().to(device, non_blocking=True)
+    return pinned(tensor.shape, tensor.dtype).copy_(tensor).to(device, non_blocking=True)
+
+
+def pinned(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    """Memory of the host that a CUDA device reads by itself; where the system has none to give,
+    any: then the host waits for each copy."""
+    try:
+        return torch.empty(shape, dtype=dtype, pin_memory=True)
+    except RuntimeError:
+        return torch.empty(shape, dtype=dtype)
 
 
 def normalise(images: Tensor) -> Tensor:

@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vitexp.models.inputs import pinned
+
 AHEAD = 2
 """Batches that are made ready while one is computed."""
 
@@ -53,7 +55,7 @@ class Stream:
 
     def _fetch(self, rows: np.ndarray) -> _Sent:
         shape = (len(rows), *self._images.shape[1:])
-        found = torch.empty(shape, dtype=torch.uint8, pin_memory=self._copies is not None)
+        found = (torch.empty if self._copies is None else pinned)(shape, dtype=torch.uint8)
         # With mode="raise" NumPy would write to a buffer first.
         np.take(self._images, rows, axis=0, out=found.numpy(), mode="clip")
         if self._copies is None:

@@ -148,7 +148,13 @@ class Block(nn.Module):
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention (paper, appendix A) with the positional signal inside it."""
+    """Multi-head self-attention (paper, appendix A) with the positional signal inside it.
+
+    Attributes:
+        fused: whether one kernel may compute it, where there is one.
+    """
+
+    fused = True
 
     def __init__(self, shape: ViTShape) -> None:
         super().__init__()
@@ -164,16 +170,16 @@ class Attention(nn.Module):
             q, k = signal.rotate(q, k)
         q = q[:, :, rows]
         bias = None if signal is None else signal.logits(q, rows)
-        out = attend(q, k, v, bias)
+        out = attend(q, k, v, bias, self.fused)
         mixed: Tensor = self.projection(out.transpose(1, 2).reshape(b, -1, width))
         return mixed
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
+def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, fused: bool = True) -> Tensor:
     """softmax(q k' / sqrt(d) + bias) v: (B, H, R, d), (B, H, T, d) twice -> (B, H, R, d)."""
     # With a bias, which is as large as the logits, a fused kernel saves little; those that there
     # are want it aligned, and only some give its gradient.
-    if q.device.type != "cpu" and bias is None:
+    if fused and q.device.type != "cpu" and bias is None:
         return F.scaled_dot_product_attention(q, k, v)
     # On a CPU the fused kernel's backward is slower than plain products at these lengths, and the
     # compiler would take it if it saw the product scaled.

@@ -185,6 +185,11 @@ class Settings:
     grad_checkpointing: bool | None = setting(
         MACHINE, "compute blocks again instead of keeping them: less memory, more time", "keep"
     )
+    strict: bool | None = setting(
+        MACHINE,
+        "let a run fail where a way to compute it does",
+        "say so and go on by a plainer one",
+    )
     keep: bool | None = setting(MACHINE, "keep the final weights", "keep")
     checkpoint_seconds: float | None = setting(
         MACHINE, "work that a kill may cost at most, each run", "60", above=0
@@ -217,7 +222,7 @@ def _without_none(hint: types.UnionType) -> type:
 # What says with what and how often, and not what nor where.
 _CIRCUMSTANCES = (
     *("seed", "seeds", "device", "jobs", "deterministic", "micro_batch", "grad_checkpointing"),
-    *("keep", "checkpoint_seconds"),
+    *("strict", "keep", "checkpoint_seconds"),
 )
 
 

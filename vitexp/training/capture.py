@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections import deque
 from collections.abc import Callable
 from typing import Protocol
@@ -23,6 +24,10 @@ LEAD = 8
 """Steps that the host may be ahead of the device: enough to draw a block meanwhile, and few, since
 whoever stops a run waits for them."""
 
+TOLERANCE = 0.05
+"""By how much, relatively, the first loss of a graph may differ from that of the same step
+launched: much more than rounding, and less than any wrong step would keep to."""
+
 Inputs = dict[str, Tensor]
 """What was drawn for a step, by name, on the device."""
 
@@ -40,8 +45,8 @@ class Parts(Protocol):
     def take(self, inputs: Inputs, images: Tensor) -> Tensor:
         """The step; returns its loss. It must not wait for the device."""
 
-    def rehearse(self, inputs: Inputs, images: Tensor) -> object:
-        """What of it changes nothing of the run, so that kernels are chosen before."""
+    def rehearse(self, inputs: Inputs, images: Tensor) -> Tensor:
+        """What of it changes nothing of the run, so that kernels are chosen before; the loss."""
 
 
 class CapturedStep:
@@ -67,23 +72,27 @@ class CapturedStep:
         self._launched: deque[torch.cuda.Event | None] = deque(maxlen=LEAD)
 
     def __call__(self, step: int, images: Tensor, parts: Parts) -> Tensor:
-        """Takes step ``step``; its loss is overwritten by the next."""
+        """Takes step ``step``; its loss is overwritten by the next.
+
+        Raises:
+            RuntimeError: the graph does not compute what was captured.
+        """
         if not self._ready or self._ready[0] != step:
             self._send(step, parts)
         self._ready = self._ready[1:]
         if not self._fixed:
             self._images.copy_(images)
-        if self._graph is None:
+        if first := self._graph is None:
             self._graph = captured(
-                lambda: self._take(parts),
-                lambda: parts.rehearse(self._inputs(), self._images),
-                self._device,
+                lambda: self._take(parts), lambda: self._rehearse(parts), self._device
             )
         if self._graph is None:
             self._take(parts)
-        else:
-            self._graph.replay()
-            self._launched.append(told(self._device))
+            return self._loss
+        self._graph.replay()
+        self._launched.append(told(self._device))
+        if first:
+            self._check()
         return self._loss
 
     @property
@@ -107,6 +116,14 @@ class CapturedStep:
         self._loss = parts.take(self._inputs(), self._images)
         self._row += 1
 
+    def _rehearse(self, parts: Parts) -> None:
+        self._expected = parts.rehearse(self._inputs(), self._images)
+
+    def _check(self) -> None:
+        found, expected = float(self._loss), float(self._expected)
+        if not math.isclose(found, expected, rel_tol=TOLERANCE) and math.isfinite(expected):
+            raise RuntimeError(f"the captured step's loss is {found:.4g} and not {expected:.4g}")
+
     def _inputs(self) -> Inputs:
         return {name: values.index_select(0, self._row)[0] for name, values in self._block.items()}
 
@@ -121,7 +138,11 @@ class Graph(Protocol):
 def captured(
     take: Callable[[], None], rehearse: Callable[[], object], device: torch.device
 ) -> Graph | None:
-    """``take`` as a CUDA graph, after some ``rehearse``; None on a device that has no graphs."""
+    """``take`` as a CUDA graph, after some ``rehearse``; None on a device that has no graphs.
+
+    Raises:
+        Exception: what ``take`` raised, or CUDA of it.
+    """
     if device.type != "cuda":
         return None
     here = torch.cuda.current_stream(device)
@@ -135,9 +156,22 @@ def captured(
             rehearse()
     here.wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
-    # Threads that read images ahead may allocate meanwhile.
-    with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
-        take()
+    failed: Exception | None = None
+    try:
+        # A capture that fails leaves its stream the current one. Threads that read images ahead
+        # may allocate meanwhile.
+        with (
+            torch.cuda.stream(here),
+            torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"),
+        ):
+            try:
+                take()
+            except Exception as error:
+                failed = error
+                raise
+    except Exception as error:
+        # The end of such a capture says no more than that something was wrong.
+        raise failed or error from None
     return graph
 
 

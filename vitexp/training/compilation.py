@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import shutil
-import warnings
 from collections.abc import Iterator
+from importlib.util import find_spec
 
 import torch
 from torch import nn
@@ -47,18 +46,9 @@ def plain() -> Iterator[None]:
         yield
 
 
-@functools.cache
-def works(device: torch.device) -> bool:
-    """Whether this machine can compile for ``device``, found by doing it."""
+def has_compiler(device: torch.device) -> bool:
+    """Whether this machine has what compiling for ``device`` needs; that it works is not tried."""
+    if device.type == "cuda" and find_spec("triton") is None:
+        return False
     compiler = os.environ.get("CXX", "g++")
-    if device.type not in ("cpu", "cuda") or not (shutil.which(compiler) or shutil.which("cl")):
-        return False
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            twice = torch.compile(lambda x: (x * 2).sum())
-            return float(twice(torch.ones(8, device=device))) == 16.0
-    except Exception:
-        return False
-    finally:
-        torch.compiler.reset()
+    return device.type in ("cpu", "cuda") and any(map(shutil.which, (compiler, "cl")))

@@ -27,6 +27,7 @@ class Execution:
         noise: where dropout's masks come from, by the name of a source in ``models/noise.py``.
         compiled: whether the encoder's blocks are compiled for training.
         captured: whether a step is one CUDA graph.
+        fused: whether one kernel computes attention, and one the update of many parameters.
         deterministic: only kernels that give the same bits again, also on CUDA.
         micro_batch: images computed at once; None for the whole batch.
         grad_checkpointing: blocks are computed again in the backward pass, to save memory.
@@ -36,6 +37,7 @@ class Execution:
     noise: str
     compiled: bool = False
     captured: bool = False
+    fused: bool = True
     deterministic: bool = False
     micro_batch: int | None = None
     grad_checkpointing: bool = False
@@ -55,15 +57,39 @@ def choose(spec: RunSpec, device: torch.device, threads: int, wishes: Wishes) ->
         and recipe.steps >= COMPILED_FROM
         and (cuda or spec.precision == "bf16")
         and not wishes.grad_checkpointing
-        and compilation.works(device)
+        and compilation.has_compiler(device)
     )
     # Hashed masks that no compiler fuses cost more than the launches that a graph saves, and a
     # user's own code may wait for the device, which a graph cannot.
-    masked = bool(recipe.dropout or recipe.stochastic_depth)
-    captured = cuda and (compiled or not masked) and not _has_own_code(spec)
-    plain = DeviceNoise.source if cuda else HostNoise.source
-    noise = HashNoise.source if compiled or captured else plain
-    return Execution(threads, noise, compiled, captured, **dataclasses.asdict(wishes))
+    captured = cuda and (compiled or not _masked(spec)) and not _has_own_code(spec)
+    noise = HashNoise.source if compiled or captured else _drawn(device)
+    return Execution(threads, noise, compiled, captured, **wishes.of_execution())
+
+
+def ways(first: Execution, spec: RunSpec, device: torch.device, begun: bool) -> list[Execution]:
+    """``first``, and then how to compute ``spec`` where that fails; the plainest is the last.
+
+    Args:
+        begun: whether masks were drawn already: their source stays as it is then.
+    """
+    plain = dataclasses.replace(first, compiled=False, captured=False)
+    if not begun and (first.compiled or first.captured):
+        plain = dataclasses.replace(plain, noise=_drawn(device))
+    found = [first]
+    if first.compiled and first.captured:
+        found.append(dataclasses.replace(first, captured=False))
+        if not _masked(spec):
+            found.append(dataclasses.replace(first, compiled=False))
+    return list(dict.fromkeys([*found, plain, dataclasses.replace(plain, fused=False)]))
+
+
+def _masked(spec: RunSpec) -> bool:
+    return bool(spec.recipe.dropout or spec.recipe.stochastic_depth)
+
+
+def _drawn(device: torch.device) -> str:
+    """Where masks come from that nothing fuses into what they mask."""
+    return DeviceNoise.source if device.type == "cuda" else HostNoise.source
 
 
 def _has_own_code(spec: RunSpec) -> bool:

@@ -7,14 +7,13 @@ from collections.abc import Callable
 
 import torch
 
-from vitexp.models.build import build
 from vitexp.models.memory import halved, micro_batch
 from vitexp.runs.wishes import Wishes
 from vitexp.spec import RunSpec
 from vitexp.training.batches import Batches
 from vitexp.training.determinism import set_deterministic
 from vitexp.training.execution import Execution
-from vitexp.training.step import Step
+from vitexp.training.step import Step, model_of
 
 TRIED_SHARE = 0.9
 """Of the memory, for the step that shows what fits."""
@@ -36,8 +35,10 @@ def fitting(execution: Execution, spec: RunSpec, batches: Batches, memory: int |
     if size is None and batches.device.type == "cuda":
         # Some of it is left for what a run needs beside its steps.
         keep_within(memory and int(TRIED_SHARE * memory), batches.device)
-        size = largest(batch, lambda size: try_step(execution, size, spec, batches))
-        keep_within(memory, batches.device)
+        try:
+            size = largest(batch, lambda size: try_step(execution, size, spec, batches))
+        finally:
+            keep_within(memory, batches.device)
     elif size is None and memory is not None:
         size = micro_batch(spec.model, batch, memory, execution.grad_checkpointing)
     whole = size is None or size >= batch
@@ -75,11 +76,10 @@ def largest(batch: int, trial: Callable[[int], None]) -> int:
 def try_step(execution: Execution, size: int, spec: RunSpec, batches: Batches) -> None:
     """Takes the first step with a model of its own, ``size`` images at once, and forgets it."""
     execution = dataclasses.replace(execution, micro_batch=size, compiled=False, captured=False)
-    recipe, device = spec.recipe, batches.device
     set_deterministic(execution.deterministic)
-    model = build(spec.model, spec.seed, recipe.dropout, recipe.stochastic_depth).to(device)
+    model = model_of(spec, execution).to(batches.device)
     # Reading the loss waits until the device has done it all.
-    float(Step(spec, model, batches, device, execution)(0))
+    float(Step(spec, model, batches, batches.device, execution)(0))
 
 
 def keep_within(memory: int | None, device: torch.device) -> None:

@@ -15,7 +15,9 @@ from vitexp.runs.wishes import NONE, Wishes
 from vitexp.spec import RunSpec
 from vitexp.training.batches import Batches
 from vitexp.training.determinism import set_deterministic
-from vitexp.training.execution import Execution, choose
+from vitexp.training.environment import synchronise
+from vitexp.training.execution import Execution, choose, ways
+from vitexp.training.fallback import first_that_works
 from vitexp.training.fit import fitting, keep_within, remarks_on
 from vitexp.training.host import Host
 from vitexp.training.run import Run
@@ -37,9 +39,12 @@ def train(
     start: Start | None = None,
     wishes: Wishes = NONE,
     memory: int | None = None,
+    crash: str | None = None,
 ) -> Finished | None:
     """Trains ``spec`` alone; the arguments and what is returned are those of :func:`training`."""
-    turns = training(spec, images, host, device, threads, start, wishes, memory)
+    turns = training(
+        spec, images, host, device, threads, start, wishes, memory, time.perf_counter, crash
+    )
     while True:
         try:
             event = next(turns)
@@ -60,8 +65,11 @@ def training(
     wishes: Wishes = NONE,
     memory: int | None = None,
     clock: Callable[[], float] = time.perf_counter,
+    crash: str | None = None,
 ) -> Turns:
     """Trains ``spec`` to its end, going on from the host's checkpoint if there is one.
+
+    What fails at its first step here is done by a plainer way, which is said and recorded.
 
     Args:
         spec: the resolved run.
@@ -71,9 +79,10 @@ def training(
         threads: CPU threads; a resumed run keeps the number that it started with.
         start: what ``spec.init`` names; without it the weights are drawn, as a run that only
             times its steps may do.
-        wishes: how to compute; a resumed run keeps what it started with.
+        wishes: how to compute; a resumed run keeps what it started with, if that still works.
         memory: bytes for this run; None for as many as it takes.
         clock: seconds of the device that are this run's to pay.
+        crash: how the process ended that tried this before, if that was the device's doing.
 
     Returns:
         The record and the final weights, or None when the host stopped the run.
@@ -83,24 +92,52 @@ def training(
     batches = Batches(images.train, spec.recipe, spec.model.classes, spec.seed, device, memory)
     state = host.restore()
     if state is None:
-        execution = fitting(choose(spec, device, threads, wishes), spec, batches, memory)
-        remarks = remarks_on(execution, wishes, spec.recipe.batch)
+        before, first = 0, choose(spec, device, threads, wishes)
     else:
-        execution = Execution.recorded(state["execution"])
-        remarks = wishes.overruled(asdict(execution))
-    for remark in remarks:
+        before, first = state["step"], Execution.recorded(state["execution"])
+    begun = state is not None
+
+    def begin(way: Execution) -> Run:
+        nonlocal state
+        torch.set_num_threads(way.threads)
+        set_deterministic(way.deterministic)
+        if not begun:
+            way = fitting(way, spec, batches, memory)
+        run = Run(spec, images, batches, way, start, clock)
+        if begun:
+            # Read again where a step failed, which may have written into what was loaded.
+            state = state or host.restore()
+            assert state is not None
+            run.load(state)
+            state = None
+        run.measure_peak()
+        if not run.over and not host.stopping():
+            run.take()
+            # Here, and not at some later step, fails what the device was told.
+            synchronise(device)
+        return run
+
+    left = ways(first, spec, device, begun)
+    run, failures = first_that_works(left, begin, device, wishes.strict, crash)
+    execution = run.optimise.execution
+    asked = (
+        wishes.overruled(asdict(first))
+        if begun
+        else remarks_on(execution, wishes, spec.recipe.batch)
+    )
+    for remark in asked + failures.remark(execution):
         host.say(f"Run {spec.id} {remark}")
-    torch.set_num_threads(execution.threads)
-    set_deterministic(execution.deterministic)
-    run = Run(spec, images, batches, execution, start, clock)
-    if state is not None:
-        run.load(state)
-    run.measure_peak()
-    while run.step < spec.recipe.steps and not run.diverged:
-        if host.stopping():
-            yield from run.save(host)
-            return None
-        yield from run.advance()
+    if failures.known:
+        run.execution["fell_back"] = run.execution.get("fell_back", []) + failures.known
+    taken = run.step > before
+    while taken or not run.over:
+        if not taken:
+            if host.stopping():
+                yield from run.save(host)
+                return None
+            run.take()
+        taken = False
+        yield from run.settle()
         host.report(run.progress())
         if host.checkpoint_due():
             yield from run.save(host)

@@ -10,8 +10,13 @@ from torch import Tensor, nn
 
 from vitexp.spec import Recipe
 
+_WAY = ("fused", "foreach", "capturable")
+"""What an optimiser's groups say of how its steps are computed."""
 
-def optimiser(model: nn.Module, recipe: Recipe, captured: bool = False) -> torch.optim.Optimizer:
+
+def optimiser(
+    model: nn.Module, recipe: Recipe, captured: bool = False, fused: bool = True
+) -> torch.optim.Optimizer:
     """AdamW or SGD with momentum; weight decay on kernels only.
 
     Args:
@@ -19,6 +24,7 @@ def optimiser(model: nn.Module, recipe: Recipe, captured: bool = False) -> torch
         recipe: which, and its settings.
         captured: whether its steps will be part of a CUDA graph, which reads the rate from the
             device.
+        fused: whether one kernel may update many parameters.
     """
     kernels: list[nn.Parameter] = []
     others: list[nn.Parameter] = []
@@ -30,7 +36,7 @@ def optimiser(model: nn.Module, recipe: Recipe, captured: bool = False) -> torch
     ]
     device = kernels[0].device
     rate = torch.tensor(recipe.lr, device=device) if captured else recipe.lr
-    fused = device.type in ("cpu", "cuda")
+    fused = fused and device.type in ("cpu", "cuda")
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=rate, momentum=recipe.momentum, fused=captured or None)
     betas = (recipe.beta1, recipe.beta2)
@@ -55,9 +61,14 @@ def ready(optimizer: torch.optim.Optimizer) -> None:
 
 
 def restore(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """Loads a ``state_dict``; a rate that lives on the device stays there."""
+    """Loads a ``state_dict`` into an optimiser that may compute its steps in another way.
+
+    A rate that lives on the device stays there.
+    """
     rates = [group["lr"] for group in optimizer.param_groups]
-    optimizer.load_state_dict(state)
+    own = [{name: group.get(name) for name in _WAY} for group in optimizer.param_groups]
+    groups = [saved | way for saved, way in zip(state["param_groups"], own, strict=True)]
+    optimizer.load_state_dict({**state, "param_groups": groups})
     for group, rate in zip(optimizer.param_groups, rates, strict=True):
         group["lr"] = rate
 

@@ -15,7 +15,6 @@ from torch import Tensor
 from vitexp.datasets.image_set import ImageSet, Split
 from vitexp.evaluation.accuracy import Classified, classified
 from vitexp.evaluation.few_shot import few_shot
-from vitexp.models.build import build
 from vitexp.runs.record import RunRecord, Status, pack_correct
 from vitexp.spec import RunSpec
 from vitexp.training.batches import Batches
@@ -33,7 +32,7 @@ from vitexp.training.host import Host, Progress, State, Waits
 from vitexp.training.optimisation import restore
 from vitexp.training.peak import peak
 from vitexp.training.start import Start
-from vitexp.training.step import DTYPES, Step
+from vitexp.training.step import DTYPES, Step, model_of
 
 
 class Run:
@@ -57,12 +56,12 @@ class Run:
         start: Start | None,
         clock: Callable[[], float],
     ) -> None:
-        recipe, device = spec.recipe, batches.device
+        device = batches.device
         self._beside = taken_memory(device) - batches.resident_bytes
         self._memory: int | None = None
         self.spec, self.images, self.device = spec, images, device
         self.dtype = DTYPES[spec.precision]
-        self.model = build(spec.model, spec.seed, recipe.dropout, recipe.stochastic_depth)
+        self.model = model_of(spec, execution)
         if start is not None:
             start.give(self.model, spec.model)
         self.model.to(device)
@@ -101,10 +100,13 @@ class Run:
     def diverged(self) -> bool:
         return bool(self.curve) and "val_top1" not in self.curve[-1]
 
-    def advance(self) -> Waits:
-        """One optimiser step, and an evaluation where one is due."""
-        recipe = self.spec.recipe
-        every = recipe.early_stopping or recipe.evaluate_every
+    @property
+    def over(self) -> bool:
+        """Whether there are no more steps to take."""
+        return self.step == self.spec.recipe.steps or self.diverged
+
+    def take(self) -> None:
+        """One optimiser step; :meth:`settle` has to follow."""
         self.optimise(self.step)
         self.window += 1
         self.step += 1
@@ -113,6 +115,11 @@ class Run:
             self._memory = peak_memory(self.device) - self._beside
         self._spent("train" if self._prepared else "prepare")
         self._prepared = True
+
+    def settle(self) -> Waits:
+        """Waits for the device where it is far behind; an evaluation where one is due."""
+        recipe = self.spec.recipe
+        every = recipe.early_stopping or recipe.evaluate_every
         yield self.optimise.backlog
         if self.step % every == 0 or self.step == recipe.steps:
             yield told(self.device)
@@ -264,6 +271,8 @@ class Run:
         for name in ("step", "curve", "best", "window", "execution"):
             setattr(self, name, state[name])
         self.seconds |= state["seconds"]
+        # Another way than before, where that one failed.
+        self.execution |= asdict(self.optimise.execution)
         self.execution["streamed"] = self.optimise.batches.streamed
         self.saved = self.step
 

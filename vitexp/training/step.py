@@ -7,9 +7,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vitexp.models.build import build
 from vitexp.models.inputs import sent
 from vitexp.models.noise import SOURCES, HashNoise, Noise, hash_keys, part_of
 from vitexp.models.recompute import recompute_blocks
+from vitexp.models.vit import Attention
 from vitexp.spec import RunSpec
 from vitexp.training.average import Average
 from vitexp.training.batches import Batch, Batches
@@ -20,6 +22,16 @@ from vitexp.training.losses import Losses
 from vitexp.training.optimisation import learning_rate, optimiser, ready, set_learning_rate
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+def model_of(spec: RunSpec, execution: Execution) -> nn.Module:
+    """The model that ``spec`` trains, on the CPU, with the kernels that ``execution`` allows."""
+    recipe = spec.recipe
+    model = build(spec.model, spec.seed, recipe.dropout, recipe.stochastic_depth)
+    for module in model.modules():
+        if isinstance(module, Attention):
+            module.fused = execution.fused
+    return model
 
 
 class Step:
@@ -48,7 +60,7 @@ class Step:
         self.spec, self.model, self.batches, self.device = spec, model, batches, device
         self.dtype = DTYPES[spec.precision]
         self.execution = execution
-        self.optimizer = optimiser(model, spec.recipe, execution.captured)
+        self.optimizer = optimiser(model, spec.recipe, execution.captured, execution.fused)
         self.losses = Losses(device)
         averaging = spec.recipe.averaging
         self.average = Average(model, averaging) if averaging else None

@@ -45,7 +45,7 @@ from vitexp.spec import (
     identity,
 )
 from vitexp.studies.probing import check_channels
-from vitexp.training.bench import bench
+from vitexp.training.bench import Stopwatch, bench
 from vitexp.training.environment import synchronise
 from vitexp.training.host import Waits
 from vitexp.training.loop import training
@@ -127,6 +127,7 @@ class Worker:
         means = {"threads": order["threads"], "wishes": wishes, "memory": order.get("memory")}
         if "run" in order:
             spec, keep = from_json(RunSpec, order["run"]), order["keep"]
+            means["crash"] = order.get("crash")
             kind = (digest(identity(spec.model)), spec.recipe.batch)
             self.lanes.start(kind, lambda lane: self._work(spec, keep, means, lane))
         elif "soup" in order:
@@ -154,11 +155,19 @@ class Worker:
         except DiskError as error:
             self.tell(Event("refused", name, message=str(error)))
         except Exception as error:
-            self.tell(Event("failed", name, message=_reason(error)))
             # After some errors a CUDA device does nothing more for a process: it has to end then.
-            if isinstance(error, torch.AcceleratorError):
-                raise
+            fatal = error if isinstance(error, torch.AcceleratorError) else self._sick()
+            self.tell(Event("failed", name, message=_reason(error), crashed=fatal is not None))
+            if fatal is not None:
+                raise fatal from None
+
+    def _sick(self) -> Exception | None:
+        """What is wrong with the device."""
+        try:
             synchronise(self.device)
+        except RuntimeError as error:
+            return error
+        return None
 
     def _work(self, spec: RunSpec, keep: bool, means: dict[str, Any], lane: Lane) -> Waits:
         with self._watched(spec.id):
@@ -270,7 +279,17 @@ class Worker:
         model, data = spec.model, spec.data
         made = data.source == NOISE
         images = noise(data, model.channels, model.classes) if made else self._images(data)
-        found = bench(spec, images, self.device, seconds=seconds, **means)
+
+        def told(what: str, steps: int) -> None:
+            self.tell(Event("progress", spec.id, step=steps, message=what))
+
+        def note(message: str) -> None:
+            self.tell(Event("note", spec.id, message=message))
+
+        watch = Stopwatch(self.device, seconds, told, note, self.stop.is_set)
+        found = bench(spec, images, watch, **means)
+        if self.stop.is_set():
+            raise Stopped
         self.tell(Event("benched", spec.id, details=found))
 
     def _start(self, init: Init) -> Start:
