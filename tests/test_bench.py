@@ -216,8 +216,9 @@ def test_the_images_of_all_seeds_and_processes_count():
 
 def test_who_falls_out_keeps_its_rounds_and_the_others_go_on(monkeypatch):
     gone = {"missing": "CUDA error: an illegal memory access"}
+    plain = {"ready": 1.0, "said": ["Run 1 goes on without capturing its step"]}
     said: dict[str, list[dict[str, Any]]] = {
-        "vitexp": [{"ready": 1.0}, ROUND, ROUND | {"seconds": 1.0}],
+        "vitexp": [plain, ROUND, ROUND | {"seconds": 1.0}],
         "timm": [{"ready": 1.0}, ROUND, gone],
         "transformers": [gone],
     }
@@ -235,6 +236,7 @@ def test_who_falls_out_keeps_its_rounds_and_the_others_go_on(monkeypatch):
         ("timm", 1),
     ]
     assert found["entries"][1]["ratio"] == 1.0
+    assert "vitexp: Run 1 goes on without capturing its step" in record.course_lines(found)
 
 
 def test_who_is_not_ready_in_time_is_left_out(monkeypatch):
@@ -259,8 +261,9 @@ def test_ours_runs_one_thread_a_core_and_peers_both_ways(monkeypatch):
     assert ("timm, compiled", 4, 1) not in found
     assert {e.processes for e in race.entries(course, "cuda")} == {1}
     five = race.entries(replace(course, together=5), "cuda")
-    assert [(e.who, e.processes, e.seeds) for e in five[:2]] == [
+    assert [(e.name, e.processes, e.seeds) for e in five[:3]] == [
         ("vitexp", 1, 1),
+        ("vitexp, compiled", 1, 1),
         ("vitexp, together", 1, 5),
     ]
 

@@ -244,8 +244,17 @@ def test_another_device_has_a_record_of_its_own(tmp_path):
     assert (tmp_path / "out" / "nvidia-h200" / "record.json").exists()
 
 
-def entry(rate, who="vitexp", compiled=False):
-    return {"who": who, "compiled": compiled, "images_per_s": rate}
+def entry(rate, who="vitexp", compiled=False, ready=10.0):
+    return {"who": who, "compiled": compiled, "images_per_s": rate, "ready": ready}
+
+
+def test_what_compiling_saves_has_to_repay_its_time():
+    plain, fast = entry(1e4), entry(2e4, compiled=True, ready=40.0)
+    # At 10,000 images/s more a second is saved for every 20,000 images; it takes 30 s longer.
+    assert boxes.repays([plain, fast], 20_000 * 31)
+    assert not boxes.repays([plain, fast], 20_000 * 29)
+    assert not boxes.repays([plain, entry(9e3, compiled=True, ready=40.0)], 1e9)
+    assert not boxes.repays([plain], 1e9)
 
 
 @pytest.mark.parametrize(("rate", "epochs"), [(None, 1), (1e3, 1), (50_000, 5), (1e6, 20)])
@@ -256,7 +265,7 @@ def test_the_grid_trains_as_long_as_its_first_seeds_fit(tmp_path, rate, epochs):
         value = {"course": "ViT-Ti/4, 32 px", "entries": entries}
         made.items["a course"] = {"box": "speed", "state": "done", "value": value}
     chosen = boxes._length(made, FULL, 300.0)
-    assert chosen == ["--steps", str(epochs * 45_000 // 128)]
+    assert chosen == ["--steps", str(epochs * 45_000 // 128), "--no-compile"]
     # A later call goes on with the same runs, whatever it would choose.
     made.items.clear()
     assert boxes._length(made, FULL, 10_000.0) == chosen

@@ -16,16 +16,18 @@ from tests.test_training import CPU, Memory, comparable, finished
 from tests.test_vit import CELLS, POOLS, ident, images_for, randomised
 from vitexp.datasets.image_set import ImageSet
 from vitexp.launch.devices import cuda_devices
+from vitexp.models import count
 from vitexp.models.build import build
 from vitexp.models.noise import HashNoise
 from vitexp.models.vit import attend
-from vitexp.runs.wishes import NONE
+from vitexp.runs.wishes import NONE, Wishes
 from vitexp.spec import PositionSpec, RunSpec
-from vitexp.training import capture, compilation, loop
+from vitexp.training import capture, compilation, execution, loop
 from vitexp.training.batches import Batches
 from vitexp.training.capture import AHEAD, LEAD
 from vitexp.training.compilation import compile_blocks, has_compiler, plain
 from vitexp.training.execution import COMPILED_FROM, Execution, choose
+from vitexp.training.peak import Peak
 from vitexp.training.probe import seconds_per_step
 from vitexp.training.step import Step
 
@@ -90,6 +92,29 @@ def test_a_long_run_is_compiled_and_a_short_one_is_not(compiler, run_spec, monke
     assert not choose(run_spec(steps=COMPILED_FROM - 1), CPU, 1, NONE).compiled
     monkeypatch.setattr(compilation, "has_compiler", lambda device: False)
     assert not choose(long, CPU, 1, NONE).compiled
+
+
+def test_compiling_can_be_asked_for_and_refused(compiler, run_spec):
+    long, short = run_spec(steps=COMPILED_FROM), run_spec()
+    long = dataclasses.replace(long, precision="bf16")
+    assert choose(short, CPU, 1, Wishes(compiled=True)).compiled
+    assert not choose(long, CPU, 1, Wishes(compiled=False)).compiled
+    assert not choose(short, CPU, 1, Wishes(compiled=True, grad_checkpointing=True)).compiled
+
+
+def test_on_cuda_a_run_is_compiled_if_it_trains_for_long(run_spec, monkeypatch):
+    """Whatever it computes in a second: what counts is how long that takes there."""
+    monkeypatch.setattr(compilation, "has_compiler", lambda device: True)
+    spec = run_spec(steps=COMPILED_FROM)
+    flops = 6 * (count.macs(spec.model) or 0) * spec.recipe.batch * spec.recipe.steps
+
+    def compiled(seconds: float) -> bool:
+        rate = flops / seconds / execution.USUAL_SHARE
+        monkeypatch.setattr(execution, "peak", lambda *_: Peak(rate, 1024, None))
+        return choose(spec, torch.device("cuda"), 1, NONE).compiled
+
+    assert compiled(execution.REPAYING_SECONDS * 1.01)
+    assert not compiled(execution.REPAYING_SECONDS * 0.99)
 
 
 def test_a_step_on_cuda_is_captured_unless_its_code_or_its_masks_forbid_it(run_spec):

@@ -108,6 +108,7 @@ def test_every_setting_reaches_the_run_or_the_machine():
         "deterministic",
         "micro_batch",
         "grad_checkpointing",
+        "compile",
         "strict",
         "keep",
         "out",

@@ -1,7 +1,7 @@
 """One contender's process: trains for as long as each line of its standard input says.
 
-``python -m tools.bench.contender JSON``. It answers {"ready": seconds} or {"missing": why}, then
-to each line {"steps": n, "seconds": s, "core_seconds": c, "memory": bytes}.
+``python -m tools.bench.contender JSON``. It answers {"ready": seconds, "said": [...]} or
+{"missing": why}, then to each line {"steps": n, "seconds": s, "core_seconds": c, "memory": bytes}.
 """
 
 from __future__ import annotations
@@ -27,12 +27,13 @@ from tools.bench.contenders import (
     together,
 )
 from tools.bench.stacked import StackedStep
+from vitexp.runs.wishes import NONE, Wishes
 from vitexp.spec import ModelSpec, from_json
 from vitexp.training.environment import peak_memory, synchronise
+from vitexp.training.execution import DTYPES
 from vitexp.training.host import Progress
 from vitexp.training.loop import train
 from vitexp.training.probe import Trial
-from vitexp.training.step import DTYPES
 
 WARM_STEPS = 4
 LEAST_STEPS = 2
@@ -46,6 +47,11 @@ class Rounds(Trial):
         self._steps, self._started = 0, time.perf_counter()
         self._cores = time.process_time()
         self._seconds: float | None = None
+        self._said: list[str] = []
+
+    def say(self, message: str) -> None:
+        """What is told with the first answer, such as that a part of the fast path failed."""
+        self._said.append(message)
 
     def report(self, progress: Progress | None) -> None:
         self._steps += 1
@@ -58,7 +64,7 @@ class Rounds(Trial):
         synchronise(self._device)
         spent = time.perf_counter() - self._started
         if self._seconds is None:
-            self.answer({"ready": spent})
+            self.answer({"ready": spent, "said": self._said})
         else:
             cores = time.process_time() - self._cores
             said = {"steps": self._steps, "seconds": spent, "core_seconds": cores}
@@ -90,7 +96,12 @@ def main() -> None:
 
 def _ours(order: dict[str, Any], model: ModelSpec, device: torch.device, rounds: Rounds) -> None:
     spec, images = our_run(model, order["batch"], order["precision"])
-    train(spec, images, rounds, device, order["threads"])
+    train(spec, images, rounds, device, order["threads"], wishes=_wishes(order, device))
+
+
+def _wishes(order: dict[str, Any], device: torch.device) -> Wishes:
+    """On a CPU this program's users have what it chooses; on CUDA both ways race."""
+    return NONE if device.type == "cpu" else Wishes(compiled=order["compiled"])
 
 
 def _together(
@@ -98,7 +109,8 @@ def _together(
 ) -> None:
     spec, images = our_run(model, order["batch"], order["precision"])
     runs = [spec.seeded(seed) for seed in range(order["seeds"])]
-    _drive(together(runs, images, device, order["threads"]), rounds)
+    wishes = _wishes(order, device)
+    _drive(together(runs, images, device, order["threads"], wishes, rounds.say), rounds)
 
 
 def _stacked(order: dict[str, Any], model: ModelSpec, device: torch.device, rounds: Rounds) -> None:

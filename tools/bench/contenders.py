@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from vitexp.datasets.image_set import ImageSet
 from vitexp.datasets.noise import noise, noise_spec
+from vitexp.runs.wishes import NONE, Wishes
 from vitexp.spec import ModelSpec, Precision, RunSpec
 from vitexp.studies.benching import STEPS
 from vitexp.studies.resolve import resolve_on
@@ -46,9 +47,17 @@ def our_run(model: ModelSpec, batch: int, precision: Precision) -> tuple[RunSpec
 
 
 class Counted(Trial):
-    """Counts the steps of a run that goes on for as long as it is asked to."""
+    """Counts the steps of a run that goes on for as long as it is asked to.
 
-    steps = 0
+    Args:
+        say: takes what the run has to tell.
+    """
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self.steps, self._say = 0, say
+
+    def say(self, message: str) -> None:
+        self._say(message)
 
     def report(self, progress: Progress) -> None:
         self.steps += 1
@@ -58,14 +67,19 @@ class Counted(Trial):
 
 
 def together(
-    runs: Sequence[RunSpec], images: ImageSet, device: torch.device, threads: int
+    runs: Sequence[RunSpec],
+    images: ImageSet,
+    device: torch.device,
+    threads: int,
+    wishes: Wishes = NONE,
+    say: Callable[[str], None] = print,
 ) -> Stepping:
     """Runs that share the device as those of a worker do."""
-    hosts = [Counted() for _ in runs]
+    hosts = [Counted(say) for _ in runs]
     lanes = Lanes(device, len(runs), lambda room: None)
 
     def begun(run: RunSpec, host: Counted, lane: Lane) -> Waits:
-        yield from training(run, images, host, device, threads)
+        yield from training(run, images, host, device, threads, wishes=wishes)
 
     for host, run in zip(hosts, runs, strict=True):
         lanes.start(run.model.name, functools.partial(begun, run, host))

@@ -74,6 +74,8 @@ def entries(course: Course, device: str) -> list[Entry]:
     alone = Entry("", False, 1, cores())
     ours = Entry("", False, cores(), 1) if device == "cpu" and cores() > 1 else alone
     found = [Entry(OURS, False, ours.processes, ours.threads)]
+    if device != "cpu":
+        found.append(Entry(OURS, True, ours.processes, ours.threads))
     if device != "cpu" and course.together > 1:
         found.append(Entry(TOGETHER, False, 1, 1, course.together))
     for who in PEERS:
@@ -162,12 +164,14 @@ class Running:
 
     Attributes:
         ready: seconds until all could train; None before.
+        said: what they had to tell by then.
         turns: one a round.
     """
 
     def __init__(self, entry: Entry, group: Sequence[Contender]) -> None:
         self.entry, self.group = entry, group
         self.ready: float | None = None
+        self.said: list[str] = []
         self.turns: list[Turn] = []
         self._started = time.perf_counter()
 
@@ -175,6 +179,7 @@ class Running:
         """Until they can train; or why they cannot."""
         said = [contender.answer(deadline) for contender in self.group]
         self.ready = time.perf_counter() - self._started
+        self.said = [message for one in said for message in one.get("said", ())]
         return _missing(said)
 
     def turn(self, course: Course, deadline: float) -> str | None:
@@ -248,9 +253,10 @@ class Race:
 
         The course; ``entries``, each with ``images_per_s`` (of all its models together; median),
         ``rounds``, ``flops_per_s`` (by the paper's count, whoever computes less), ``ready``
-        (seconds), ``memory`` (bytes of a process) and ``ratio``: the median over rounds of the
-        first entry's over theirs; ``core_ratio``: of theirs over the first one's in seconds of a
-        core that an image takes, which other programs on the machine disturb less; ``missing``.
+        (seconds), ``said`` (what it told meanwhile), ``memory`` (bytes of a process) and
+        ``ratio``: the median over rounds of the first entry's over theirs; ``core_ratio``: of
+        theirs over the first one's in seconds of a core that an image takes, which other programs
+        on the machine disturb less; ``missing``.
         """
         course, those = self.course, [one for one in self._all if one.turns]
         return {
@@ -306,6 +312,7 @@ def _result(one: Running, ours: Sequence[Turn], model: ModelSpec) -> dict[str, A
         "core_seconds_an_image": median(turn.core_seconds_an_image for turn in one.turns),
         "core_ratio": median(b.core_seconds_an_image / a.core_seconds_an_image for a, b in pairs),
         "ready": one.ready,
+        "said": one.said,
         "memory": max(turn.memory for turn in one.turns),
     }
 

@@ -102,6 +102,9 @@ def course_lines(course: dict[str, Any]) -> Iterator[str]:
         for one in course["entries"]
     )
     yield from table_lines(heads, rows)
+    for one in course["entries"]:
+        if one["said"]:
+            yield from ("", f"{one['who']}{', compiled' * one['compiled']}: {one['said'][0]}")
     for who, why in course["missing"].items():
         yield from ("", f"{who} did not take part: {why}.")
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+from tools.bench.contenders import OURS
 from tools.cuda_proof import canary as checks
 from tools.cuda_proof import speed as courses
 from tools.cuda_proof.processes import GRACE_SECONDS, Ended
@@ -186,28 +187,49 @@ def _length(proof: Proof, plan: Plan, seconds: float) -> list[str]:
 
 
 def _fitting(proof: Proof, plan: Plan, seconds: float) -> list[str]:
-    images = proof.facts["data"]["train"]
-    rate = best_rate(proof.items)
-    runs = 10 * next(seeds for seeds in plan.looks if seeds)
+    images, seeds = proof.facts["data"]["train"], next(seeds for seeds in plan.looks if seeds)
+    rate, entries = best_rate(proof.items), _own_entries(proof.items)
     fits = [
         epochs
         for epochs in EPOCHS
-        if rate is not None and SLACK * runs * epochs * images / rate <= seconds
+        if rate is not None and SLACK * 10 * seeds * epochs * images / rate <= seconds
     ]
     epochs = fits[0] if fits else EPOCHS[-1]
-    return ["--steps", str(epochs * images // plan.batch)]
+    repaid = repays(entries, seeds * epochs * images)
+    how = "--compile" if repaid else "--no-compile"
+    return ["--steps", str(epochs * images // plan.batch), how]
 
 
-def best_rate(items: dict[str, Item]) -> float | None:
-    """Images a second that the comparison saw this program train, several runs at once."""
-    rates = [
-        entry["images_per_s"]
+def repays(entries: Sequence[dict[str, Any]], images: float) -> bool:
+    """Whether compiling a cell's model once saves more than it takes.
+
+    Args:
+        entries: of the comparison, this program's.
+        images: that the runs of a cell train on, all together.
+    """
+    ways = {entry["compiled"]: entry for entry in entries if entry["who"] == OURS}
+    if len(ways) < 2:
+        return False
+    saved = images / ways[False]["images_per_s"] - images / ways[True]["images_per_s"]
+    return bool(saved > ways[True]["ready"] - ways[False]["ready"])
+
+
+def _own_entries(items: dict[str, Item]) -> list[dict[str, Any]]:
+    """What the comparison saw this program do with the grid's model."""
+    return [
+        entry
         for item in items.values()
         if item["box"] == "speed" and "entries" in item.get("value", {})
         if item["value"]["course"].startswith("ViT-Ti")
         for entry in item["value"]["entries"]
-        if entry["who"].startswith("vitexp") and not entry["compiled"]
+        if entry["who"].startswith(OURS)
     ]
+
+
+def best_rate(items: dict[str, Item]) -> float | None:
+    """Images a second that the comparison saw this program train, not compiled, several runs at
+    once."""
+    rates = [e["images_per_s"] for e in _own_entries(items) if not e["compiled"]]
     return max(rates, default=None)
 
 

@@ -34,6 +34,7 @@ from vitexp.datasets.noise import noise, noise_spec
 from vitexp.models.build import build
 from vitexp.models.noise import DeviceNoise, HostNoise
 from vitexp.positions import POSITIONS, placements, position_spec
+from vitexp.runs.wishes import Wishes
 from vitexp.spec import ModelSpec, Precision, Recipe, RunSpec
 from vitexp.training.batches import Batches
 from vitexp.training.environment import synchronise
@@ -46,6 +47,9 @@ from vitexp.training.step import Step
 STEPS = 8
 LOSS, MOVED = 0.01, 0.05
 """How far the fast path may be from the plain one."""
+
+STRICT = Wishes(strict=True)
+"""What would be done another way has failed here."""
 
 Found = dict[str, Any]
 Check = Callable[[torch.device], Found]
@@ -235,7 +239,7 @@ class Kept:
 def whole_run(device: torch.device) -> Found:
     """From the first weights to the record."""
     run, host = _run(SMALL, steps=40, evaluate_every=20), Kept()
-    finished = train(run, _images(run), host, device, threads=1)
+    finished = train(run, _images(run), host, device, threads=1, wishes=STRICT)
     assert finished is not None
     record = finished[0]
     if record.status != "done":
@@ -251,7 +255,7 @@ def two_at_once(device: torch.device) -> Found:
     lanes = Lanes(device, len(runs), lambda room: None)
 
     def begun(run: RunSpec, lane: Lane) -> Waits:
-        ends[run.seed] = yield from training(run, images, Kept(), device, threads=1)
+        ends[run.seed] = yield from training(run, images, Kept(), device, threads=1, wishes=STRICT)
 
     for run in runs:
         lanes.start("small", functools.partial(begun, run))
@@ -259,7 +263,8 @@ def two_at_once(device: torch.device) -> Found:
         lanes.turn()
     apart = 0.0
     for run in runs:
-        alone, shared = train(run, images, Kept(), device, threads=1), ends[run.seed]
+        alone = train(run, images, Kept(), device, threads=1, wishes=STRICT)
+        shared = ends[run.seed]
         assert alone is not None and shared is not None
         far = max(float((alone[1][n] - shared[1][n]).abs().max()) for n in alone[1])
         apart = max(apart, far)
@@ -272,7 +277,7 @@ PROGRAM = [sys.executable, "-c", "from vitexp.cli.main import main; main()"]
 
 
 def _flags(device: torch.device, out: Path) -> list[str]:
-    where = ["--out", str(out), "--device", str(device)]
+    where = ["--out", str(out), "--device", str(device), "--strict"]
     return ["--dataset", "digits", *where, *(["--jobs", "1"] if device.type == "cpu" else [])]
 
 

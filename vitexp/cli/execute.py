@@ -71,6 +71,7 @@ class Machine:
                 deterministic=bool(settings.deterministic),
                 micro_batch=settings.micro_batch,
                 grad_checkpointing=bool(settings.grad_checkpointing),
+                compiled=settings.compile,
                 strict=bool(settings.strict),
             ),
         )

@@ -20,12 +20,14 @@ class Wishes:
         micro_batch: images computed at once, a batch's gradient being their sum; None for as
             many as fit.
         grad_checkpointing: blocks are computed again in the backward pass, to save memory.
+        compiled: whether the encoder's blocks are compiled; None for where that repays its time.
         strict: what fails is an error, and nothing is tried another way or once more.
     """
 
     deterministic: bool = False
     micro_batch: int | None = None
     grad_checkpointing: bool = False
+    compiled: bool | None = None
     strict: bool = False
 
     def of_execution(self) -> dict[str, Any]:
@@ -41,8 +43,12 @@ class Wishes:
         ]
 
 
+_FLAGS = {"compiled": "compile"}
+"""Those that are spelled another way."""
+
+
 def _spelled(name: str, value: int | None) -> str:
-    flag = "--" + name.replace("_", "-")
+    flag = "--" + _FLAGS.get(name, name).replace("_", "-")
     if value is None or value is False:
         return f"without {flag}"
     return f"with {flag}" if value is True else f"with {flag} {value}"

@@ -185,6 +185,9 @@ class Settings:
     grad_checkpointing: bool | None = setting(
         MACHINE, "compute blocks again instead of keeping them: less memory, more time", "keep"
     )
+    compile: bool | None = setting(
+        MACHINE, "compile the encoder's blocks", "where the run is long enough to repay it"
+    )
     strict: bool | None = setting(
         MACHINE,
         "let a run fail where a way to compute it does",
@@ -222,7 +225,7 @@ def _without_none(hint: types.UnionType) -> type:
 # What says with what and how often, and not what nor where.
 _CIRCUMSTANCES = (
     *("seed", "seeds", "device", "jobs", "deterministic", "micro_batch", "grad_checkpointing"),
-    *("strict", "keep", "checkpoint_seconds"),
+    *("compile", "strict", "keep", "checkpoint_seconds"),
 )
 
 

@@ -9,13 +9,21 @@ from typing import Any
 
 import torch
 
+from vitexp.models.count import TRAINING_FLOPS, macs
 from vitexp.models.noise import DeviceNoise, HashNoise, HostNoise
 from vitexp.runs.wishes import Wishes
 from vitexp.spec import RunSpec
 from vitexp.training import compilation
+from vitexp.training.peak import peak
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 COMPILED_FROM = 2000
 """Steps of a run that repay the compiler's time."""
+
+REPAYING_SECONDS, USUAL_SHARE = 120.0, 0.25
+"""Seconds of training that repay it on CUDA, if a run computes at this share of the device's peak:
+guesses, until they have been measured there."""
 
 
 @dataclass(frozen=True)
@@ -51,19 +59,26 @@ class Execution:
 
 def choose(spec: RunSpec, device: torch.device, threads: int, wishes: Wishes) -> Execution:
     """The fastest way to compute ``spec`` on this device, as far as it is left open."""
-    recipe, cuda = spec.recipe, device.type == "cuda"
-    compiled = (
-        spec.model.vit is not None
-        and recipe.steps >= COMPILED_FROM
-        and (cuda or spec.precision == "bf16")
-        and not wishes.grad_checkpointing
-        and compilation.has_compiler(device)
-    )
+    cuda, compiled = device.type == "cuda", wishes.compiled
+    if compiled is None:
+        compiled = _repays(spec, device, threads) and compilation.has_compiler(device)
+    compiled = compiled and spec.model.vit is not None and not wishes.grad_checkpointing
     # Hashed masks that no compiler fuses cost more than the launches that a graph saves, and a
     # user's own code may wait for the device, which a graph cannot.
     captured = cuda and (compiled or not _masked(spec)) and not _has_own_code(spec)
     noise = HashNoise.source if compiled or captured else _drawn(device)
-    return Execution(threads, noise, compiled, captured, **wishes.of_execution())
+    how = {**wishes.of_execution(), "compiled": compiled, "captured": captured}
+    return Execution(threads, noise, **how)
+
+
+def _repays(spec: RunSpec, device: torch.device, threads: int) -> bool:
+    """Whether compiling takes less time than it saves."""
+    recipe = spec.recipe
+    if recipe.steps < COMPILED_FROM or device.type != "cuda":
+        return recipe.steps >= COMPILED_FROM and spec.precision == "bf16"
+    rate = USUAL_SHARE * peak(device, DTYPES[spec.precision], threads).flops_per_s
+    flops = TRAINING_FLOPS * (macs(spec.model) or 0) * recipe.batch * recipe.steps
+    return flops / rate >= REPAYING_SECONDS
 
 
 def ways(first: Execution, spec: RunSpec, device: torch.device, begun: bool) -> list[Execution]:

@@ -19,7 +19,7 @@ from vitexp.runs.wishes import Wishes
 from vitexp.spec import Checkpoint, ModelSpec, ProbeSpec, RunSpec
 from vitexp.training.determinism import set_deterministic
 from vitexp.training.environment import environment
-from vitexp.training.step import DTYPES
+from vitexp.training.execution import DTYPES
 
 
 def measure(

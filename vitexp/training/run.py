@@ -27,12 +27,12 @@ from vitexp.training.environment import (
     taken_memory,
     told,
 )
-from vitexp.training.execution import Execution
+from vitexp.training.execution import DTYPES, Execution
 from vitexp.training.host import Host, Progress, State, Waits
 from vitexp.training.optimisation import restore
 from vitexp.training.peak import peak
 from vitexp.training.start import Start
-from vitexp.training.step import DTYPES, Step, model_of
+from vitexp.training.step import Step, model_of
 
 
 class Run:

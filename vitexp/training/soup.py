@@ -21,7 +21,7 @@ from vitexp.runs.record import RunRecord, pack_correct
 from vitexp.runs.soup import Soup
 from vitexp.spec import SoupSpec
 from vitexp.training.environment import environment
-from vitexp.training.step import DTYPES
+from vitexp.training.execution import DTYPES
 
 State = dict[str, Tensor]
 

@@ -17,11 +17,9 @@ from vitexp.training.average import Average
 from vitexp.training.batches import Batch, Batches
 from vitexp.training.capture import CapturedStep, Inputs
 from vitexp.training.compilation import compile_blocks
-from vitexp.training.execution import Execution
+from vitexp.training.execution import DTYPES, Execution
 from vitexp.training.losses import Losses
 from vitexp.training.optimisation import learning_rate, optimiser, ready, set_learning_rate
-
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 def model_of(spec: RunSpec, execution: Execution) -> nn.Module:
