@@ -30,7 +30,7 @@ from vitexp.datasets.load import describe, images_of, load
 from vitexp.datasets.source import UnreadableError
 from vitexp.datasets.split import PARTS, partition, stratified_order, subset
 from vitexp.errors import VitexpError
-from vitexp.spec import digest, identity
+from vitexp.spec import Reading, digest, identity
 
 
 @pytest.fixture
@@ -493,10 +493,10 @@ def test_a_broken_image_is_named_or_skipped_and_listed(tmp_path, cache):
     text = refusal(root, cache)
     assert str(root / "train/dog/004.png") in text
     assert "--skip-broken" in text
-    images = load(str(root), cache=cache, skip_broken=True)
+    images = load(str(root), cache=cache, reading=Reading(skip_broken=True))
     assert len(images.train) + len(images.val) == 48
     assert [Path(b.split(":")[0]).name for b in images.broken] == ["004.png", "007.png"]
-    assert load(str(root), cache=cache, skip_broken=True).broken == images.broken
+    assert load(str(root), cache=cache, reading=Reading(skip_broken=True)).broken == images.broken
     assert "004.png" in refusal(root, tmp_path / "other cache")
 
 
@@ -507,7 +507,7 @@ def test_links_out_of_the_folder_are_named_and_never_read(tmp_path, cache):
     text = refusal(root, cache)
     assert "link.png" in text
     assert "leaves" in text
-    images = load(str(root), cache=cache, skip_broken=True)
+    images = load(str(root), cache=cache, reading=Reading(skip_broken=True))
     assert len(images.broken) == 1
     (root / "train/cat/link.png").unlink()
     (root / "train/cat/link").symlink_to(outside.parent)
@@ -536,7 +536,7 @@ def test_a_link_inside_the_folder_is_an_image(tmp_path, cache):
         ({"test/a": 9, "test/b": 9}, "holds test and no train folder"),
         ({".": 3, "cat": 9}, "in no class folder"),
         ({"train": 3, "test/cat": 9}, "in no class folder"),
-        ({"train/a": 9, "train/b": 9, "more/a": 3}, "beside the train folder"),
+        ({"train/a": 9, "train/b": 9, "more/a": 3}, "'train' names a split and 'more' names none"),
         ({"train/a": 9, "train/b": 9, "val/a": 2, "dev/a": 3}, "same split twice: dev, val"),
     ],
 )
@@ -656,7 +656,7 @@ def test_a_broken_row_is_named_or_skipped(tmp_path, cache):
     rows["image"][170] = {"bytes": b"nothing", "path": None}
     write_parquet(tmp_path / "train.parquet", rows, hub_features())
     assert "train row 170: not an image" in refusal(tmp_path / "train.parquet", cache)
-    images = load(str(tmp_path / "train.parquet"), cache=cache, skip_broken=True)
+    images = load(str(tmp_path / "train.parquet"), cache=cache, reading=Reading(skip_broken=True))
     assert len(images.broken) == 1
     assert sum(len(s) for s in (images.train, images.val, images.test)) == 199
 

@@ -63,7 +63,7 @@ def build(
                     for done in written.decode(source, parts):
                         if progress:
                             progress(f"decoding {place.name}", done, total)
-                    known = written.known(place, source.names)
+                    known = written.known(place, source)
                     cache.publish(folder, known.fingerprint)
                     return known
             except MisfitError as misfit:
@@ -117,7 +117,7 @@ class _Writing:
         self._fingerprint.add(part, digest, label)
         self._counts[part] += 1
 
-    def known(self, place: Place, names: tuple[str, ...]) -> Known:
+    def known(self, place: Place, source: Source) -> Known:
         """What is to be remembered of the written set.
 
         Raises:
@@ -131,10 +131,12 @@ class _Writing:
                 )
         return Known(
             stamp=place.stamp,
-            fingerprint=self._fingerprint.hexdigest(names, self._layout.side),
-            names=names,
+            fingerprint=self._fingerprint.hexdigest(source.names, self._layout.side),
+            names=source.names,
             duplicates=self._fingerprint.duplicates(),
             broken=tuple(self._broken),
+            skipped=source.skipped,
+            notes=source.notes,
         )
 
 
@@ -165,14 +167,17 @@ def _unreadable(what: str) -> VitexpError:
 
 
 def _first_layout(source: Source, image_size: int | None, where: str) -> Layout:
+    first = ""
     for split in source.splits.values():
         for batch in split.batches():
-            for _, read in batch:
+            for name, read in batch:
                 try:
                     return guess(upright(read()), image_size)
-                except UnreadableError:
-                    continue
-    raise VitexpError(f"{where}: no image can be read.", "Give a data set of images.")
+                except UnreadableError as error:
+                    first = first or f"{name}: {error}"
+    raise VitexpError(
+        f"{where}: no image can be read. The first is {first}.", "Give a data set of images."
+    )
 
 
 def _check_labels(source: Source, parts: Mapping[Part, np.ndarray], where: str) -> None:

@@ -14,10 +14,14 @@ from vitexp.datasets.cache import Cache, Known, default_cache
 from vitexp.datasets.fingerprint import PREPROCESSING
 from vitexp.datasets.image_set import ImageSet, Split, only
 from vitexp.datasets.locate import locate, short_name
+from vitexp.datasets.remarks import remarks
 from vitexp.datasets.source import Place
 from vitexp.datasets.split import subset
 from vitexp.errors import VitexpError
-from vitexp.spec import DataSpec
+from vitexp.spec import USUAL, DataSpec, Reading
+
+MEANING = 2
+"""Version of how sources are understood: raise it where the same files come to other images."""
 
 Progress = Callable[[str, int, int], None]
 """Called with (stage, done, total)."""
@@ -29,7 +33,7 @@ def load(
     image_size: int | None = None,
     cache: Path | None = None,
     split_seed: int = 0,
-    skip_broken: bool = False,
+    reading: Reading = USUAL,
     fraction: float | None = None,
     subset_seed: int | None = None,
     classes: tuple[int, ...] | None = None,
@@ -50,7 +54,7 @@ def load(
             and is 224 elsewhere.
         cache: folder; None is ``$VITEXP_CACHE`` or the user's cache folder.
         split_seed: draws the validation split where the source has none.
-        skip_broken: leave unreadable images out and list them in ``broken``.
+        reading: how the source's files are read.
         fraction: share of the training split to use; None is all of it.
         subset_seed: draws that subset.
         classes: labels of the only classes to use, rising; they become 0, 1, ...
@@ -61,7 +65,7 @@ def load(
         VitexpError: an unknown source, an unusable layout or column, an unreadable image, no
             network for a hub id, or a cache that cannot be written.
     """
-    asked = _Asked(source, image_size, split_seed, skip_broken, classes, held_out)
+    asked = _Asked(source, image_size, split_seed, reading, classes, held_out)
     images = _open(asked, cache, progress)[1]
     if fraction is None:
         return images
@@ -80,7 +84,7 @@ def images_of(data: DataSpec) -> ImageSet:
         data.source,
         image_size=data.image_size,
         split_seed=data.split_seed,
-        skip_broken=data.skip_broken,
+        reading=data.reading,
         fraction=data.fraction,
         subset_seed=data.subset_seed,
         classes=data.classes,
@@ -101,7 +105,7 @@ class _Asked:
     source: str
     image_size: int | None
     split_seed: int
-    skip_broken: bool
+    reading: Reading
     classes: tuple[int, ...] | None
     held_out: float | None
 
@@ -119,12 +123,13 @@ def _decoded(asked: _Asked, cache: Path | None, progress: Progress | None) -> tu
         from vitexp.datasets.digits import load_digits
 
         return EMBEDDED, load_digits(image_size, split_seed, asked.held_out)
-    place = locate(asked.source)
+    place = locate(asked.source, asked.reading)
     store = Cache(cache or default_cache())
     own = [] if asked.held_out is None else [asked.held_out]
 
     def key(side: int | None) -> str:
-        what = [PREPROCESSING, place.source, side, split_seed, asked.skip_broken, *own]
+        how = dataclasses.astuple(asked.reading)
+        what = [PREPROCESSING, MEANING, place.source, side, split_seed, how, *own]
         return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:32]
 
     known = store.known(key(image_size))
@@ -132,7 +137,8 @@ def _decoded(asked: _Asked, cache: Path | None, progress: Progress | None) -> tu
         return place.source, images
     from vitexp.datasets.build import build
 
-    known = build(place, store, image_size, split_seed, asked.skip_broken, progress, asked.held_out)
+    broken = asked.reading.skip_broken
+    known = build(place, store, image_size, split_seed, broken, progress, asked.held_out)
     images = _stored(store, place, known)
     assert images is not None
     # A run's spec carries the side that came out; asked with it, the same set is found.
@@ -154,7 +160,10 @@ def _stored(store: Cache, place: Place, known: Known) -> ImageSet | None:
         name=place.name,
         flips=place.flips,
         duplicates=known.duplicates,
+        near_duplicates=known.near_duplicates,
         broken=known.broken,
+        skipped=known.skipped,
+        notes=known.notes,
     )
 
 
@@ -164,7 +173,7 @@ def describe(
     image_size: int | None = None,
     cache: Path | None = None,
     split_seed: int = 0,
-    skip_broken: bool = False,
+    reading: Reading = USUAL,
     fraction: float | None = None,
     subset_seed: int = 0,
     classes: tuple[int, ...] | None = None,
@@ -176,13 +185,13 @@ def describe(
     Args:
         fraction: share of the training split to use; None or 1 is all of it.
         subset_seed: draws that subset.
-        source, image_size, cache, split_seed, skip_broken, classes, held_out, progress: as for
+        source, image_size, cache, split_seed, reading, classes, held_out, progress: as for
             :func:`load`.
 
     Raises:
         VitexpError: as :func:`load`; or a fraction at which a class would have no image.
     """
-    asked = _Asked(source, image_size, split_seed, skip_broken, classes, held_out)
+    asked = _Asked(source, image_size, split_seed, reading, classes, held_out)
     found, images = _open(asked, cache, progress)
     if fraction is not None:
         subset(images.train.labels, fraction, subset_seed)
@@ -200,6 +209,8 @@ def describe(
         held_out=held_out,
         name=images.name,
         source=found,
-        skip_broken=skip_broken,
+        skipped=images.skipped,
+        remarks=remarks(images),
+        **vars(reading),
     )
     return spec, images

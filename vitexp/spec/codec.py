@@ -60,7 +60,7 @@ def _converted(kind: type) -> tuple[str, ...]:
 def _convert(hint: Any, value: Any) -> Any:
     kinds, optional, is_tuple = _nested(hint)
     if is_tuple and isinstance(value, list):
-        return tuple(value)
+        return tuple(_convert(kinds[0], item) for item in value) if kinds else tuple(value)
     if not kinds or (optional and value is None):
         return value
     # Of several specs it is the one that has the value's fields.
@@ -81,8 +81,10 @@ def _part(kind: type, value: Any) -> Any:
 
 @functools.cache
 def _nested(hint: Any) -> tuple[list[type], bool, bool]:
-    """The specs that a field may hold, whether it may be None, and whether it holds a tuple."""
+    """The specs that a field may hold, itself or in a tuple, whether it may be None, and whether
+    it holds a tuple."""
     arms = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-    kinds = [arm for arm in arms if isinstance(arm, type) and dataclasses.is_dataclass(arm)]
     is_tuple = any(typing.get_origin(arm) is tuple for arm in arms)
+    inner = [item for arm in arms for item in (typing.get_args(arm) if is_tuple else (arm,))]
+    kinds = [item for item in inner if isinstance(item, type) and dataclasses.is_dataclass(item)]
     return kinds, types.NoneType in arms, is_tuple

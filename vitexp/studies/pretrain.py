@@ -118,7 +118,7 @@ def _some(data: DataSpec, classes: range) -> tuple[DataSpec, ImageSet]:
         data.source,
         image_size=data.image_size,
         split_seed=data.split_seed,
-        skip_broken=data.skip_broken,
+        reading=data.reading,
         classes=tuple(classes),
     )
 

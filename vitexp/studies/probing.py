@@ -9,12 +9,11 @@ from pathlib import Path
 from vitexp.catalog import sizes
 from vitexp.datasets.image_set import ImageSet
 from vitexp.datasets.load import describe
-from vitexp.datasets.shots import left_out
 from vitexp.errors import VitexpError
 from vitexp.models.weights.header import model_in
 from vitexp.runs.files import file_hash
 from vitexp.runs.store import Store
-from vitexp.spec import Checkpoint, FromFile, ModelSpec, ProbeSpec, RunSpec
+from vitexp.spec import USUAL, Checkpoint, FromFile, ModelSpec, ProbeSpec, RunSpec
 
 
 def probe_of(spec: RunSpec, dataset: str, store: Store, remark: Callable[[str], None]) -> ProbeSpec:
@@ -27,10 +26,11 @@ def probe_of(spec: RunSpec, dataset: str, store: Store, remark: Callable[[str], 
     """
     store.weights(spec.id)
     side = spec.model.image_size
-    data, images = describe(dataset or spec.data.source, image_size=side)
+    reading = USUAL if dataset else spec.data.reading
+    data, images = describe(dataset or spec.data.source, image_size=side, reading=reading)
     check_channels(spec.model, images)
-    if fewer := left_out(images.train.labels, images.names):
-        remark(fewer)
+    for text in data.remarks:
+        remark(text)
     return ProbeSpec("few_shot", data)
 
 
@@ -58,8 +58,8 @@ def probe_of_file(
     data, images = describe(dataset, image_size=found.image_size)
     if said is not None:
         check_channels(said, images)
-    if fewer := left_out(images.train.labels, images.names):
-        remark(fewer)
+    for text in data.remarks:
+        remark(text)
     return Checkpoint(found, file), ProbeSpec("few_shot", data)
 
 

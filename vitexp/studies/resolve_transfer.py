@@ -13,11 +13,11 @@ from vitexp.errors import VitexpError
 from vitexp.models.weights.header import model_in
 from vitexp.runs.record import Results
 from vitexp.runs.store import Store
-from vitexp.spec import DataSpec, FromRun, ModelSpec, Precision, RunSpec
+from vitexp.spec import USUAL, DataSpec, FromRun, ModelSpec, Precision, Reading, RunSpec
 from vitexp.studies.base import Base
 from vitexp.studies.grids import TUNING_SEEDS
 from vitexp.studies.probing import check_channels, from_file
-from vitexp.studies.resolve import check_length, recipe_of, remarks
+from vitexp.studies.resolve import check_length, recipe_of
 from vitexp.studies.resolve_model import Wanted, check_model, model_of
 from vitexp.studies.settings import MODEL, Settings, asked, flags, spelled
 from vitexp.studies.stages import onto
@@ -53,13 +53,13 @@ def resolve_finetune(
     data, images = describe(
         settings.dataset or (parent.data.source if parent else "digits"),
         image_size=settings.image_size or (old.image_size if old else None),
-        skip_broken=bool(settings.skip_broken),
+        reading=_reading(settings, parent),
         fraction=settings.fraction,
         subset_seed=seeds[0],
         held_out=preset(settings.recipe or FINETUNE).held_out,
         progress=progress,
     )
-    for text in remarks(images):
+    for text in data.remarks:
         remark(text)
     model = _new(old, images) if old else _named(settings, images)
     check_model(model)
@@ -76,6 +76,14 @@ def resolve_finetune(
     )
     sweep = rates or ((settings.lr,) if settings.lr else chosen.rates) or (recipe.lr,)
     return Base(run, seeds, {"*": 0.0}, parent=parent, rates=tuple(sorted(set(sweep))))
+
+
+def _reading(settings: Settings, parent: RunSpec | None) -> Reading:
+    """As the flags say; the parent's own images are read as they were for it."""
+    asked = settings.reading
+    if parent is None or settings.dataset is not None or asked != USUAL:
+        return asked
+    return parent.data.reading
 
 
 def _parent(settings: Settings, start: str, store: Store) -> RunSpec:
