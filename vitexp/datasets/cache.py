@@ -90,7 +90,7 @@ class Cache:
         """The splits of a stored set, mapped from disk; None where it is absent or damaged."""
         folder = self._set(fingerprint)
         try:
-            return {part: _open(folder, part) for part in PARTS}
+            return written(folder)
         except (OSError, ValueError, EOFError):
             return None
 
@@ -213,6 +213,15 @@ class SplitWriter:
             "shape": (len(self._labels), *self._shape),
         }
         np.lib.format.write_array_header_1_0(self._file, header)
+
+
+def written(folder: Path) -> dict[Part, Split]:
+    """The splits that were written into a folder, mapped from disk.
+
+    Raises:
+        OSError, ValueError, EOFError: they are absent or damaged.
+    """
+    return {part: _open(folder, part) for part in PARTS}
 
 
 def _open(folder: Path, part: Part) -> Split:
