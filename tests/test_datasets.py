@@ -786,6 +786,46 @@ def test_the_fingerprint_follows_content_and_not_place(tmp_path, cache):
     assert len({original, *others}) == 6
 
 
+def ppm(*seed):
+    """An image whose bytes no library's version changes."""
+    drawn = np.random.Generator(np.random.PCG64(seed)).integers(0, 256, 48, dtype=np.uint8)
+    return b"P6 4 4 255\n" + drawn.tobytes()
+
+
+def test_fingerprints_stay_what_they_were(tmp_path, cache):
+    """A change here makes every old result on folders or tables a result on other data."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for s, (split, count) in enumerate({"train": 20, "valid": 6, "test": 5}.items()):
+        for label, name in enumerate(("cat", "dog")):
+            (tmp_path / "a" / split / name).mkdir(parents=True)
+            for i in range(count):
+                (tmp_path / "a" / split / name / f"{i}.ppm").write_bytes(ppm(s, label, i))
+    numbered: dict[str, list[object]] = {"b": [0, 1], "c": ["x", "y"]}
+    for folder, labels in numbered.items():
+        (tmp_path / folder).mkdir()
+        for s, (split, count) in enumerate({"train": 20, "test": 6}.items()):
+            columns = {"image": [ppm(s, i) for i in range(count)], "label": labels * (count // 2)}
+            pq.write_table(pa.table(columns), tmp_path / folder / f"{split}.parquet")
+    expected = {"a": "03f8b73c736a11bc", "b": "4b960e7c869fed0c", "c": "2ab65f2abc027120"}
+    for folder, begin in expected.items():
+        assert load(str(tmp_path / folder), cache=cache).fingerprint.startswith(begin), folder
+
+
+def test_what_sources_mean_is_a_part_of_what_the_cache_knows(tmp_path, cache, monkeypatch):
+    root = two_classes(tmp_path / "pets")
+    load(str(root), cache=cache)
+    load(str(root), cache=cache)
+    assert len(list((cache / "known").iterdir())) == 2
+    for name, value in (("MEANING", 99), ("PREPROCESSING", 99)):
+        monkeypatch.setattr(f"vitexp.datasets.load.{name}", value)
+        load(str(root), cache=cache)
+    for reading in (Reading(skip_broken=True), Reading(follow_links=True)):
+        load(str(root), cache=cache, reading=reading)
+    assert len(list((cache / "known").iterdir())) == 2 * 5
+
+
 def test_a_changed_file_is_noticed(tmp_path, cache):
     root = two_classes(tmp_path / "pets")
     before = load(str(root), cache=cache)

@@ -64,6 +64,7 @@ def test_folders_in_folders_of_their_own_name_are_seen_through(tmp_path, cache):
         (("train/a", "train/b", "eval/a", "val/a", "test/a"), "beside a validation and a test"),
         (("train/a", "train/b", "val_test/a"), "'val_test' names several splits"),
         (("bullet_train/old", "car/old", "bus"), "'bullet_train' names a split"),
+        (("PetImages/cat", "PetImages/dog"), "holds one folder only, 'PetImages'"),
     ],
 )
 def test_folders_of_which_some_may_be_splits_are_refused_by_name(tmp_path, cache, layout, expected):

@@ -31,9 +31,8 @@ def test_a_split_is_known_by_the_words_of_its_name(meaning, names):
 
 
 def test_a_word_that_only_contains_a_splits_name_is_none():
-    for (
-        name
-    ) in "cat contest latest valley trained retrain evaluated invalid devil 0 images".split():
+    others = "cat contest latest valley trained retrain evaluated invalid devil 0 images"
+    for name in others.split():
         assert words(name) == (), name
 
 

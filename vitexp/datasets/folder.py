@@ -127,6 +127,7 @@ def _splits(
     tops = sorted({path.parts[0] for path in paths if len(path.parts) > 1})
     named = split_names.understood(tops, str(root))
     if not named.parts:
+        _refuse_wrapper(root, tops, paths)
         _refuse_same_subfolders(root, paths)
         return None, ()
     if _are_classes(named, paths):
@@ -148,6 +149,15 @@ def _are_classes(named: Named, paths: list[PurePosixPath]) -> bool:
     flat = not any(len(path.parts) > 2 for path in paths)
     bare = any(map(split_names.is_only_a_split, named.parts))
     return flat and not bare and len(set(named.parts.values())) == 1 and len(named.others) > 0
+
+
+def _refuse_wrapper(root: Path, tops: list[str], paths: list[PurePosixPath]) -> None:
+    """A folder that holds the data set is not its only class."""
+    below = {path.parts[1] for path in paths if len(path.parts) > 2}
+    if len(tops) == 1 and len(below) > 1:
+        raise VitexpError(
+            f"{root} holds one folder only, {tops[0]!r}.", f"Give --dataset {root / tops[0]}"
+        )
 
 
 def _refuse_same_subfolders(root: Path, paths: list[PurePosixPath]) -> None:

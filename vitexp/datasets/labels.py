@@ -145,11 +145,15 @@ def _mask(keep: np.ndarray) -> pa.Array:
 def _plain(array: pa.Array) -> pa.Array:
     import pyarrow as pa
 
+    # Arrow cannot filter these.
+    views = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
     while True:
         if isinstance(array.type, pa.BaseExtensionType):
             array = array.storage
         elif pa.types.is_dictionary(array.type):
             array = array.dictionary_decode()
+        elif array.type in views:
+            array = array.cast(views[array.type])
         else:
             return array
 

@@ -50,7 +50,7 @@ def open_files(
 
 def _by_split(files: list[Path], root: Path) -> tuple[dict[Part, list[Path]], tuple[str, ...]]:
     saying = {file: _says_split(file.relative_to(root)) for file in files}
-    named = split_names.understood({says or str(file) for file, says in saying.items()}, str(root))
+    named = split_names.understood({says or file.name for file, says in saying.items()}, str(root))
     split_names.refuse_mixed(
         named, str(root), "Name every file of a split alike, such as train-*.parquet."
     )
