@@ -59,7 +59,7 @@ def _converted(kind: type) -> tuple[str, ...]:
 
 def _convert(hint: Any, value: Any) -> Any:
     kinds, optional, is_tuple = _nested(hint)
-    if is_tuple and isinstance(value, list):
+    if is_tuple and isinstance(value, list | tuple):
         return tuple(_convert(kinds[0], item) for item in value) if kinds else tuple(value)
     if not kinds or (optional and value is None):
         return value
