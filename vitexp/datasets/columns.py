@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _IMAGE_COLUMNS = ("image", "img")
-_LABEL_COLUMNS = ("label", "labels", "fine_label", "class", "target")
+LABEL_COLUMNS = ("label", "labels", "fine_label", "class", "target")
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ def label_column(
     """
     if asked is not None:
         return _asked("label column", asked, columns, where), ()
-    named = [name for name in _LABEL_COLUMNS if name in columns and name != image]
+    named = [name for name in LABEL_COLUMNS if name in columns and name != image]
     typed = [name for name, column in columns.items() if column.names]
     found = [name for name in named if name in typed] or named or typed
     if not found or (not named and len(typed) > 1):

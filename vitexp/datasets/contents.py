@@ -63,11 +63,33 @@ def open_root(root: Path, found: Walk, reading: Reading) -> Source:
         refuse_missing_shards(files)
         return open_files(files, root, reading, contents.left)
     if contents.images:
-        from vitexp.datasets.folder import open_folder
-
-        _refuse_columns(root, reading)
-        return open_folder(root, contents.images, contents.left, reading.follow_links)
+        return _images(root, contents, reading)
     raise _nothing(root, contents.left)
+
+
+def _images(root: Path, contents: Contents, reading: Reading) -> Source:
+    """Images by the folders they lie in, or by tables of text beside them."""
+    from vitexp.datasets import listing
+    from vitexp.datasets.folder import open_folder
+
+    files = [path for _, path in contents.left if path.lower().endswith(listing.ENDINGS)]
+    # Where folders name classes, they win: a table there may be about anything.
+    files = files if listing.says_nothing(contents.images) else []
+    if files:
+        left = [each for each in contents.left if each[1] not in files]
+        listed = listing.open_listings(root, files, contents.images, left, reading)
+        if listed is not None:
+            return listed
+    _refuse_columns(root, reading)
+    try:
+        return open_folder(root, contents.images, contents.left, reading.follow_links)
+    except VitexpError as error:
+        if not files:
+            raise
+        more = (
+            f"Where {files[0]} says the labels, name its columns: --image-column, --label-column."
+        )
+        raise VitexpError(error.problem, f"{error.remedy} {more}") from error
 
 
 def _kind(path: str) -> str:

@@ -40,15 +40,19 @@ def open_files(
         VitexpError: as :func:`vitexp.datasets.tables.open_tables`; files of which some name a
             split and others do not; or a file that cannot be read.
     """
-    grouped: dict[Part, list[Path]] = {"train": files}
-    notes: tuple[str, ...] = ()
-    if files[1:]:
-        grouped, notes = _by_split(files, root)
+    grouped, notes = by_split(files, root)
     tables = {part: _table(grouped[part], f"{root} {part}") for part in PARTS if part in grouped}
     return open_tables(tables, str(root), reading, tally(left), notes)
 
 
-def _by_split(files: list[Path], root: Path) -> tuple[dict[Part, list[Path]], tuple[str, ...]]:
+def by_split(files: list[Path], root: Path) -> tuple[dict[Part, list[Path]], tuple[str, ...]]:
+    """Split -> its files, and what was decided.
+
+    Raises:
+        VitexpError: files of which some name a split and others do not.
+    """
+    if not files[1:]:
+        return {"train": files}, ()
     saying = {file: _says_split(file.relative_to(root)) for file in files}
     named = split_names.understood({says or file.name for file, says in saying.items()}, str(root))
     split_names.refuse_mixed(
@@ -149,6 +153,30 @@ class _Arrow:
     def read(self, name: str, rows: int) -> Iterator[pa.Array]:
         for batch in self._table.select([name]).to_batches(max_chunksize=rows):
             yield batch.column(name)
+
+
+def read_text_table(file: Path, as_text: bool = False) -> pa.Table | None:
+    """A table in a text file (CSV, TSV or JSON lines); None where it holds something else.
+
+    Args:
+        as_text: keep the cells of a CSV as they stand ("007"), instead of finding their types.
+    """
+    import pyarrow as pa
+    from pyarrow import csv, json
+
+    try:
+        if file.suffix.lower() == ".jsonl":
+            return json.read_json(file)
+        tab = "\t" if file.suffix.lower() == ".tsv" else ","
+        parse = csv.ParseOptions(delimiter=tab)
+        found = csv.read_csv(file, parse_options=parse)
+        if not as_text:
+            return found
+        types = dict.fromkeys(found.column_names, pa.string())
+        kept = csv.ConvertOptions(column_types=types)
+        return csv.read_csv(file, parse_options=parse, convert_options=kept)
+    except (pa.ArrowException, OSError):
+        return None
 
 
 def _opened(file: Path) -> _Parquet | _Arrow:
