@@ -46,6 +46,15 @@ class Column:
     def holds_paths(self) -> bool:
         return is_text(self.type)
 
+    @property
+    def holds_pixels(self) -> bool:
+        """Whether its cells are lists of lists."""
+        import pyarrow as pa
+
+        kind = self.type
+        nested = pa.types.is_nested(kind) and not pa.types.is_struct(kind)
+        return nested and pa.types.is_nested(plain(kind.value_type))
+
 
 def is_text(kind: pa.DataType) -> bool:
     """Whether a type is one of Arrow's strings."""
@@ -126,11 +135,7 @@ def image_column(columns: Mapping[str, Column], asked: str | None, where: str) -
     if asked is not None:
         return _asked("image column", asked, columns, where)
     typed = [name for name, column in columns.items() if column.is_image]
-    named = [
-        name
-        for name in _IMAGE_COLUMNS
-        if name in columns and (columns[name].holds_files or columns[name].holds_paths)
-    ]
+    named = [name for name in _IMAGE_COLUMNS if name in columns and _may_be_images(columns[name])]
     found = [name for name in named if name in typed] or typed or named
     if len(found) == 1 or (found and found[0] in _IMAGE_COLUMNS):
         return found[0]
@@ -140,6 +145,10 @@ def image_column(columns: Mapping[str, Column], asked: str | None, where: str) -
         "Say which column holds the encoded images (bytes of PNG, JPEG, ... files, or paths): "
         "--image-column NAME.",
     )
+
+
+def _may_be_images(column: Column) -> bool:
+    return column.holds_files or column.holds_paths or column.holds_pixels
 
 
 def label_column(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from vitexp.datasets.locate import TABLE_ENDINGS
+from vitexp.datasets.locate import FILE_ENDINGS
 from vitexp.datasets.source import Listed, Source
 from vitexp.datasets.walk import Left, Walk
 from vitexp.errors import VitexpError
@@ -17,8 +17,6 @@ IMAGE_ENDINGS = (
 )
 """Files that are images by their name; others are looked into."""
 
-_MAGIC = {b"PAR1": "parquet", b"ARROW1": "arrow"}
-
 
 @dataclass
 class Contents:
@@ -26,13 +24,19 @@ class Contents:
 
     Attributes:
         images: image files, and links to folders.
-        tables: parquet and arrow files.
+        tables: parquet and arrow files. shards: tar files. arrays: files of arrays.
         left: the others, with the reason why they are left out.
     """
 
     images: list[str] = field(default_factory=list)
     tables: list[str] = field(default_factory=list)
+    shards: list[str] = field(default_factory=list)
+    arrays: list[str] = field(default_factory=list)
     left: list[Left] = field(default_factory=list)
+
+    def put_aside(self, reason: str, paths: list[str]) -> None:
+        """Leave files out that could be a data set, because of those that are taken."""
+        self.left += [(reason, path) for path in paths]
 
 
 def open_root(root: Path, found: Walk, reading: Reading) -> Source:
@@ -57,14 +61,55 @@ def open_root(root: Path, found: Walk, reading: Reading) -> Source:
             f"Give the folder of one data set, or a pattern such as '{root}/*.parquet'.",
         )
     if contents.tables:
-        from vitexp.datasets.parquet import open_files, refuse_missing_shards
+        from vitexp.datasets.parquet import refuse_missing_shards
 
-        files = [root / table for table in contents.tables]
+        contents.put_aside("tar files beside tables", contents.shards)
+        contents.put_aside("files of arrays beside tables", contents.arrays)
+        files = [root / each for each in contents.tables]
         refuse_missing_shards(files)
-        return open_files(files, root, reading, contents.left)
+        return open_files("table", root, files, reading, contents.left)
     if contents.images:
+        contents.put_aside("tar files beside images", contents.shards)
+        contents.put_aside("files of arrays beside images", contents.arrays)
         return _images(root, contents, reading)
+    if contents.shards:
+        contents.put_aside("files of arrays beside tar files", contents.arrays)
+        files = [root / each for each in contents.shards]
+        return open_files("shard", root, files, reading, contents.left)
+    if contents.arrays:
+        files = [root / each for each in contents.arrays]
+        return open_files("array", root, files, reading, contents.left)
     raise _nothing(root, contents.left)
+
+
+def open_files(
+    kind: str, root: Path, files: list[Path], reading: Reading, left: list[Left]
+) -> Source:
+    """The data set that files of one kind are.
+
+    Args:
+        kind: ``table``, ``shard`` (a tar file) or ``array``.
+        root: the folder above them.
+        left: other files there, with the reason why they are left out.
+
+    Raises:
+        VitexpError: whatever is wrong with it.
+    """
+    if kind == "shard":
+        from vitexp.datasets.shards import open_shards
+
+        return open_shards(root, files, reading, left, _ends_as_image)
+    if kind == "array":
+        from vitexp.datasets.arrays import open_arrays
+
+        return open_arrays(root, files, reading, left)
+    from vitexp.datasets.parquet import open_tables_in
+
+    return open_tables_in(files, root, reading, left)
+
+
+def _ends_as_image(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in (*IMAGE_ENDINGS, ".jfif", ".avif")
 
 
 def _images(root: Path, contents: Contents, reading: Reading) -> Source:
@@ -115,7 +160,12 @@ def _nothing(root: Path, left: list[Left]) -> VitexpError:
 
 def _sorted_out(root: Path, found: Walk, follow_links: bool) -> Contents:
     contents = Contents(left=list(found.left))
-    kinds = {"image": contents.images, "parquet": contents.tables, "arrow": contents.tables}
+    kinds = {
+        "image": contents.images,
+        "table": contents.tables,
+        "shard": contents.shards,
+        "array": contents.arrays,
+    }
     for entry in found.entries:
         kind = _kind_of(root, entry, follow_links)
         if kind in kinds:
@@ -126,12 +176,12 @@ def _sorted_out(root: Path, found: Walk, follow_links: bool) -> Contents:
 
 
 def _kind_of(root: Path, entry: Listed, follow_links: bool) -> str:
-    """``image``, ``parquet`` or ``arrow``, or why a file is none of them."""
+    """``image``, ``table``, ``shard`` or ``array``, or why a file is none of them."""
     path, suffix = root / entry.path, PurePosixPath(entry.path).suffix.lower()
     if suffix in IMAGE_ENDINGS:
         return "image"
-    if suffix in TABLE_ENDINGS:
-        return "parquet" if suffix == ".parquet" else "arrow"
+    if FILE_ENDINGS.get(suffix) == "table":
+        return "table"
     if path.is_dir():
         return "image"
     if not path.is_file():
@@ -147,12 +197,16 @@ def _by_content(path: Path, suffix: str) -> str:
             head = file.read(16)
     except OSError as error:
         return f"files that cannot be opened ({error.strerror})"
-    for magic, kind in _MAGIC.items():
-        if head.startswith(magic):
-            return kind
+    if head.startswith((b"PAR1", b"ARROW1")):
+        return "table"
+    if suffix == ".tar":
+        return "shard"
+    from vitexp.datasets.arrays import kind_of
     from vitexp.datasets.decode import is_image
 
     if head and is_image(path):
         return "image"
+    if kind_of(path, head) is not None:
+        return "array"
     ending = f"{suffix} files" if suffix else "files without an ending"
     return f"{ending}, which are no images that can be read here"

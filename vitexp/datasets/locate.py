@@ -14,8 +14,12 @@ from vitexp.datasets.source import Listed, Place, Source
 from vitexp.errors import VitexpError, unknown
 from vitexp.spec import USUAL, Reading
 
-TABLE_ENDINGS = (".parquet", ".arrow", ".feather")
-"""How the names of tables end; files of a folder are also looked into."""
+FILE_ENDINGS = {
+    **dict.fromkeys((".parquet", ".arrow", ".feather"), "table"),
+    ".tar": "shard",
+    **dict.fromkeys((".npz", ".npy"), "array"),
+}
+"""How the names of files end that are a data set by themselves; in folders they are looked into."""
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(:[\w.-]+)?")
 
@@ -56,7 +60,11 @@ def locate(text: str, reading: Reading = USUAL) -> Place:
         return _files([path.resolve()], path.resolve(), reading)
     if matches := sorted(glob.glob(str(path), recursive=True)):
         return _files([Path(match).absolute() for match in matches], path.absolute(), reading)
-    if _HUB_ID.fullmatch(text) and not text.startswith(".") and not text.endswith(TABLE_ENDINGS):
+    if (
+        _HUB_ID.fullmatch(text)
+        and not text.startswith(".")
+        and not text.endswith(tuple(FILE_ENDINGS))
+    ):
         hub, _, config = text.partition(":")
         from vitexp.datasets.hub import facts_of
 
@@ -98,9 +106,10 @@ def _folder(root: Path, reading: Reading) -> Place:
 
 def _files(files: list[Path], pattern: Path, reading: Reading) -> Place:
     for file in files:
-        if file.suffix not in TABLE_ENDINGS:
+        kind = FILE_ENDINGS.get(file.suffix)
+        if kind is None or kind != FILE_ENDINGS[files[0].suffix]:
             raise VitexpError(
-                f"{file} is no data set.",
+                f"{file} is no data set{'' if kind is None else f' of one kind with {files[0]}'}.",
                 "Give the folder that holds the images in class folders, or parquet files.",
             )
     from vitexp.datasets.walk import listed
@@ -110,9 +119,9 @@ def _files(files: list[Path], pattern: Path, reading: Reading) -> Place:
     name = files[0].stem if not files[1:] else root.name
 
     def opened() -> Source:
-        from vitexp.datasets.parquet import open_files
+        from vitexp.datasets.contents import open_files
 
-        return open_files(files, root, reading)
+        return open_files(FILE_ENDINGS[files[0].suffix], root, files, reading, [])
 
     return Place(str(pattern), name, True, stamp, opened)
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _SHARD = re.compile(r"(.*)-(\d+)-of-(\d+)")
 
 
-def open_files(
+def open_tables_in(
     files: list[Path], root: Path, reading: Reading, left: Iterable[Left] = ()
 ) -> Source:
     """Table files; train, validation or test by the innermost part of each path that says so.

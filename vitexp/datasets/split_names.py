@@ -30,6 +30,7 @@ _FILLERS = frozenset(
 )
 _UNKNOWN = frozenset(("unknown", "unlabeled", "unlabelled", "unclassified", "none", *_WORDS))
 _COMPOUND = {word + thing: meaning for word, meaning in _WORDS.items() for thing in _THINGS}
+_COMPOUND |= {axis + word: meaning for word, meaning in _WORDS.items() for axis in "xy"}
 _MEANINGS = _WORDS | _COMPOUND
 _IN_TWO = re.compile(r"(held|hold)[\W_]out", re.IGNORECASE)
 _BETWEEN = re.compile(r"[\W\d_]+")

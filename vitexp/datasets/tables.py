@@ -17,6 +17,7 @@ import numpy as np
 from vitexp.datasets import columns, split_names
 from vitexp.datasets.columns import Column
 from vitexp.datasets.labels import numbered
+from vitexp.datasets.pnm import pnm
 from vitexp.datasets.source import Encoded, Item, Source, UnreadableError
 from vitexp.datasets.split import PARTS, Part
 from vitexp.errors import VitexpError
@@ -74,6 +75,8 @@ def _reader(cell: Any, folder: Path) -> Callable[[], bytes]:
         encoded = cell.get("bytes") if isinstance(cell, dict) else cell
         if isinstance(encoded, bytes):
             return encoded
+        if isinstance(encoded, list):
+            return _drawn(encoded)
         path = cell.get("path") if isinstance(cell, dict) else cell
         if not isinstance(path, str):
             raise UnreadableError("the cell holds no image")
@@ -84,6 +87,20 @@ def _reader(cell: Any, folder: Path) -> Callable[[], bytes]:
             raise UnreadableError(f"{folder / path}: {reason}") from error
 
     return read
+
+
+def _drawn(rows: list[Any]) -> bytes:
+    """An image of nested lists of whole numbers: rows of pixels, of one or three values each."""
+    try:
+        pixels = np.array(rows)
+    except ValueError:
+        raise UnreadableError("its rows are not of one length") from None
+    shape = pixels.shape
+    if pixels.dtype.kind not in "iu" or not (len(shape) == 2 or shape[2:] in ((1,), (3,))):
+        raise UnreadableError("nested lists are rows of pixels of whole numbers, 1 or 3 a pixel")
+    if not pixels.size or pixels.min() < 0 or pixels.max() > 255:
+        raise UnreadableError("its values are not from 0 to 255")
+    return pnm(pixels)
 
 
 def open_tables(
