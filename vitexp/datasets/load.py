@@ -11,6 +11,7 @@ from pathlib import Path
 
 from vitexp.catalog.datasets import EMBEDDED
 from vitexp.datasets.cache import Cache, Known, default_cache
+from vitexp.datasets.colour import in_colour
 from vitexp.datasets.fingerprint import PREPROCESSING
 from vitexp.datasets.image_set import ImageSet, Split, only
 from vitexp.datasets.locate import locate, short_name
@@ -38,6 +39,7 @@ def load(
     subset_seed: int | None = None,
     classes: tuple[int, ...] | None = None,
     held_out: float | None = None,
+    channels: int | None = None,
     progress: Progress | None = None,
 ) -> ImageSet:
     """The images of a source, decoded to square uint8, in three disjoint splits.
@@ -59,6 +61,7 @@ def load(
         subset_seed: draws that subset.
         classes: labels of the only classes to use, rising; they become 0, 1, ...
         held_out: share of train for validation where the source has none; None is 10 %.
+        channels: of the model that they are for: with 3, grey images get three equal channels.
         progress: told how far decoding is; not called when the cache is used.
 
     Raises:
@@ -66,7 +69,7 @@ def load(
             network for a hub id, or a cache that cannot be written.
     """
     asked = _Asked(source, image_size, split_seed, reading, classes, held_out)
-    images = _open(asked, cache, progress)[1]
+    images = _open(asked, cache, progress, channels)[1]
     if fraction is None:
         return images
     train = images.train
@@ -74,8 +77,11 @@ def load(
     return dataclasses.replace(images, train=Split(train.images[kept], train.labels[kept]))
 
 
-def images_of(data: DataSpec) -> ImageSet:
+def images_of(data: DataSpec, channels: int | None = None) -> ImageSet:
     """The images that a spec names, found again.
+
+    Args:
+        channels: as for :func:`load`.
 
     Raises:
         VitexpError: as :func:`load`; or they are not those that the spec was made from.
@@ -89,6 +95,7 @@ def images_of(data: DataSpec) -> ImageSet:
         subset_seed=data.subset_seed,
         classes=data.classes,
         held_out=data.held_out,
+        channels=channels,
     )
     if images.fingerprint != data.fingerprint:
         raise VitexpError(
@@ -110,8 +117,12 @@ class _Asked:
     held_out: float | None
 
 
-def _open(asked: _Asked, cache: Path | None, progress: Progress | None) -> tuple[str, ImageSet]:
+def _open(
+    asked: _Asked, cache: Path | None, progress: Progress | None, channels: int | None = None
+) -> tuple[str, ImageSet]:
     source, images = _decoded(asked, cache, progress)
+    if channels == 3 and images.channels == 1:
+        images = in_colour(images, Cache(cache or default_cache()))
     return source, images if asked.classes is None else only(images, asked.classes)
 
 

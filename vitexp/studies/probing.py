@@ -3,6 +3,7 @@ model can look at."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,8 +29,7 @@ def probe_of(spec: RunSpec, dataset: str, store: Store, remark: Callable[[str], 
     side = spec.model.image_size
     reading = USUAL if dataset else spec.data.reading
     data, images = describe(dataset or spec.data.source, image_size=side, reading=reading)
-    check_channels(spec.model, images)
-    for text in data.remarks:
+    for text in (*data.remarks, *check_channels(spec.model, images)):
         remark(text)
     return ProbeSpec("few_shot", data)
 
@@ -56,9 +56,8 @@ def probe_of_file(
         raise VitexpError(f"{path} says itself that it holds {said.name}.", "Leave --model out.")
     found = said or sizes.at_usual_side(model or "")
     data, images = describe(dataset, image_size=found.image_size)
-    if said is not None:
-        check_channels(said, images)
-    for text in data.remarks:
+    of = said or with_channels(found, images, path)
+    for text in (*data.remarks, *check_channels(of, images)):
         remark(text)
     return Checkpoint(found, file), ProbeSpec("few_shot", data)
 
@@ -74,17 +73,37 @@ def from_file(path: Path) -> FromFile:
     return FromFile(file_hash(path), str(path.absolute()))
 
 
-def check_channels(model: ModelSpec, images: ImageSet) -> None:
-    """Refuse images with other channels than a trained model's.
+def with_channels(model: ModelSpec, images: ImageSet, path: Path) -> ModelSpec:
+    """A named model with the channels of the file that its weights are in.
 
     Raises:
-        VitexpError: they differ.
+        VitexpError: the file is no checkpoint, or none of a known layout.
+    """
+    if images.channels == 3:
+        return dataclasses.replace(model, channels=3)
+    # Only the file says whether it is of grey images or of RGB ones, and reading it takes torch.
+    from vitexp.models.weights.files import fitted
+
+    return dataclasses.replace(model, channels=fitted(model, path).channels)
+
+
+def check_channels(model: ModelSpec, images: ImageSet) -> tuple[str, ...]:
+    """Hold images against a trained model's channels.
+
+    Returns:
+        What is to be said where grey images are shown to a model of RGB ones.
+
+    Raises:
+        VitexpError: RGB images for a model of grey ones.
     """
     if images.channels == model.channels:
-        return
-    words = {1: "grey", 3: "RGB"}
+        return ()
+    if images.channels == 1:
+        return (
+            f"The images of {images.name} are grey, and {model.name} was trained on RGB ones: "
+            "it sees them as three equal channels.",
+        )
     raise VitexpError(
-        f"The images of {images.name} are {words[images.channels]}, and {model.name} was trained"
-        f" on {words[model.channels]} ones.",
-        "Choose a data set with the same channels, or a run trained on such images.",
+        f"The images of {images.name} are RGB, and {model.name} was trained on grey ones.",
+        "Choose a data set of grey images, or a run or file of a model of RGB ones.",
     )

@@ -16,7 +16,7 @@ from vitexp.runs.store import Store
 from vitexp.spec import USUAL, DataSpec, FromRun, ModelSpec, Precision, Reading, RunSpec
 from vitexp.studies.base import Base
 from vitexp.studies.grids import TUNING_SEEDS
-from vitexp.studies.probing import check_channels, from_file
+from vitexp.studies.probing import check_channels, from_file, with_channels
 from vitexp.studies.resolve import check_length, recipe_of
 from vitexp.studies.resolve_model import Wanted, check_model, model_of
 from vitexp.studies.settings import MODEL, Settings, asked, flags, spelled
@@ -59,10 +59,11 @@ def resolve_finetune(
         held_out=preset(settings.recipe or FINETUNE).held_out,
         progress=progress,
     )
+    model = _new(old, images) if old else _named(settings, images, Path(source))
+    check_model(model)
+    data = dataclasses.replace(data, remarks=data.remarks + check_channels(model, images))
     for text in data.remarks:
         remark(text)
-    model = _new(old, images) if old else _named(settings, images)
-    check_model(model)
     chosen = _preset(settings, data)
     recipe = recipe_of(settings, chosen, data, Wanted(None, model.family, None), images.flips)
     run = RunSpec(
@@ -115,17 +116,17 @@ def _said(settings: Settings, path: Path) -> ModelSpec | None:
 
 def _new(old: ModelSpec, images: ImageSet) -> ModelSpec:
     """The parent's model with another image size and a single linear layer as its head."""
-    check_channels(old, images)
     return onto(old, len(images.names), images.image_size)
 
 
-def _named(settings: Settings, images: ImageSet) -> ModelSpec:
+def _named(settings: Settings, images: ImageSet, path: Path) -> ModelSpec:
     if settings.model is None:
         raise VitexpError(
             "A file of weights does not say which model they are of.",
             "Say it with --model, such as --model vit-b/16.",
         )
-    return model_of(settings, Wanted.of(settings), images, {"*": 0.0})
+    model = model_of(settings, Wanted.of(settings), images, {"*": 0.0})
+    return with_channels(model, images, path)
 
 
 def _preset(settings: Settings, data: DataSpec) -> Preset:
