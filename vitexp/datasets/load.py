@@ -51,7 +51,8 @@ def load(
     Args:
         source: a short name (``digits``, ``cifar10``, ...), a folder of images
             (``train/CLASS/*.png`` and ``test/CLASS/*.png``, or ``CLASS/*.png``), a folder or
-            pattern of parquet files, or a Hugging Face id (``owner/name[:configuration]``).
+            pattern of tables, tar files or arrays, or a Hugging Face id
+            (``owner/name[:configuration]``).
         image_size: side in pixels; None keeps the images' own where all are square and equal,
             and is 224 elsewhere.
         cache: folder; None is ``$VITEXP_CACHE`` or the user's cache folder.

@@ -77,7 +77,9 @@ class Settings:
     """What a user asked for; None means the default that the field's help names."""
 
     dataset: str | None = setting(
-        DATA, "digits, a Hugging Face id, or a folder of images or parquet files", "digits"
+        DATA,
+        "digits, a Hugging Face id, a folder of images, or files of tables or arrays",
+        "digits",
     )
     image_size: int | None = setting(DATA, "side of the images in pixels", "the data's", least=1)
     skip_broken: bool | None = setting(DATA, "count unreadable images and go on", "stop")
