@@ -200,3 +200,41 @@ def test_every_row_of_random_tables_is_used_counted_or_refused(tmp_path):
                 assert_split_as_named(part, saying, outcomes)
     assert outcomes["used"] > SEEDS / 4 and outcomes["refused"] > SEEDS / 10, outcomes
     assert all(outcomes[part] for part in ("train", "val", "test", "eval")), outcomes
+
+
+def list_some(root: Path, draw: np.random.Generator) -> dict[str, str]:
+    """Random images and tables that name some of them; the label of each that is named."""
+    folders = choice(draw, ("", "images", "train", "test", "val"), 2)
+    names = [f"{folder}/{i}.png".lstrip("/") for i, folder in enumerate(draw.choice(folders, 40))]
+    for i, name in enumerate(names):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        picture(i).save(root / name)
+    made = {name: str(draw.choice(["cat", "dog"])) for name in names if draw.random() < 0.9}
+    form = draw.choice(["path", "name", "stem"])
+    cells = {name: {"path": name, "name": Path(name).name, "stem": Path(name).stem}[form]
+             for name in made}  # fmt: skip
+    rows = [f"{cells[name]},{label}" for name, label in made.items()]
+    if draw.random() < 0.2:
+        rows.append(str(draw.choice(["gone.png,cat", rows[0]])))
+    (root / "labels.csv").write_text("\n".join(["file,label", *rows]))
+    for other in choice(draw, ("notes.txt", "scores.csv", ".hidden"), 2):
+        (root / other).write_text("a,b,c\n1,2,3\n")
+    return made
+
+
+def test_every_image_beside_a_random_table_is_used_counted_or_refused(tmp_path):
+    outcomes: Counter[str] = Counter()
+    for seed in range(SEEDS // 3):
+        root = tmp_path / str(seed)
+        root.mkdir()
+        made = list_some(root, np.random.default_rng(seed))
+        images = outcome(root, tmp_path / "cache")
+        outcomes["used" if images else "refused"] += 1
+        if images is None:
+            continue
+        files = [path for path in root.rglob("*") if path.is_file()]
+        assert accounted(images) == len(files) - 1, seed
+        found = parts(images)
+        assert {n: found[int(Path(n).stem)][1] for n in made} == made, seed
+        assert len(found) == len(made)
+    assert outcomes["used"] > 10 and outcomes["refused"] > 5, outcomes

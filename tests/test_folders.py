@@ -110,7 +110,7 @@ def test_what_is_left_out_of_a_folder_is_counted_by_reason_and_said(tmp_path, ca
     ):
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_bytes(content)
-    os.mkfifo(root / "train/dog/pipe")
+    os.mkfifo(root / "train/dog/pipe.png")
     (root / "train/dog/nowhere").symlink_to(tmp_path / "nothing")
     spec, images = describe(str(root), cache=cache)
     assert spec.fingerprint == plain.fingerprint
@@ -121,7 +121,7 @@ def test_what_is_left_out_of_a_folder_is_counted_by_reason_and_said(tmp_path, ca
         f".txt files, {no_image}": (2, "readme.txt"),
         f".heic files, {no_image}": (1, "train/dog/001.heic"),
         f"files without an ending, {no_image}": (1, "train/dog/blob"),
-        "files that are no plain files": (1, "train/dog/pipe"),
+        "files that are no plain files": (1, "train/dog/pipe.png"),
         "links that lead nowhere": (1, "train/dog/nowhere"),
     }
     assert spec.skipped == images.skipped

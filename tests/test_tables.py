@@ -280,6 +280,9 @@ def test_a_split_of_a_saved_data_set_that_means_none_is_counted(tmp_path, cache)
     spec, images = describe(str(saved(tmp_path / "a", train=40, test=12, extra=9)), cache=cache)
     assert (sizes(images), images.skipped[0].count) == ([36, 4, 12], 9)
     assert "9 rows of the split 'extra', which is not used" in spec.remarks[0]
+    more = saved(tmp_path / "c", train=40, train_extra=7, trainval=5, validation=6, test=4, eval=3)
+    images = load(str(more), cache=cache)
+    assert (sizes(images), [s.count for s in images.skipped]) == ([40, 6, 4], [7, 5, 3])
     text = refusal(saved(tmp_path / "b", train=40, val=3, dev=3), tmp_path / "other")
     assert "same split twice: dev, val" in text
 

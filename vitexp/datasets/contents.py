@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from vitexp.datasets.locate import FILE_ENDINGS
 from vitexp.datasets.source import Listed, Source
-from vitexp.datasets.walk import Left, Walk
+from vitexp.datasets.walk import SPECIAL, Left, Walk
 from vitexp.errors import VitexpError
 from vitexp.spec import Reading
 
@@ -178,6 +178,8 @@ def _sorted_out(root: Path, found: Walk, follow_links: bool) -> Contents:
 def _kind_of(root: Path, entry: Listed, follow_links: bool) -> str:
     """``image``, ``table``, ``shard`` or ``array``, or why a file is none of them."""
     path, suffix = root / entry.path, PurePosixPath(entry.path).suffix.lower()
+    if entry.size == SPECIAL:
+        return "files that are no plain files"
     if suffix in IMAGE_ENDINGS:
         return "image"
     if FILE_ENDINGS.get(suffix) == "table":
@@ -185,7 +187,7 @@ def _kind_of(root: Path, entry: Listed, follow_links: bool) -> str:
     if path.is_dir():
         return "image"
     if not path.is_file():
-        return "links that lead nowhere" if path.is_symlink() else "files that are no plain files"
+        return "links that lead nowhere"
     if not follow_links and not path.resolve().is_relative_to(root):
         return "links that leave the folder"
     return _by_content(path, suffix)

@@ -79,7 +79,7 @@ class Listed:
 
     Attributes:
         path: relative to the folder, with ``/``.
-        size: in bytes; -1 for a link that leads nowhere.
+        size: in bytes; -1 for a link that leads nowhere, -2 for what is neither file nor folder.
         mtime: nanoseconds.
     """
 

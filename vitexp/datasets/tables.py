@@ -7,7 +7,7 @@ cache of its own, and reading them does not need it installed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -170,8 +170,8 @@ def open_hub_tables(
     Raises:
         VitexpError: as :func:`open_tables`; or two splits of one meaning.
     """
-    named = split_names.understood(dataset, where)
-    if test is not None:
+    named = split_names.understood(_telling(dataset), where)
+    if test is not None and test in dataset:
         parts = {n: p for n, p in named.parts.items() if n != test and p != "test"}
         named = split_names.Named({**parts, test: "test"}, named.others)
     split_names.refuse_twice(named, where)
@@ -187,6 +187,22 @@ def open_hub_tables(
         if name not in named.parts
     )
     return open_tables(tables, where, reading, skipped, named.notes)
+
+
+def _telling(names: Iterable[str]) -> list[str]:
+    """The splits of a data set that may serve here: whoever reads it can hardly rename them.
+
+    One that has its usual name is meant, whatever other split resembles it (train and train_extra).
+    """
+    usual = [name for name in names if name in ("train", "validation", "test")]
+    taken = {word for name in usual for word in split_names.words(name)}
+    taken |= {"eval"} if {"val", "test"} <= taken else set()
+    others = [name for name in names if name not in usual]
+    return usual + [
+        name
+        for name in others
+        if len(found := split_names.words(name)) == 1 and found[0] not in taken
+    ]
 
 
 def _of_dataset(dataset: Any, where: str, folder: Path) -> Table:

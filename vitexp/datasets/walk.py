@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -13,6 +14,8 @@ Left = tuple[str, str]
 """(reason, path) of a file that is left out."""
 
 HIDDEN, SYSTEM = "hidden files", "files of the system or of thumbnails"
+SPECIAL = -2
+"""The size that stands for a pipe, a socket or a device: reading one may never end."""
 _SYSTEM = frozenset(
     (
         *("@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found"),
@@ -100,4 +103,6 @@ def listed(root: Path, path: Path) -> Listed:
         status = path.stat()
     except OSError:
         return Listed(relative, -1, 0)
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+        return Listed(relative, SPECIAL, status.st_mtime_ns)
     return Listed(relative, status.st_size, status.st_mtime_ns)
