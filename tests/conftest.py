@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 # One thread for each library, before any is loaded: tests are many and small.
@@ -30,6 +31,12 @@ def _surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         for name in SAID_OF_TERMINALS:
             patch.delenv(name, raising=False)
         yield
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    """A cache of decoded images of the test's own."""
+    return tmp_path / "cache"
 
 
 @pytest.fixture(scope="session")

@@ -48,6 +48,21 @@ def read(capsys: pytest.CaptureFixture[str], *arguments: object) -> Any:
     return json.loads(out)
 
 
+@pytest.mark.skipif(not Path("/proc").exists(), reason="needs /proc")
+def test_a_folder_that_cannot_be_is_one_clear_line(tmp_path, capsys):
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    for out, reason in (
+        ("/proc/nowhere", "No such file or directory"),
+        (tmp_path / ("a" * 300), "File name too long"),
+        (tmp_path / "loop" / "deep", ""),
+    ):
+        code, printed, said = call(capsys, "train", *TINY, "--out", out)
+        assert (code, printed) == (2, "")
+        assert said.splitlines()[-2].startswith("Error: ")
+        assert reason in said.splitlines()[-2]
+        assert "--out" in said.splitlines()[-1]
+
+
 @pytest.fixture(scope="module")
 def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which a one-seed ablation with all ten cells has run, in a log."""

@@ -21,6 +21,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.pictures import (
+    hub_features,
+    hub_folder,
+    image_folder,
+    image_rows,
+    pixels,
+    png,
+    refusal,
+    two_classes,
+    write,
+    write_parquet,
+)
 from tests.processes import HANG_SECONDS
 from vitexp.catalog.datasets import HUB_SETS
 from vitexp.datasets import cache as cache_module
@@ -30,52 +42,7 @@ from vitexp.datasets.load import describe, images_of, load
 from vitexp.datasets.source import UnreadableError
 from vitexp.datasets.split import PARTS, partition, stratified_order, subset
 from vitexp.errors import VitexpError
-from vitexp.spec import digest, identity
-
-
-@pytest.fixture
-def cache(tmp_path):
-    return tmp_path / "cache"
-
-
-def pixels(seed, size=(8, 8), channels=3):
-    shape = (size[1], size[0]) + ((channels,) if channels > 1 else ())
-    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
-
-
-def png(array):
-    buffer = io.BytesIO()
-    Image.fromarray(array).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def write(path, array):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(png(array))
-    return path
-
-
-def image_folder(root, layout, size=(8, 8), channels=3):
-    """``layout``: folder -> number of images. All images differ."""
-    for folder, count in layout.items():
-        for i in range(count):
-            write(root / folder / f"{i:03}.png", pixels([i, *folder.encode()], size, channels))
-    return root
-
-
-def two_classes(root, **options):
-    layout = {"train/cat": 20, "train/dog": 30, "test/cat": 4, "test/dog": 6}
-    return image_folder(root, layout, **options)
-
-
-def refusal(source, cache, **options):
-    """The error's text, after checking that nothing was left behind."""
-    with pytest.raises(VitexpError) as caught:
-        load(str(source), cache=cache, **options)
-    assert not list(cache.glob("building-*"))
-    assert not list(cache.glob("sets/*"))
-    return str(caught.value)
-
+from vitexp.spec import Reading, digest, identity
 
 # Splits and subsets
 
@@ -493,10 +460,10 @@ def test_a_broken_image_is_named_or_skipped_and_listed(tmp_path, cache):
     text = refusal(root, cache)
     assert str(root / "train/dog/004.png") in text
     assert "--skip-broken" in text
-    images = load(str(root), cache=cache, skip_broken=True)
+    images = load(str(root), cache=cache, reading=Reading(skip_broken=True))
     assert len(images.train) + len(images.val) == 48
     assert [Path(b.split(":")[0]).name for b in images.broken] == ["004.png", "007.png"]
-    assert load(str(root), cache=cache, skip_broken=True).broken == images.broken
+    assert load(str(root), cache=cache, reading=Reading(skip_broken=True)).broken == images.broken
     assert "004.png" in refusal(root, tmp_path / "other cache")
 
 
@@ -507,7 +474,7 @@ def test_links_out_of_the_folder_are_named_and_never_read(tmp_path, cache):
     text = refusal(root, cache)
     assert "link.png" in text
     assert "leaves" in text
-    images = load(str(root), cache=cache, skip_broken=True)
+    images = load(str(root), cache=cache, reading=Reading(skip_broken=True))
     assert len(images.broken) == 1
     (root / "train/cat/link.png").unlink()
     (root / "train/cat/link").symlink_to(outside.parent)
@@ -536,7 +503,7 @@ def test_a_link_inside_the_folder_is_an_image(tmp_path, cache):
         ({"test/a": 9, "test/b": 9}, "holds test and no train folder"),
         ({".": 3, "cat": 9}, "in no class folder"),
         ({"train": 3, "test/cat": 9}, "in no class folder"),
-        ({"train/a": 9, "train/b": 9, "more/a": 3}, "beside the train folder"),
+        ({"train/a": 9, "train/b": 9, "more/a": 3}, "'train' names a split and 'more' names none"),
         ({"train/a": 9, "train/b": 9, "val/a": 2, "dev/a": 3}, "same split twice: dev, val"),
     ],
 )
@@ -564,35 +531,6 @@ def test_hidden_files_and_folders_do_not_matter(tmp_path, cache):
 
 
 # Tables
-
-
-def image_rows(count, split, labels):
-    cells = [{"bytes": png(pixels([i, *split.encode()])), "path": None} for i in range(count)]
-    return {"image": cells, "label": [labels[i % len(labels)] for i in range(count)]}
-
-
-def write_parquet(path, columns, features=None):
-    import datasets
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    datasets.Dataset.from_dict(columns, features=features).to_parquet(str(path))
-    return path
-
-
-def hub_features(image="image", label="label"):
-    import datasets
-
-    return datasets.Features(
-        {image: datasets.Image(), label: datasets.ClassLabel(names=["dog", "cat"])}
-    )
-
-
-def hub_folder(root):
-    features = hub_features()
-    write_parquet(root / "data/train-00000-of-00002.parquet", image_rows(30, "a", [0, 1]), features)
-    write_parquet(root / "data/train-00001-of-00002.parquet", image_rows(20, "b", [0, 1]), features)
-    write_parquet(root / "data/test-00000-of-00001.parquet", image_rows(8, "c", [1, 0]), features)
-    return root
 
 
 def test_a_folder_of_parquet_files_in_the_hubs_layout(tmp_path, cache):
@@ -656,7 +594,7 @@ def test_a_broken_row_is_named_or_skipped(tmp_path, cache):
     rows["image"][170] = {"bytes": b"nothing", "path": None}
     write_parquet(tmp_path / "train.parquet", rows, hub_features())
     assert "train row 170: not an image" in refusal(tmp_path / "train.parquet", cache)
-    images = load(str(tmp_path / "train.parquet"), cache=cache, skip_broken=True)
+    images = load(str(tmp_path / "train.parquet"), cache=cache, reading=Reading(skip_broken=True))
     assert len(images.broken) == 1
     assert sum(len(s) for s in (images.train, images.val, images.test)) == 199
 
@@ -846,6 +784,46 @@ def test_the_fingerprint_follows_content_and_not_place(tmp_path, cache):
     others = [fingerprint(n) for n in "cde"]
     others += [fingerprint("a", image_size=16), fingerprint("a", split_seed=1)]
     assert len({original, *others}) == 6
+
+
+def ppm(*seed):
+    """An image whose bytes no library's version changes."""
+    drawn = np.random.Generator(np.random.PCG64(seed)).integers(0, 256, 48, dtype=np.uint8)
+    return b"P6 4 4 255\n" + drawn.tobytes()
+
+
+def test_fingerprints_stay_what_they_were(tmp_path, cache):
+    """A change here makes every old result on folders or tables a result on other data."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for s, (split, count) in enumerate({"train": 20, "valid": 6, "test": 5}.items()):
+        for label, name in enumerate(("cat", "dog")):
+            (tmp_path / "a" / split / name).mkdir(parents=True)
+            for i in range(count):
+                (tmp_path / "a" / split / name / f"{i}.ppm").write_bytes(ppm(s, label, i))
+    numbered: dict[str, list[object]] = {"b": [0, 1], "c": ["x", "y"]}
+    for folder, labels in numbered.items():
+        (tmp_path / folder).mkdir()
+        for s, (split, count) in enumerate({"train": 20, "test": 6}.items()):
+            columns = {"image": [ppm(s, i) for i in range(count)], "label": labels * (count // 2)}
+            pq.write_table(pa.table(columns), tmp_path / folder / f"{split}.parquet")
+    expected = {"a": "03f8b73c736a11bc", "b": "4b960e7c869fed0c", "c": "2ab65f2abc027120"}
+    for folder, begin in expected.items():
+        assert load(str(tmp_path / folder), cache=cache).fingerprint.startswith(begin), folder
+
+
+def test_what_sources_mean_is_a_part_of_what_the_cache_knows(tmp_path, cache, monkeypatch):
+    root = two_classes(tmp_path / "pets")
+    load(str(root), cache=cache)
+    load(str(root), cache=cache)
+    assert len(list((cache / "known").iterdir())) == 2
+    for name, value in (("MEANING", 99), ("PREPROCESSING", 99)):
+        monkeypatch.setattr(f"vitexp.datasets.load.{name}", value)
+        load(str(root), cache=cache)
+    for reading in (Reading(skip_broken=True), Reading(follow_links=True)):
+        load(str(root), cache=cache, reading=reading)
+    assert len(list((cache / "known").iterdir())) == 2 * 5
 
 
 def test_a_changed_file_is_noticed(tmp_path, cache):

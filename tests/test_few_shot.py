@@ -111,11 +111,22 @@ def test_a_class_with_few_images_means_fewer_shots_and_is_named(digits):
     model = build(model_spec(), seed=0)
     found = few_shot(model, few, accuracy(model, few.test, CPU, torch.float32), CPU, torch.float32)
     assert [probe.shots for probe in found] == [1, 5]
+
+
+def test_a_class_without_an_image_leaves_the_others_their_probe(digits):
     none = without(digits, 7, keep=0)
-    assert (
-        few_shot(model, none, accuracy(model, none.test, CPU, torch.float32), CPU, torch.float32)
-        == []
+    assert shots.allowed(none.train.labels, 10) == (1, 5, 10, 25)
+    assert shots.left_out(none.train.labels, digits.names) == ""
+    assert shots.absent(none.train.labels, digits.names) == (
+        "'7' of 10 classes has no training image."
     )
+    model = build(model_spec(), seed=0)
+    found = few_shot(
+        model, none, accuracy(model, none.test, CPU, torch.float32), CPU, torch.float32
+    )
+    assert [probe.shots for probe in found] == [1, 5, 10, 25]
+    assert not found[0].correct[:, none.test.labels == 7].any()
+    assert found[3].mean > 0.3
 
 
 def test_more_shots_tell_real_digits_apart_better(digits):

@@ -80,10 +80,11 @@ _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 def _disk_error(error: OSError) -> VitexpError:
-    if error.errno not in _DISK:
+    """Why a path cannot be used; an error that names none is a fault of this program."""
+    if error.filename is None and error.errno not in _DISK:
         raise error
     where = error.filename or "The disk"
     return VitexpError(
-        f"{where} cannot be written: {error.strerror}.",
-        "Free some space, or choose another folder with --out.",
+        f"{where} cannot be read or written: {error.strerror}.",
+        "Free some space there, or choose another folder with --out.",
     )

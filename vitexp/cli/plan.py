@@ -12,8 +12,10 @@ from vitexp.errors import printable
 from vitexp.launch import local
 from vitexp.models.count import TRAINING_FLOPS, macs, params
 from vitexp.runs.store import Store
-from vitexp.spec import ModelSpec, RunSpec
+from vitexp.spec import ModelSpec, RunSpec, to_json
 from vitexp.studies.grids import same
+
+_DATA = ("name", "image_size", "train", "val", "test", "skipped", "remarks")
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ def as_json(cast: Forecast, machine: Machine, label: live.Label) -> dict[str, An
     """The forecast under the stable names that the README lists."""
     first = cast.specs[0]
     return {
-        "data": {k: getattr(first.data, k) for k in ("name", "image_size", "train", "val", "test")},
+        "data": {k: v for k, v in to_json(first.data).items() if k in _DATA},
         "recipe": first.recipe.name,
         "lr": first.recipe.lr,
         "batch": first.recipe.batch,

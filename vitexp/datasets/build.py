@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import unicodedata
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -14,9 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from vitexp.datasets.cache import Cache, Known, SplitWriter
+from vitexp.datasets.cache import Cache, Known, SplitWriter, written
 from vitexp.datasets.decode import Layout, MisfitError, fit, guess, upright
 from vitexp.datasets.fingerprint import Fingerprint
+from vitexp.datasets.near import pairs, thumbnail
 from vitexp.datasets.source import Item, Place, Source, UnreadableError
 from vitexp.datasets.split import PARTS, Part, partition
 from vitexp.errors import VitexpError
@@ -25,8 +27,9 @@ _THREADS = min(4, os.cpu_count() or 1)
 _GROUP = 16
 """Images a task: handing over costs as much as decoding a small image."""
 
-Decoded = tuple[bytes, np.ndarray] | UnreadableError
-"""SHA-256 of the encoded bytes and uint8 pixels (side, side, channels), or why there are none."""
+Decoded = tuple[bytes, np.ndarray, bytes] | UnreadableError
+"""SHA-256 of the encoded bytes, uint8 pixels (side, side, channels) and a thumbnail of them, or
+why there are none."""
 
 
 def build(
@@ -59,11 +62,11 @@ def build(
             needed = total * layout.side**2 * layout.channels
             try:
                 with cache.building(needed) as folder, cache.writing():
-                    written = _Writing(folder, layout, skip_broken)
-                    for done in written.decode(source, parts):
+                    writing = _Writing(folder, layout, skip_broken)
+                    for done in writing.decode(source, parts):
                         if progress:
                             progress(f"decoding {place.name}", done, total)
-                    known = written.known(place, source.names)
+                    known = writing.known(place, source)
                     cache.publish(folder, known.fingerprint)
                     return known
             except MisfitError as misfit:
@@ -78,7 +81,8 @@ class _Writing:
         self._layout = layout
         self._skip_broken = skip_broken
         self._fingerprint = Fingerprint()
-        self._counts = dict.fromkeys(PARTS, 0)
+        self._names: dict[Part, list[str]] = {part: [] for part in PARTS}
+        self._thumbnails = {part: bytearray() for part in PARTS}
         self._broken: list[str] = []
 
     def decode(self, source: Source, parts: Mapping[Part, np.ndarray]) -> Iterator[int]:
@@ -112,29 +116,41 @@ class _Writing:
             if not self._skip_broken:
                 raise _unreadable(self._broken[-1])
             return
-        digest, pixels = decoded
+        digest, pixels, small = decoded
         writers[part].add(pixels, label)
         self._fingerprint.add(part, digest, label)
-        self._counts[part] += 1
+        self._names[part].append(item[0])
+        self._thumbnails[part] += small
 
-    def known(self, place: Place, names: tuple[str, ...]) -> Known:
+    def known(self, place: Place, source: Source) -> Known:
         """What is to be remembered of the written set.
 
         Raises:
             VitexpError: all images of a part were unreadable.
         """
-        for part, count in self._counts.items():
-            if not count:
+        for part, names in self._names.items():
+            if not names:
                 raise VitexpError(
                     f"{place.source}: no readable image is left for the {part} split.",
                     f"{len(self._broken)} images cannot be read, such as {self._broken[0]}.",
                 )
+        twice = self._fingerprint.duplicates()
         return Known(
             stamp=place.stamp,
-            fingerprint=self._fingerprint.hexdigest(names, self._layout.side),
-            names=names,
-            duplicates=self._fingerprint.duplicates(),
+            fingerprint=self._fingerprint.hexdigest(source.names, self._layout.side),
+            names=source.names,
+            duplicates=int(twice.sum()),
+            near_duplicates=self._alike(twice),
             broken=tuple(self._broken),
+            skipped=source.skipped,
+            notes=source.notes,
+        )
+
+    def _alike(self, but: np.ndarray) -> tuple[str, ...]:
+        found = pairs(self._thumbnails, written(self._folder), but)
+        names = self._names
+        return tuple(
+            f"{names['test'][row]} like {names[part][other]}" for row, part, other in found
         )
 
 
@@ -153,7 +169,8 @@ def _decode_one(layout: Layout, read: Callable[[], bytes]) -> Decoded:
         image = upright(encoded)
     except UnreadableError as error:
         return error
-    return hashlib.sha256(encoded).digest(), fit(image, layout)
+    pixels = fit(image, layout)
+    return hashlib.sha256(encoded).digest(), pixels, thumbnail(pixels)
 
 
 def _unreadable(what: str) -> VitexpError:
@@ -165,14 +182,17 @@ def _unreadable(what: str) -> VitexpError:
 
 
 def _first_layout(source: Source, image_size: int | None, where: str) -> Layout:
+    first = ""
     for split in source.splits.values():
         for batch in split.batches():
-            for _, read in batch:
+            for name, read in batch:
                 try:
                     return guess(upright(read()), image_size)
-                except UnreadableError:
-                    continue
-    raise VitexpError(f"{where}: no image can be read.", "Give a data set of images.")
+                except UnreadableError as error:
+                    first = first or f"{name}: {error}"
+    raise VitexpError(
+        f"{where}: no image can be read. The first is {first}.", "Give a data set of images."
+    )
 
 
 def _check_labels(source: Source, parts: Mapping[Part, np.ndarray], where: str) -> None:
@@ -191,7 +211,22 @@ def _check_labels(source: Source, parts: Mapping[Part, np.ndarray], where: str) 
         )
     unseen = np.setdiff1d(found, of_part["train"])
     if len(unseen):
+        name = source.names[unseen[0]]
         raise VitexpError(
-            f"{where}: the class {source.names[unseen[0]]!r} has no training image.",
-            "Give images of every class for training, or leave that class out.",
+            f"{where}: the class {name!r} has no training image.",
+            _spelled_otherwise(name, source.names)
+            or "Give images of every class for training, or leave that class out.",
         )
+
+
+def _spelled_otherwise(name: str, names: tuple[str, ...]) -> str:
+    """The remedy where another class has the same name but for its case or its Unicode form."""
+
+    def plain(text: str) -> str:
+        return unicodedata.normalize("NFKC", text).casefold().strip()
+
+    alike = [other for other in names if other != name and plain(other) == plain(name)]
+    if not alike:
+        return ""
+    form = "" if ascii(name).lower() != ascii(alike[0]).lower() else " in another case"
+    return f"Train has {alike[0]!r}, the same{form or ' in other Unicode characters'}: rename one."

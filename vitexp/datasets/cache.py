@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ import numpy as np
 from vitexp.datasets.image_set import Split
 from vitexp.datasets.split import PARTS, Part
 from vitexp.errors import VitexpError
+from vitexp.spec import Skipped, from_json, to_json
 
 _DAY = 86_400.0
 _BUFFER = 1 << 22
@@ -39,14 +40,17 @@ class Known:
         stamp: of the source then.
         fingerprint: which set it gave.
         names: class names.
-        duplicates, broken: as in ImageSet.
+        duplicates, near_duplicates, broken, skipped, notes: as in ImageSet.
     """
 
     stamp: str
     fingerprint: str
     names: tuple[str, ...]
-    duplicates: int
-    broken: tuple[str, ...]
+    duplicates: int = 0
+    near_duplicates: tuple[str, ...] = ()
+    broken: tuple[str, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def default_cache() -> Path:
@@ -65,10 +69,8 @@ class Cache:
     def known(self, key: str) -> Known | None:
         """What is known under ``key``, if it can be read."""
         try:
-            fields = json.loads(self._known(key).read_text())
-            names, broken = tuple(fields.pop("names")), tuple(fields.pop("broken"))
-            return Known(**fields, names=names, broken=broken)
-        except (OSError, ValueError, TypeError, KeyError):
+            return from_json(Known, json.loads(self._known(key).read_text()))
+        except (OSError, ValueError, VitexpError):
             return None
 
     def remember(self, key: str, known: Known) -> None:
@@ -80,7 +82,7 @@ class Cache:
         path = self._known(key)
         with self.building(0) as folder, self.writing():
             written = folder / path.name
-            written.write_text(json.dumps(asdict(known)))
+            written.write_text(json.dumps(to_json(known)))
             path.parent.mkdir(exist_ok=True)
             os.replace(written, path)
 
@@ -88,7 +90,7 @@ class Cache:
         """The splits of a stored set, mapped from disk; None where it is absent or damaged."""
         folder = self._set(fingerprint)
         try:
-            return {part: _open(folder, part) for part in PARTS}
+            return written(folder)
         except (OSError, ValueError, EOFError):
             return None
 
@@ -211,6 +213,15 @@ class SplitWriter:
             "shape": (len(self._labels), *self._shape),
         }
         np.lib.format.write_array_header_1_0(self._file, header)
+
+
+def written(folder: Path) -> dict[Part, Split]:
+    """The splits that were written into a folder, mapped from disk.
+
+    Raises:
+        OSError, ValueError, EOFError: they are absent or damaged.
+    """
+    return {part: _open(folder, part) for part in PARTS}
 
 
 def _open(folder: Path, part: Part) -> Split:

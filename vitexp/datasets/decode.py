@@ -6,8 +6,11 @@ colour under transparent pixels.
 
 from __future__ import annotations
 
+import importlib.util
 import io
+import warnings
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -17,7 +20,9 @@ from vitexp.datasets.source import UnreadableError
 MAX_PIXELS = 100_000_000
 
 # Only formats that Pillow decodes itself: EPS, for one, would start an interpreter.
-_FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "JPEG2000")
+_FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "JPEG2000") + (
+    ("AVIF",) if importlib.util.find_spec("PIL.AvifImagePlugin") else ()
+)
 _ORIENTATION = 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -51,6 +56,20 @@ class MisfitError(Exception):
     def __init__(self, layout: Layout) -> None:
         super().__init__(layout)
         self.layout = layout
+
+
+def is_image(path: Path) -> bool:
+    """Whether a file's content, whatever its name, is an image in a format that is read here."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            Image.open(path, formats=_FORMATS).close()
+    except Image.DecompressionBombError:
+        return True
+    # A file that is no image can make a format's reader stumble over anything.
+    except Exception:
+        return False
+    return True
 
 
 def upright(encoded: bytes) -> Image.Image:

@@ -54,7 +54,7 @@ def load_digits(image_size: int | None, split_seed: int, held_out: float | None 
         fingerprint=fingerprint.hexdigest(names, image_size or SIDE),
         name="digits",
         flips=False,
-        duplicates=fingerprint.duplicates(),
+        duplicates=int(fingerprint.duplicates().sum()),
     )
 
 

@@ -37,8 +37,8 @@ class Fingerprint:
         text = json.dumps([PREPROCESSING, image_size, names, parts])
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def duplicates(self) -> int:
-        """Number of test images whose encoded bytes also occur in train or validation."""
+    def duplicates(self) -> np.ndarray:
+        """Which test images' encoded bytes also occur in train or validation: bool, (n,)."""
         test = np.frombuffer(self._seen["test"], dtype=np.uint64)
         others = np.frombuffer(self._seen["train"] + self._seen["val"], dtype=np.uint64)
-        return int(np.isin(test, others).sum())
+        return np.isin(test, others)

@@ -6,84 +6,49 @@ file's path, takes the innermost folder as the class and cannot name a file it f
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from vitexp.datasets.source import SPLIT_WORDS, Encoded, Item, Listed, Source, UnreadableError
-from vitexp.datasets.split import Part
+from vitexp.datasets import split_names
+from vitexp.datasets.source import Encoded, Item, Source, UnreadableError, tally
+from vitexp.datasets.split import PARTS, Part
+from vitexp.datasets.split_names import Named
+from vitexp.datasets.walk import HIDDEN, SYSTEM, Left, is_data
 from vitexp.errors import VitexpError
 
-IMAGE_ENDINGS = (
-    *(".png", ".jpg", ".jpeg", ".jpe", ".gif", ".bmp", ".tif", ".tiff", ".webp"),
-    *(".ppm", ".pgm", ".pbm", ".pnm", ".jp2"),
-)
 _LAYOUTS = "Expected train/CLASS/*.png and test/CLASS/*.png, or CLASS/*.png (split by vitexp)."
+_UNDER_TRAIN = (
+    "Rename or move what is not wanted. Where they are classes, put all into a folder train."
+)
 _BATCH = 256
-
-
-def walk(root: Path) -> list[Listed]:
-    """Everything under ``root`` but hidden names, sorted; links to folders are not followed.
-
-    Raises:
-        VitexpError: a folder that cannot be listed.
-    """
-    found = []
-    for folder, subfolders, files in os.walk(root, onerror=_unlisted):
-        subfolders[:] = [name for name in subfolders if not _hidden(name)]
-        links = [name for name in subfolders if os.path.islink(os.path.join(folder, name))]
-        for name in links + [name for name in files if not _hidden(name)]:
-            found.append(listed(root, Path(folder, name)))
-    return sorted(found, key=lambda entry: PurePosixPath(entry.path).parts)
-
-
-def _unlisted(error: OSError) -> None:
-    raise VitexpError(
-        f"The folder {error.filename} cannot be listed ({error.strerror}).",
-        "Make it readable, or move it away.",
-    ) from error
-
-
-def listed(root: Path, path: Path) -> Listed:
-    """The entry of one file under ``root``."""
-    relative = path.relative_to(root).as_posix()
-    try:
-        status = path.stat()
-    except OSError:
-        return Listed(relative, -1, 0)
-    return Listed(relative, status.st_size, status.st_mtime_ns)
-
-
-def _hidden(name: str) -> bool:
-    return name.startswith(".") or name == "__MACOSX"
-
-
-def is_image(entry: Listed) -> bool:
-    """Whether the file's ending is that of an image."""
-    return PurePosixPath(entry.path).suffix.lower() in IMAGE_ENDINGS
 
 
 class Files(Encoded):
     """One split of a folder: image files."""
 
-    def __init__(self, root: Path, paths: list[PurePosixPath], labels: np.ndarray) -> None:
+    def __init__(
+        self, root: Path, paths: list[PurePosixPath], labels: np.ndarray, follow_links: bool = False
+    ) -> None:
         self.labels = labels
         self._root = root
         self._paths = paths
+        self._inside = None if follow_links else root
 
     def batches(self) -> Iterator[list[Item]]:
         for start in range(0, len(self._paths), _BATCH):
-            paths = self._paths[start : start + _BATCH]
-            yield [(str(self._root / path), _reader(self._root, path)) for path in paths]
+            paths = [self._root / path for path in self._paths[start : start + _BATCH]]
+            yield [(str(path), reader(path, self._inside)) for path in paths]
 
 
-def _reader(root: Path, relative: PurePosixPath) -> Callable[[], bytes]:
+def reader(path: Path, inside: Path | None) -> Callable[[], bytes]:
+    """What reads a file; a link that leaves ``inside`` is not read, unless that is None."""
+
     def read() -> bytes:
-        path = root / relative
-        if path.is_symlink():
-            _refuse_link(path, root)
+        if inside is not None and path.is_symlink():
+            _refuse_link(path, inside)
         try:
             return path.read_bytes()
         except OSError as error:
@@ -95,80 +60,190 @@ def _reader(root: Path, relative: PurePosixPath) -> Callable[[], bytes]:
 def _refuse_link(path: Path, root: Path) -> None:
     target = path.resolve()
     if not target.is_relative_to(root):
-        raise UnreadableError(f"it is a link that leaves {root}")
+        raise UnreadableError(f"it is a link that leaves {root} (--follow-links reads it)")
     if target.is_dir():
-        raise UnreadableError("it is a link to a folder")
+        raise UnreadableError("it is a link to a folder (--follow-links reads it)")
 
 
-def open_folder(root: Path, entries: list[Listed]) -> Source:
+@dataclass
+class _Split:
+    """The images of one split, as they are sorted out.
+
+    Attributes:
+        folder: that holds its class folders, relative to the root.
+        paths: its images, relative to the root.
+    """
+
+    folder: PurePosixPath
+    paths: list[PurePosixPath] = field(default_factory=list)
+
+    @property
+    def depth(self) -> int:
+        return len(self.folder.parts)
+
+
+def open_folder(
+    root: Path, images: Iterable[str], left: Iterable[Left], follow_links: bool = False
+) -> Source:
     """A folder of images.
 
     The class is the first folder under the split; what lies deeper belongs to it, too.
 
     Args:
         root: absolute, resolved.
-        entries: :func:`walk` of ``root``.
+        images: paths of its image files and of links to folders, relative to it, sorted.
+        left: its other files, with the reason why they are left out.
+        follow_links: whether links out of ``root`` are read.
 
     Raises:
         VitexpError: a layout other than the two above, or a class folder without images.
     """
-    links = {entry.path for entry in entries if (root / entry.path).is_dir()}
-    paths = [PurePosixPath(e.path) for e in entries if is_image(e) or e.path in links]
-    tops = {path.parts[0] for path in paths if len(path.parts) > 1}
-    splits = {top: SPLIT_WORDS[top.lower()] for top in tops if top.lower() in SPLIT_WORDS}
-    if splits and "train" not in splits.values():
-        raise VitexpError(f"{root} holds {sorted(splits)[0]} and no train folder.", _LAYOUTS)
-    if not splits:
-        grouped: dict[Part, list[PurePosixPath]] = {"train": paths}
-        depth = 0
-    else:
-        grouped = _by_split(root, paths, splits)
-        depth = 1
-    classes = {split: [_class(root, p, depth) for p in own] for split, own in grouped.items()}
-    names = tuple(sorted({name for own in classes.values() for name in own}))
-    for split_folder in splits or [""]:
-        _refuse_empty_classes(root / split_folder, names)
+    paths, left = [PurePosixPath(image) for image in images], list(left)
+    named, notes = _splits(root, paths, left)
+    splits: dict[Part, _Split] = {"train": _Split(PurePosixPath(), paths)}
+    if named is not None:
+        splits = _sorted_out(root, paths, named.parts)
+    known = _classes(root, splits["train"])
+    for part, split in list(splits.items()):
+        if part != "train" and _unlabelled(root, split, known):
+            del splits[part]
+            left += [(f"images of {split.folder} without labels", str(p)) for p in split.paths]
+    classes = {part: _classes(root, split) for part, split in splits.items()}
+    names = tuple(sorted({name for each in classes.values() for name in each}))
+    for split in splits.values():
+        _refuse_empty_classes(root / split.folder, names)
     index = {name: i for i, name in enumerate(names)}
-    return Source(
-        names,
-        {
-            split: Files(root, own, np.array([index[c] for c in classes[split]], dtype=np.int64))
-            for split, own in grouped.items()
-        },
-    )
+    labels = {p: np.array([index[c] for c in each], np.int64) for p, each in classes.items()}
+    files: dict[Part, Encoded] = {
+        part: Files(root, split.paths, labels[part], follow_links) for part, split in splits.items()
+    }
+    return Source(names, files, tally(left), notes)
 
 
-def _by_split(
-    root: Path, paths: list[PurePosixPath], splits: dict[str, Part]
-) -> dict[Part, list[PurePosixPath]]:
-    grouped: dict[Part, list[PurePosixPath]] = {}
+def _splits(
+    root: Path, paths: list[PurePosixPath], left: list[Left]
+) -> tuple[Named | None, tuple[str, ...]]:
+    """What the top folders mean: splits, or None where they are classes."""
+    tops = sorted({path.parts[0] for path in paths if len(path.parts) > 1})
+    named = split_names.understood(tops, str(root))
+    if not named.parts:
+        _refuse_wrapper(root, tops, paths)
+        _refuse_same_subfolders(root, paths)
+        return None, ()
+    if _are_classes(named, paths):
+        taken = ", ".join(map(repr, named.parts))
+        return None, (f"{taken} is taken as a class like the folders beside it, not as a split.",)
+    split_names.refuse_mixed(named, str(root), _UNDER_TRAIN)
+    if "train" not in named.parts.values():
+        raise VitexpError(f"{root} holds {min(named.parts)} and no train folder.", _LAYOUTS)
+    split_names.refuse_twice(named, str(root))
+    _refuse_empty_splits(root, named, left)
+    return named, named.notes
+
+
+def _are_classes(named: Named, paths: list[PurePosixPath]) -> bool:
+    """Whether folders are classes although some have a split's name in theirs (bullet_train).
+
+    Splits would hold class folders, and there would be several.
+    """
+    flat = not any(len(path.parts) > 2 for path in paths)
+    bare = any(map(split_names.is_only_a_split, named.parts))
+    return flat and not bare and len(set(named.parts.values())) == 1 and len(named.others) > 0
+
+
+def _refuse_wrapper(root: Path, tops: list[str], paths: list[PurePosixPath]) -> None:
+    """A folder that holds the data set is not its only class."""
+    below = {path.parts[1] for path in paths if len(path.parts) > 2}
+    if len(tops) == 1 and len(below) > 1:
+        raise VitexpError(
+            f"{root} holds one folder only, {tops[0]!r}.", f"Give --dataset {root / tops[0]}"
+        )
+
+
+def _refuse_same_subfolders(root: Path, paths: list[PurePosixPath]) -> None:
+    """Folders that all hold the same folders are hardly classes."""
+    below: dict[str, set[str]] = {}
     for path in paths:
-        split = splits.get(path.parts[0])
-        if split is None:
+        if len(path.parts) > 1:
+            below.setdefault(path.parts[0], set()).update(path.parts[1:-1][:1])
+    common = set.intersection(*below.values()) if len(below) > 1 else set()
+    if len(common) > 1:
+        tops, shared = (", ".join(map(repr, sorted(names)[:3])) for names in (below, common))
+        raise VitexpError(
+            f"{root}: the folders {tops} all hold the same folders: {shared}. "
+            "These may be splits, whose names are not known here.",
+            f"Name splits {split_names.SPELLINGS}. "
+            "Where they are classes, put all of them into a folder train.",
+        )
+
+
+def _refuse_empty_splits(root: Path, named: Named, left: list[Left]) -> None:
+    """A split of which every file is left out is not what its owner thinks."""
+    for why, path in left:
+        top = PurePosixPath(path).parts[0]
+        hollow = "/" in path and top not in named.parts and split_names.words(top)
+        if hollow and why not in (HIDDEN, SYSTEM):
+            raise VitexpError(
+                f"The folder {root / top} holds no images, but {why}, such as {path}.",
+                "Move it away, or give images in a format that is read here.",
+            )
+
+
+def _sorted_out(
+    root: Path, paths: list[PurePosixPath], parts: Mapping[str, Part]
+) -> dict[Part, _Split]:
+    splits = {part: _Split(PurePosixPath(top)) for top, part in parts.items()}
+    for path in paths:
+        if len(path.parts) == 1:
             raise VitexpError(
                 f"{root / path} lies beside the train folder, in no split.",
                 f"Move it away. {_LAYOUTS}",
             )
-        grouped.setdefault(split, []).append(path)
-    twice = sorted(top for top in splits if list(splits.values()).count(splits[top]) > 1)
-    if twice:
-        raise VitexpError(
-            f"{root} holds the same split twice: {', '.join(twice)}.", "Keep one of them."
-        )
-    return grouped
+        splits[parts[path.parts[0]]].paths.append(path)
+    for split in splits.values():
+        _descend(split)
+    return {part: splits[part] for part in PARTS if part in splits}
+
+
+def _descend(split: _Split) -> None:
+    """Archives that are unpacked into a folder of their own name: train/train/CLASS/*.png."""
+    while len(inner := {path.parts[split.depth : -1][:1] for path in split.paths}) == 1:
+        (only,) = inner
+        if not only or split_names.words(only[0]) != split_names.words(split.folder.name):
+            return
+        split.folder /= only[0]
+
+
+def _unlabelled(root: Path, split: _Split, classes: list[str]) -> bool:
+    """Whether a split beside train has no class folders, or one that says nothing."""
+    inner = {_class_or_none(root, path, split.depth) for path in split.paths}
+    if inner == {None}:
+        return True
+    only = inner.pop() if len(inner) == 1 else None
+    return only is not None and only not in classes and split_names.says_nothing(only)
+
+
+def _classes(root: Path, split: _Split) -> list[str]:
+    """The class of each image."""
+    return [_class(root, path, split.depth) for path in split.paths]
 
 
 def _class(root: Path, path: PurePosixPath, depth: int) -> str:
-    is_link = len(path.parts) == depth + 1 and (root / path).is_dir()
-    if len(path.parts) > depth + 1 or is_link:
-        return path.parts[depth]
-    raise VitexpError(f"{root / path} lies in no class folder.", _LAYOUTS)
+    found = _class_or_none(root, path, depth)
+    if found is None:
+        raise VitexpError(f"{root / path} lies in no class folder.", _LAYOUTS)
+    return found
+
+
+def _class_or_none(root: Path, path: PurePosixPath, depth: int) -> str | None:
+    inside = len(path.parts) - depth
+    return path.parts[depth] if inside > 1 or (root / path).is_dir() else None
 
 
 def _refuse_empty_classes(folder: Path, names: tuple[str, ...]) -> None:
     for child in sorted(folder.iterdir()):
-        if child.is_dir() and not _hidden(child.name) and child.name not in names:
+        if child.is_dir() and is_data(child.name) and child.name not in names:
             raise VitexpError(
                 f"The class folder {child} holds no images.",
-                f"Fill it or remove it. Images end in {', '.join(IMAGE_ENDINGS)}.",
+                "Fill it, or move it away.",
             )

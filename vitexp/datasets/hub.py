@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import ssl
 import threading
@@ -11,29 +12,35 @@ from typing import Any
 
 from vitexp.catalog.datasets import HUB_SETS, NAMES, HubSet
 from vitexp.datasets.source import Source
-from vitexp.datasets.tables import hub_tables, open_tables
+from vitexp.datasets.tables import open_hub_tables
 from vitexp.errors import VitexpError
+from vitexp.spec import Reading
 
 _PATIENCE = 5.0
 """Seconds until an answer of the hub is no longer waited for."""
 
 
-def open_hub(hub: str, config: str | None) -> Source:
+def open_hub(hub: str, config: str | None, reading: Reading) -> Source:
     """A data set of the hub, or of the hub's cache on this machine.
 
     Args:
         hub: id, as ``owner/name``.
         config: its configuration, where it has several.
+        reading: names its columns, or leaves them to the catalog and to their types.
 
     Raises:
         VitexpError: no network, no such data set, no access to it, or columns that do not fit.
     """
     where = f"{hub}:{config}" if config else hub
     facts = facts_of(hub)
-    tables = hub_tables(_download(hub, config), where, facts.test if facts else "test")
-    return open_tables(
-        tables, where, facts.image if facts else None, facts.label if facts else None
+    if facts is None:
+        return open_hub_tables(_download(hub, config), where, reading)
+    known = dataclasses.replace(
+        reading,
+        image_column=reading.image_column or facts.image,
+        label_column=reading.label_column or facts.label,
     )
+    return open_hub_tables(_download(hub, config), where, known, facts.test)
 
 
 def facts_of(hub: str) -> HubSet | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vitexp.errors import VitexpError
+from vitexp.spec import Skipped
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,11 @@ class ImageSet:
         name: short name for tables.
         flips: whether a horizontal flip keeps the label (not for digits).
         duplicates: test images whose encoded bytes also occur in train or validation.
+        near_duplicates: pairs of a test image and one in train or validation that look the same,
+            though their bytes differ.
         broken: the images that could not be read and were left out, with the reason.
+        skipped: what else of the source was left out, a reason each.
+        notes: what was decided where the source left it open.
     """
 
     train: Split
@@ -49,7 +54,10 @@ class ImageSet:
     name: str
     flips: bool
     duplicates: int = 0
+    near_duplicates: tuple[str, ...] = ()
     broken: tuple[str, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def image_size(self) -> int:

@@ -11,13 +11,18 @@ from pathlib import Path
 
 from vitexp.catalog.datasets import EMBEDDED
 from vitexp.datasets.cache import Cache, Known, default_cache
+from vitexp.datasets.colour import in_colour
 from vitexp.datasets.fingerprint import PREPROCESSING
 from vitexp.datasets.image_set import ImageSet, Split, only
 from vitexp.datasets.locate import locate, short_name
+from vitexp.datasets.remarks import remarks
 from vitexp.datasets.source import Place
 from vitexp.datasets.split import subset
 from vitexp.errors import VitexpError
-from vitexp.spec import DataSpec
+from vitexp.spec import USUAL, DataSpec, Reading
+
+MEANING = 2
+"""Version of how sources are understood: raise it where the same files come to other images."""
 
 Progress = Callable[[str, int, int], None]
 """Called with (stage, done, total)."""
@@ -29,11 +34,12 @@ def load(
     image_size: int | None = None,
     cache: Path | None = None,
     split_seed: int = 0,
-    skip_broken: bool = False,
+    reading: Reading = USUAL,
     fraction: float | None = None,
     subset_seed: int | None = None,
     classes: tuple[int, ...] | None = None,
     held_out: float | None = None,
+    channels: int | None = None,
     progress: Progress | None = None,
 ) -> ImageSet:
     """The images of a source, decoded to square uint8, in three disjoint splits.
@@ -45,24 +51,26 @@ def load(
     Args:
         source: a short name (``digits``, ``cifar10``, ...), a folder of images
             (``train/CLASS/*.png`` and ``test/CLASS/*.png``, or ``CLASS/*.png``), a folder or
-            pattern of parquet files, or a Hugging Face id (``owner/name[:configuration]``).
+            pattern of tables, tar files or arrays, or a Hugging Face id
+            (``owner/name[:configuration]``).
         image_size: side in pixels; None keeps the images' own where all are square and equal,
             and is 224 elsewhere.
         cache: folder; None is ``$VITEXP_CACHE`` or the user's cache folder.
         split_seed: draws the validation split where the source has none.
-        skip_broken: leave unreadable images out and list them in ``broken``.
+        reading: how the source's files are read.
         fraction: share of the training split to use; None is all of it.
         subset_seed: draws that subset.
         classes: labels of the only classes to use, rising; they become 0, 1, ...
         held_out: share of train for validation where the source has none; None is 10 %.
+        channels: of the model that they are for: with 3, grey images get three equal channels.
         progress: told how far decoding is; not called when the cache is used.
 
     Raises:
         VitexpError: an unknown source, an unusable layout or column, an unreadable image, no
             network for a hub id, or a cache that cannot be written.
     """
-    asked = _Asked(source, image_size, split_seed, skip_broken, classes, held_out)
-    images = _open(asked, cache, progress)[1]
+    asked = _Asked(source, image_size, split_seed, reading, classes, held_out)
+    images = _open(asked, cache, progress, channels)[1]
     if fraction is None:
         return images
     train = images.train
@@ -70,8 +78,11 @@ def load(
     return dataclasses.replace(images, train=Split(train.images[kept], train.labels[kept]))
 
 
-def images_of(data: DataSpec) -> ImageSet:
+def images_of(data: DataSpec, channels: int | None = None) -> ImageSet:
     """The images that a spec names, found again.
+
+    Args:
+        channels: as for :func:`load`.
 
     Raises:
         VitexpError: as :func:`load`; or they are not those that the spec was made from.
@@ -80,11 +91,12 @@ def images_of(data: DataSpec) -> ImageSet:
         data.source,
         image_size=data.image_size,
         split_seed=data.split_seed,
-        skip_broken=data.skip_broken,
+        reading=data.reading,
         fraction=data.fraction,
         subset_seed=data.subset_seed,
         classes=data.classes,
         held_out=data.held_out,
+        channels=channels,
     )
     if images.fingerprint != data.fingerprint:
         raise VitexpError(
@@ -101,13 +113,17 @@ class _Asked:
     source: str
     image_size: int | None
     split_seed: int
-    skip_broken: bool
+    reading: Reading
     classes: tuple[int, ...] | None
     held_out: float | None
 
 
-def _open(asked: _Asked, cache: Path | None, progress: Progress | None) -> tuple[str, ImageSet]:
+def _open(
+    asked: _Asked, cache: Path | None, progress: Progress | None, channels: int | None = None
+) -> tuple[str, ImageSet]:
     source, images = _decoded(asked, cache, progress)
+    if channels == 3 and images.channels == 1:
+        images = in_colour(images, Cache(cache or default_cache()))
     return source, images if asked.classes is None else only(images, asked.classes)
 
 
@@ -119,12 +135,13 @@ def _decoded(asked: _Asked, cache: Path | None, progress: Progress | None) -> tu
         from vitexp.datasets.digits import load_digits
 
         return EMBEDDED, load_digits(image_size, split_seed, asked.held_out)
-    place = locate(asked.source)
+    place = locate(asked.source, asked.reading)
     store = Cache(cache or default_cache())
     own = [] if asked.held_out is None else [asked.held_out]
 
     def key(side: int | None) -> str:
-        what = [PREPROCESSING, place.source, side, split_seed, asked.skip_broken, *own]
+        how = dataclasses.astuple(asked.reading)
+        what = [PREPROCESSING, MEANING, place.source, side, split_seed, how, *own]
         return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:32]
 
     known = store.known(key(image_size))
@@ -132,7 +149,8 @@ def _decoded(asked: _Asked, cache: Path | None, progress: Progress | None) -> tu
         return place.source, images
     from vitexp.datasets.build import build
 
-    known = build(place, store, image_size, split_seed, asked.skip_broken, progress, asked.held_out)
+    broken = asked.reading.skip_broken
+    known = build(place, store, image_size, split_seed, broken, progress, asked.held_out)
     images = _stored(store, place, known)
     assert images is not None
     # A run's spec carries the side that came out; asked with it, the same set is found.
@@ -154,7 +172,10 @@ def _stored(store: Cache, place: Place, known: Known) -> ImageSet | None:
         name=place.name,
         flips=place.flips,
         duplicates=known.duplicates,
+        near_duplicates=known.near_duplicates,
         broken=known.broken,
+        skipped=known.skipped,
+        notes=known.notes,
     )
 
 
@@ -164,7 +185,7 @@ def describe(
     image_size: int | None = None,
     cache: Path | None = None,
     split_seed: int = 0,
-    skip_broken: bool = False,
+    reading: Reading = USUAL,
     fraction: float | None = None,
     subset_seed: int = 0,
     classes: tuple[int, ...] | None = None,
@@ -176,13 +197,13 @@ def describe(
     Args:
         fraction: share of the training split to use; None or 1 is all of it.
         subset_seed: draws that subset.
-        source, image_size, cache, split_seed, skip_broken, classes, held_out, progress: as for
+        source, image_size, cache, split_seed, reading, classes, held_out, progress: as for
             :func:`load`.
 
     Raises:
         VitexpError: as :func:`load`; or a fraction at which a class would have no image.
     """
-    asked = _Asked(source, image_size, split_seed, skip_broken, classes, held_out)
+    asked = _Asked(source, image_size, split_seed, reading, classes, held_out)
     found, images = _open(asked, cache, progress)
     if fraction is not None:
         subset(images.train.labels, fraction, subset_seed)
@@ -200,6 +221,8 @@ def describe(
         held_out=held_out,
         name=images.name,
         source=found,
-        skip_broken=skip_broken,
+        skipped=images.skipped,
+        remarks=remarks(images),
+        **vars(reading),
     )
     return spec, images

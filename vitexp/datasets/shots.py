@@ -15,21 +15,37 @@ DRAWS = 3
 
 
 def allowed(labels: np.ndarray, classes: int) -> tuple[int, ...]:
-    """Those of :data:`SHOTS` that every class of a training split has images for."""
-    smallest = np.bincount(labels, minlength=classes).min()
-    return tuple(k for k in SHOTS if k <= smallest)
+    """Those of :data:`SHOTS` that every class of a training split has images for.
+
+    A class without any image is not asked for.
+    """
+    counts = np.bincount(labels, minlength=classes)
+    return tuple(k for k in SHOTS if k <= counts[counts > 0].min())
 
 
 def left_out(labels: np.ndarray, names: Sequence[str]) -> str:
     """Which of :data:`SHOTS` cannot be drawn and for want of what, as a sentence, or ``""``."""
     counts = np.bincount(labels, minlength=len(names))
-    lost = [str(k) for k in SHOTS if k > counts.min()]
+    there = np.flatnonzero(counts)
+    fewest = int(there[counts[there].argmin()])
+    lost = [str(k) for k in SHOTS if k > counts[fewest]]
     if not lost:
         return ""
     return (
         f"No few-shot probe with {', '.join(lost)} images a class: class"
-        f" {names[int(counts.argmin())]!r} has {counts.min()} in train."
+        f" {names[fewest]!r} has {counts[fewest]} in train."
     )
+
+
+def absent(labels: np.ndarray, names: Sequence[str]) -> str:
+    """Which classes have no training image, as a sentence, or ``""``."""
+    without = np.setdiff1d(np.arange(len(names)), labels)
+    if not len(without):
+        return ""
+    some = ", ".join(repr(names[label]) for label in without[:3])
+    more = f" and {len(without) - 3} more" if len(without) > 3 else ""
+    verb = "has" if len(without) == 1 else "have"
+    return f"{some}{more} of {len(names)} classes {verb} no training image."
 
 
 def draw(labels: np.ndarray, fingerprint: str, shots: int, index: int) -> np.ndarray:
@@ -39,7 +55,7 @@ def draw(labels: np.ndarray, fingerprint: str, shots: int, index: int) -> np.nda
     the same ones. Fewer shots of a draw lie inside more.
 
     Args:
-        labels: int, (n,), of the training split; every class has at least ``shots``.
+        labels: int, (n,), of the training split; each class in it has at least ``shots``.
         fingerprint: of the data set.
         index: which draw, from 0.
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from vitexp.datasets.split import Part
 from vitexp.errors import VitexpError
+from vitexp.spec import Skipped
 
 
 class UnreadableError(Exception):
@@ -42,10 +43,15 @@ class Source:
     Attributes:
         names: class names, in label order.
         splits: the splits it has; ``"train"`` is among them.
+        skipped: what of it is in no split, a reason each. Every file of a source is in a split,
+            or counted here, or the source is refused.
+        notes: what was decided where its names or labels leave it open, as sentences.
     """
 
     names: tuple[str, ...]
     splits: Mapping[Part, Encoded]
+    skipped: tuple[Skipped, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -73,7 +79,7 @@ class Listed:
 
     Attributes:
         path: relative to the folder, with ``/``.
-        size: in bytes; -1 for a link that leads nowhere.
+        size: in bytes; -1 for a link that leads nowhere, -2 for what is neither file nor folder.
         mtime: nanoseconds.
     """
 
@@ -82,17 +88,16 @@ class Listed:
     mtime: int
 
 
-SPLIT_WORDS: dict[str, Part] = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "dev": "val",
-    "test": "test",
-    "testing": "test",
-}
-"""How folders and files spell the splits."""
+def tally(left: Iterable[tuple[str, str]]) -> tuple[Skipped, ...]:
+    """What was left out, by reason.
+
+    Args:
+        left: (reason, path) of each file or row.
+    """
+    found: dict[str, list[str]] = {}
+    for reason, path in left:
+        found.setdefault(reason, []).append(path)
+    return tuple(Skipped(reason, len(paths), min(paths)) for reason, paths in found.items())
 
 
 def check_labels(names: tuple[str, ...], labels: Mapping[Part, np.ndarray], where: str) -> None:

@@ -3,7 +3,7 @@
 Others import from here and need not know the files:
 
     model.py        ModelSpec: a family and its sizes; PositionSpec
-    data.py         DataSpec: images, as their fingerprint
+    data.py         DataSpec: images, as their fingerprint; Reading, Skipped
     recipe.py       Recipe: steps, rates, augmentation
     run.py          RunSpec: the three with a seed, and where the first weights are from
     probe.py        ProbeSpec, Checkpoint: what is measured later, of a run or of a file
@@ -15,7 +15,7 @@ Others import from here and need not know the files:
 from __future__ import annotations
 
 from vitexp.spec.codec import from_json, to_json
-from vitexp.spec.data import DataSpec
+from vitexp.spec.data import USUAL, DataSpec, Reading, Skipped
 from vitexp.spec.ids import FORMAT, digest, identifying, identity
 from vitexp.spec.model import (
     PLACEMENTS,
@@ -35,6 +35,7 @@ from vitexp.spec.soup import SoupKind, SoupSpec
 __all__ = [
     "FORMAT",
     "PLACEMENTS",
+    "USUAL",
     "Checkpoint",
     "DataSpec",
     "FromFile",
@@ -48,10 +49,12 @@ __all__ = [
     "PositionSpec",
     "Precision",
     "ProbeSpec",
+    "Reading",
     "Recipe",
     "ResNetShape",
     "RunSpec",
     "Schedule",
+    "Skipped",
     "SoupKind",
     "SoupSpec",
     "Stem",

@@ -8,6 +8,41 @@ from vitexp.spec.ids import label
 
 
 @dataclass(frozen=True)
+class Reading:
+    """How the files of a source are read. It is no part of a run's identity: the images are.
+
+    Attributes:
+        skip_broken: count unreadable images and leave them out, instead of stopping.
+        follow_links: read what links to places outside a folder lead to.
+        image_column, label_column: of a table; None: by their names and types.
+    """
+
+    skip_broken: bool = False
+    follow_links: bool = False
+    image_column: str | None = None
+    label_column: str | None = None
+
+
+USUAL = Reading()
+"""How a source is read that nothing is said about."""
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """What was left out of a source for one reason.
+
+    Attributes:
+        reason: as it follows "left out:".
+        count: how many files, or rows of a table.
+        example: the first of them.
+    """
+
+    reason: str
+    count: int
+    example: str
+
+
+@dataclass(frozen=True)
 class DataSpec:
     """Images to train and test on.
 
@@ -23,7 +58,9 @@ class DataSpec:
         classes: the labels of the only classes that are used, rising; ``train``, ``val`` and
             ``test`` count their images. None: all.
         held_out: share of train that becomes validation where the source has none; None: 0.1.
-        skip_broken: whether unreadable images were counted and left out.
+        skip_broken, follow_links, image_column, label_column: as in :class:`Reading`.
+        skipped: what was left out of the source, a reason each.
+        remarks: what whoever reads the numbers should know about the images.
     """
 
     fingerprint: str
@@ -39,6 +76,15 @@ class DataSpec:
     name: str = label("")
     source: str = label("")
     skip_broken: bool = label(False)
+    follow_links: bool = label(False)
+    image_column: str | None = label(None)
+    label_column: str | None = label(None)
+    skipped: tuple[Skipped, ...] = label(())
+    remarks: tuple[str, ...] = label(())
+
+    @property
+    def reading(self) -> Reading:
+        return Reading(self.skip_broken, self.follow_links, self.image_column, self.label_column)
 
     @property
     def used(self) -> int:

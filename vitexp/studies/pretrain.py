@@ -88,7 +88,8 @@ class Pretrain(Study):
         before = run.data
         if self.target:
             target, images = describe(self.target, image_size=run.model.image_size)
-            check_channels(run.model, images)
+            said = check_channels(run.model, images)
+            target = dataclasses.replace(target, remarks=target.remarks + said)
             return before, target, images
         count = run.model.classes
         kept = self.source_classes or round(SOURCE_SHARE * count)
@@ -119,7 +120,7 @@ def _some(data: DataSpec, classes: range) -> tuple[DataSpec, ImageSet]:
         data.source,
         image_size=data.image_size,
         split_seed=data.split_seed,
-        skip_broken=data.skip_broken,
+        reading=data.reading,
         classes=tuple(classes),
     )
 

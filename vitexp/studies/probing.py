@@ -3,18 +3,18 @@ model can look at."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
 from vitexp.catalog import sizes
 from vitexp.datasets.image_set import ImageSet
 from vitexp.datasets.load import describe
-from vitexp.datasets.shots import left_out
 from vitexp.errors import VitexpError
 from vitexp.models.weights.header import model_in
 from vitexp.runs.files import file_hash
 from vitexp.runs.store import Store
-from vitexp.spec import Checkpoint, FromFile, ModelSpec, ProbeSpec, RunSpec
+from vitexp.spec import USUAL, Checkpoint, FromFile, ModelSpec, ProbeSpec, RunSpec
 
 
 def probe_of(spec: RunSpec, dataset: str, store: Store, remark: Callable[[str], None]) -> ProbeSpec:
@@ -27,10 +27,10 @@ def probe_of(spec: RunSpec, dataset: str, store: Store, remark: Callable[[str], 
     """
     store.weights(spec.id)
     side = spec.model.image_size
-    data, images = describe(dataset or spec.data.source, image_size=side)
-    check_channels(spec.model, images)
-    if fewer := left_out(images.train.labels, images.names):
-        remark(fewer)
+    reading = USUAL if dataset else spec.data.reading
+    data, images = describe(dataset or spec.data.source, image_size=side, reading=reading)
+    for text in (*data.remarks, *check_channels(spec.model, images)):
+        remark(text)
     return ProbeSpec("few_shot", data)
 
 
@@ -56,10 +56,9 @@ def probe_of_file(
         raise VitexpError(f"{path} says itself that it holds {said.name}.", "Leave --model out.")
     found = said or sizes.at_usual_side(model or "")
     data, images = describe(dataset, image_size=found.image_size)
-    if said is not None:
-        check_channels(said, images)
-    if fewer := left_out(images.train.labels, images.names):
-        remark(fewer)
+    of = said or with_channels(found, images, path)
+    for text in (*data.remarks, *check_channels(of, images)):
+        remark(text)
     return Checkpoint(found, file), ProbeSpec("few_shot", data)
 
 
@@ -74,17 +73,37 @@ def from_file(path: Path) -> FromFile:
     return FromFile(file_hash(path), str(path.absolute()))
 
 
-def check_channels(model: ModelSpec, images: ImageSet) -> None:
-    """Refuse images with other channels than a trained model's.
+def with_channels(model: ModelSpec, images: ImageSet, path: Path) -> ModelSpec:
+    """A named model with the channels of the file that its weights are in.
 
     Raises:
-        VitexpError: they differ.
+        VitexpError: the file is no checkpoint, or none of a known layout.
+    """
+    if images.channels == 3:
+        return dataclasses.replace(model, channels=3)
+    # Only the file says whether it is of grey images or of RGB ones, and reading it takes torch.
+    from vitexp.models.weights.files import fitted
+
+    return dataclasses.replace(model, channels=fitted(model, path).channels)
+
+
+def check_channels(model: ModelSpec, images: ImageSet) -> tuple[str, ...]:
+    """Hold images against a trained model's channels.
+
+    Returns:
+        What is to be said where grey images are shown to a model of RGB ones.
+
+    Raises:
+        VitexpError: RGB images for a model of grey ones.
     """
     if images.channels == model.channels:
-        return
-    words = {1: "grey", 3: "RGB"}
+        return ()
+    if images.channels == 1:
+        return (
+            f"The images of {images.name} are grey, and {model.name} was trained on RGB ones: "
+            "it sees them as three equal channels.",
+        )
     raise VitexpError(
-        f"The images of {images.name} are {words[images.channels]}, and {model.name} was trained"
-        f" on {words[model.channels]} ones.",
-        "Choose a data set with the same channels, or a run trained on such images.",
+        f"The images of {images.name} are RGB, and {model.name} was trained on grey ones.",
+        "Choose a data set of grey images, or a run or file of a model of RGB ones.",
     )

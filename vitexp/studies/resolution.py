@@ -108,7 +108,7 @@ def _data(data: DataSpec, size: int) -> DataSpec:
         data.source,
         image_size=size,
         split_seed=data.split_seed,
-        skip_broken=data.skip_broken,
+        reading=data.reading,
         fraction=data.fraction,
         subset_seed=data.subset_seed or 0,
     )

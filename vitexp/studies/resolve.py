@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from vitexp.catalog.recipes import AUGMENTATIONS, Preset, default_preset, preset
 from vitexp.datasets.image_set import ImageSet
 from vitexp.datasets.load import Progress, describe
-from vitexp.datasets.shots import left_out
 from vitexp.datasets.split import subset
 from vitexp.errors import VitexpError, unknown
 from vitexp.positions import POSITIONS
@@ -49,11 +48,11 @@ def resolve(
     data, images = describe(
         settings.dataset or "digits",
         image_size=wanted.resolution,
-        skip_broken=bool(settings.skip_broken),
+        reading=settings.reading,
         progress=progress,
     )
     if remark is not None:
-        for text in remarks(images):
+        for text in data.remarks:
             remark(text)
     first = settings.seed or 0
     found = _Found(data, images, precision, range(first, first + (settings.seeds or seeds)))
@@ -118,17 +117,6 @@ def check_length(settings: Settings) -> None:
             "--epochs and --steps are both given.", "Give one; the other follows from it."
         )
     _augmentations(settings.augment or "none")
-
-
-def remarks(images: ImageSet) -> Iterator[str]:
-    """What whoever reads the numbers should know about the images."""
-    if images.broken:
-        count = len(images.broken)
-        yield f"{count} unreadable images of {images.name} left out, such as {images.broken[0]}."
-    if images.duplicates:
-        yield f"{images.duplicates} test images of {images.name} also occur in train or validation."
-    if fewer := left_out(images.train.labels, images.names):
-        yield fewer
 
 
 def _preset(settings: Settings, data: DataSpec) -> Preset:

@@ -13,11 +13,11 @@ from vitexp.errors import VitexpError
 from vitexp.models.weights.header import model_in
 from vitexp.runs.record import Results
 from vitexp.runs.store import Store
-from vitexp.spec import DataSpec, FromRun, ModelSpec, Precision, RunSpec
+from vitexp.spec import USUAL, DataSpec, FromRun, ModelSpec, Precision, Reading, RunSpec
 from vitexp.studies.base import Base
 from vitexp.studies.grids import TUNING_SEEDS
-from vitexp.studies.probing import check_channels, from_file
-from vitexp.studies.resolve import check_length, recipe_of, remarks
+from vitexp.studies.probing import check_channels, from_file, with_channels
+from vitexp.studies.resolve import check_length, recipe_of
 from vitexp.studies.resolve_model import Wanted, check_model, model_of
 from vitexp.studies.settings import MODEL, Settings, asked, flags, spelled
 from vitexp.studies.stages import onto
@@ -53,16 +53,17 @@ def resolve_finetune(
     data, images = describe(
         settings.dataset or (parent.data.source if parent else "digits"),
         image_size=settings.image_size or (old.image_size if old else None),
-        skip_broken=bool(settings.skip_broken),
+        reading=_reading(settings, parent),
         fraction=settings.fraction,
         subset_seed=seeds[0],
         held_out=preset(settings.recipe or FINETUNE).held_out,
         progress=progress,
     )
-    for text in remarks(images):
-        remark(text)
-    model = _new(old, images) if old else _named(settings, images)
+    model = _new(old, images) if old else _named(settings, images, Path(source))
     check_model(model)
+    data = dataclasses.replace(data, remarks=data.remarks + check_channels(model, images))
+    for text in data.remarks:
+        remark(text)
     chosen = _preset(settings, data)
     recipe = recipe_of(settings, chosen, data, Wanted(None, model.family, None), images.flips)
     run = RunSpec(
@@ -76,6 +77,14 @@ def resolve_finetune(
     )
     sweep = rates or ((settings.lr,) if settings.lr else chosen.rates) or (recipe.lr,)
     return Base(run, seeds, {"*": 0.0}, parent=parent, rates=tuple(sorted(set(sweep))))
+
+
+def _reading(settings: Settings, parent: RunSpec | None) -> Reading:
+    """As the flags say; the parent's own images are read as they were for it."""
+    asked = settings.reading
+    if parent is None or settings.dataset is not None or asked != USUAL:
+        return asked
+    return parent.data.reading
 
 
 def _parent(settings: Settings, start: str, store: Store) -> RunSpec:
@@ -107,17 +116,17 @@ def _said(settings: Settings, path: Path) -> ModelSpec | None:
 
 def _new(old: ModelSpec, images: ImageSet) -> ModelSpec:
     """The parent's model with another image size and a single linear layer as its head."""
-    check_channels(old, images)
     return onto(old, len(images.names), images.image_size)
 
 
-def _named(settings: Settings, images: ImageSet) -> ModelSpec:
+def _named(settings: Settings, images: ImageSet, path: Path) -> ModelSpec:
     if settings.model is None:
         raise VitexpError(
             "A file of weights does not say which model they are of.",
             "Say it with --model, such as --model vit-b/16.",
         )
-    return model_of(settings, Wanted.of(settings), images, {"*": 0.0})
+    model = model_of(settings, Wanted.of(settings), images, {"*": 0.0})
+    return with_channels(model, images, path)
 
 
 def _preset(settings: Settings, data: DataSpec) -> Preset:

@@ -19,7 +19,7 @@ from typing import Any
 from vitexp.catalog.recipes import AUGMENTATIONS, PRESETS
 from vitexp.errors import VitexpError, unknown
 from vitexp.positions import POSITIONS
-from vitexp.spec import PLACEMENTS, Optimizer, Pool, Schedule, Stem
+from vitexp.spec import PLACEMENTS, Optimizer, Pool, Reading, Schedule, Stem
 
 DATA, MODEL, TRAINING, MACHINE = "Data", "Model", "Training", "Machine and output"
 
@@ -77,10 +77,17 @@ class Settings:
     """What a user asked for; None means the default that the field's help names."""
 
     dataset: str | None = setting(
-        DATA, "digits, a Hugging Face id, or a folder of images or parquet files", "digits"
+        DATA,
+        "digits, a Hugging Face id, a folder of images, or files of tables or arrays",
+        "digits",
     )
     image_size: int | None = setting(DATA, "side of the images in pixels", "the data's", least=1)
     skip_broken: bool | None = setting(DATA, "count unreadable images and go on", "stop")
+    follow_links: bool | None = setting(
+        DATA, "read what links out of a folder lead to", "refuse them"
+    )
+    image_column: str | None = setting(DATA, "a table's column of images", "by name and type")
+    label_column: str | None = setting(DATA, "a table's column of labels", "by name and type")
     fraction: float | None = setting(
         DATA, "share of the train split to use, stratified, drawn by the seed", "1", above=0, most=1
     )
@@ -202,6 +209,13 @@ class Settings:
     def __post_init__(self) -> None:
         for name, flag in flags().items():
             check(name, flag, getattr(self, name))
+
+    @property
+    def reading(self) -> Reading:
+        """How the data set's files are read."""
+        return Reading(
+            bool(self.skip_broken), bool(self.follow_links), self.image_column, self.label_column
+        )
 
 
 @functools.cache

@@ -37,6 +37,7 @@ from vitexp.spec import (
     FromFile,
     FromRun,
     Init,
+    ModelSpec,
     ProbeSpec,
     RunSpec,
     SoupSpec,
@@ -89,7 +90,7 @@ class Worker:
         self.lanes = Lanes(
             self.device, together, lambda runs: self.tell(Event("room", "", room=runs))
         )
-        self._data: tuple[DataSpec, ImageSet] | None = None
+        self._data: tuple[tuple[DataSpec, int], ImageSet] | None = None
 
     def serve(self, orders: TextIO) -> None:
         """Works until ``orders`` end or somebody says stop."""
@@ -188,7 +189,7 @@ class Worker:
     def _train(
         self, spec: RunSpec, lease: Lease, keep: bool, means: dict[str, Any], lane: Lane
     ) -> Waits:
-        images = self._images(spec.data)
+        images = self._images(spec.data, spec.model)
         start = self._start(spec.init) if spec.init else None
         host = LeaseHost(
             lease,
@@ -240,14 +241,13 @@ class Worker:
         self, of: RunSpec | Checkpoint, probe: ProbeSpec, threads: int, wishes: Wishes
     ) -> None:
         torch.set_num_threads(threads)
-        images = self._images(probe.data)
         if isinstance(of, Checkpoint):
             weights = _unchanged(of.file)
             model = model_in(weights) or fitted(of.model, weights)
             check(model, open_source(weights))
-            check_channels(model, images)
         else:
             weights, model = self.store.weights(of.id), of.model
+        images = self._images(probe.data, model)
         reads = functools.partial(self.store.reads_test, of, probe)
         with alone(self.store.folder_for(of), self._waiting):
             if self.store.measurement(of, probe) is None:
@@ -259,7 +259,7 @@ class Worker:
         torch.set_num_threads(threads)
         weights, soups = {run: self.store.weights(run) for run in spec.runs}, Soups(self.store.out)
         runs = [self.store.result(run) for run in spec.runs]
-        images = self._images(runs[0].spec.data)
+        images = self._images(runs[0].spec.data, runs[0].spec.model)
         reads = functools.partial(soups.reads_test, spec)
         with alone(soups.folder_for(spec), self._waiting):
             if soups.find(spec) is None:
@@ -274,11 +274,11 @@ class Worker:
     def _time(self, spec: RunSpec, seconds: float | None, means: dict[str, Any]) -> None:
         """A step for an estimate, or steps for so many seconds."""
         if seconds is None:
-            pace = seconds_per_step(spec, self._images(spec.data), self.device, **means)
+            pace = seconds_per_step(spec, self._images(spec.data, spec.model), self.device, **means)
             return self.tell(Event("probe", spec.id, seconds_per_step=pace))
         model, data = spec.model, spec.data
         made = data.source == NOISE
-        images = noise(data, model.channels, model.classes) if made else self._images(data)
+        images = noise(data, model.channels, model.classes) if made else self._images(data, model)
 
         def told(what: str, steps: int) -> None:
             self.tell(Event("progress", spec.id, step=steps, message=what))
@@ -303,14 +303,17 @@ class Worker:
             return Start(path, file_hash(path), init.tables == "fresh", init.head)
         return Start(_unchanged(init), init.sha256)
 
-    def _images(self, data: DataSpec) -> ImageSet:
-        """The data set of ``data``, kept for the next run.
+    def _images(self, data: DataSpec, model: ModelSpec) -> ImageSet:
+        """The data set of ``data`` as ``model`` sees it, kept for the next run.
 
         Raises:
-            VitexpError: it is not the one that the spec was made from.
+            VitexpError: it is not the one that the spec was made from, or has colours that the
+                model does not know.
         """
-        if self._data is None or self._data[0] != data:
-            self._data = data, images_of(data)
+        key = (data, model.channels)
+        if self._data is None or self._data[0] != key:
+            self._data = key, images_of(data, model.channels)
+        check_channels(model, self._data[1])
         return self._data[1]
 
     def tell(self, event: Event) -> None:
