@@ -66,17 +66,50 @@ def test_open_ends_and_no_crossing(rng):
     assert (same.at, same.low, same.high) == (None, None, None)
 
 
+def test_an_amount_has_the_uncertainty_of_its_own_runs(rng):
+    d = differences(rng, [0.8] * 4, [0.85] * 4, 5, luck=(1.0, 0.3, 0.1, 0.1))
+    curve = Curve.of(d, SIZES)
+    for place, one in enumerate(d):
+        at, own = curve.between(place), estimate(one)
+        assert at.interval() == pytest.approx(own.interval()), NAMES[place]
+        assert at.seed_df == own.seed_df == 4
+    between = curve.between(0.25).seed_variance
+    ends = curve.seed_variances[:2]
+    assert between == pytest.approx(ends @ [0.75, 0.25])
+    mixed = d[0].mean(axis=1) * 0.75 + d[1].mean(axis=1) * 0.25
+    assert between >= mixed.var(ddof=1)
+
+
+@pytest.mark.parametrize("seeds", [3, 5])
+@pytest.mark.parametrize("times", [3, 5])
+def test_the_interval_at_the_least_data_covers_the_true_difference(rng, seeds, times):
+    """Seeds vary ``times`` as much there as with more data."""
+    covered = 0
+    for _ in range(GRIDS):
+        luck = (0.1 * times, 0.1, 0.1, 0.1)
+        d = differences(rng, [0.8] * 4, [0.85] * 4, seeds, luck=luck)
+        low, high = Curve.of(d, SIZES).between(0).interval()
+        covered += low <= -0.05 <= high
+    assert covered / GRIDS >= 0.95 - slack(0.05)
+
+
 @pytest.mark.parametrize("seeds", [3, 5, 10])
-def test_the_interval_of_a_crossing_covers_the_true_one(rng, seeds):
-    """The true difference is linear in log size, from -14 to +6 points."""
-    d = np.interp(np.log(SIZES), np.log(SIZES[[0, -1]]), [-0.14, 0.06])
+@pytest.mark.parametrize(
+    ("ends", "luck"),
+    [((-0.14, 0.06), (0.25, 0.15, 0.1, 0.05)), ((-0.02, 0.18), (1.0, 0.2, 0.2, 0.2))],
+    ids=["in between", "near the least data"],
+)
+def test_the_interval_of_a_crossing_covers_the_true_one(rng, ends, luck, seeds):
+    """The true difference is linear in log size."""
+    d = np.interp(np.log(SIZES), np.log(SIZES[[0, -1]]), ends)
     truth = np.exp(np.interp(0, d, np.log(SIZES)))
     covered = bounded = 0
     for _ in range(GRIDS):
-        found = crossing(Curve.of(differences(rng, 0.85 + d, [0.85] * 4, seeds), SIZES))
-        assert found is not None
-        covered += (found.low or 0) <= truth <= (found.high or np.inf)
-        bounded += found.low is not None and found.high is not None
+        drawn = differences(rng, 0.80 + d, [0.80] * 4, seeds, luck=luck)
+        found = crossing(Curve.of(drawn, SIZES))
+        if found is not None:
+            covered += (found.low or 0) <= truth <= (found.high or np.inf)
+            bounded += found.low is not None or found.high is not None
     assert covered / GRIDS >= 0.95 - slack(0.05)
     assert bounded > 0
 
