@@ -23,13 +23,16 @@ _STEPS = 64
 
 @dataclass(frozen=True)
 class Curve:
-    """A difference over the amount of data, its variance over seeds pooled over the amounts.
+    """A difference over the amount of data, each amount with its own variance over seeds.
+
+    That variance often falls steeply with the amount; pooled over the amounts it makes the
+    interval at the least data far too short.
 
     Attributes:
         sizes: number of training images, rising, shape (F,).
         values: the mean difference at each, shape (F,).
         n, images: seeds and test images behind it.
-        seed_variance, seed_df: of one seed's value, pooled.
+        seed_variances: of one seed's value, at each, shape (F,).
         image_terms: shape (F, F); u' image_terms u is the image variance of the contrast u.
     """
 
@@ -37,8 +40,7 @@ class Curve:
     values: np.ndarray
     n: int
     images: int
-    seed_variance: float
-    seed_df: int
+    seed_variances: np.ndarray
     image_terms: np.ndarray
 
     @classmethod
@@ -46,7 +48,6 @@ class Curve:
         """From d, shape (F, n, N), n >= 2, at ``sizes``, rising, shape (F,)."""
         amounts, n, images = d.shape
         assert len(sizes) == amounts and np.all(np.diff(sizes) > 0)
-        variances = [estimate(one).seed_variance for one in d]
         by_image = d.mean(axis=1) - d.mean(axis=(1, 2))[:, None]
         residual = d - d.mean(axis=2, keepdims=True) - by_image[:, None]
         flat = residual.reshape(amounts, -1)
@@ -56,31 +57,29 @@ class Curve:
             values=d.mean(axis=(1, 2)),
             n=n,
             images=images,
-            seed_variance=float(np.mean(variances)),
-            seed_df=amounts * (n - 1),
+            seed_variances=np.array([estimate(one).seed_variance for one in d]),
             image_terms=squares / (images - 1) / (n * images),
         )
 
-    def at(self, weights: np.ndarray, spread: float) -> Estimate:
-        """The contrast ``weights``, shape (F,), whose seed variance is ``spread`` pooled ones."""
-        return Estimate(
-            value=float(weights @ self.values),
-            n=self.n,
-            images=self.images,
-            seed_variance=spread * self.seed_variance,
-            image_variance=max(float(weights @ self.image_terms @ weights), 0.0),
-            seed_df=self.seed_df,
-        )
-
     def between(self, place: float) -> Estimate:
-        """The difference at ``place`` in [0, F - 1], linear in log size between two amounts.
+        """The difference at ``place`` in [0, F - 1], linear in log size between two amounts; at
+        an amount just what :func:`estimate` says of it.
 
-        A seed's luck counts as if it were the same at both ends: subsets are nested.
+        So is the variance over seeds, with n - 1 degrees of freedom: that of the line through
+        two amounts is never larger, however a seed's luck at one goes with that at the other
+        (subsets are nested).
         """
         left = min(int(place), len(self.sizes) - 2)
         weights = np.zeros(len(self.sizes))
         weights[left], weights[left + 1] = left + 1 - place, place - left
-        return self.at(weights, spread=1.0)
+        return Estimate(
+            value=float(weights @ self.values),
+            n=self.n,
+            images=self.images,
+            seed_variance=float(weights @ self.seed_variances),
+            image_variance=max(float(weights @ self.image_terms @ weights), 0.0),
+            seed_df=self.n - 1,
+        )
 
     def size(self, place: float) -> float:
         """Number of images at ``place``."""
@@ -103,7 +102,8 @@ class Crossing:
 
 
 def crossing(curve: Curve, level: float = LEVEL) -> Crossing | None:
-    """Every size at which 0 lies within the interval of the difference, from first to last.
+    """Every size at which 0 lies within the interval of the difference, from first to last: the
+    test at each size turned round, as Fieller (1954) does for a ratio.
 
     Returns:
         None where 0 lies outside it everywhere: no crossing within the range.

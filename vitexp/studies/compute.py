@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from statistics import median
 from typing import ClassVar
 
-from vitexp.analysis.decide import LOOK_ALPHA, LOOKS, look
+from vitexp.analysis.compute_ratio import LEAST_SIZES, SIZE_LOOKS, SIZES_ALPHA
+from vitexp.analysis.decide import ALPHA, LOOKS, look
 from vitexp.analysis.groups import Group
 from vitexp.catalog.sizes import called, parse
 from vitexp.runs.record import CLOCKED, Results, RunRecord
@@ -86,7 +87,7 @@ class Compute(Study):
         first = next(iter(cells.values()))
         name = first.spec.data.name
         sizes = tuple(_sized(key[0], group) for key, group in cells.items() if group.done)
-        scaling = Scaling(sizes, LOOK_ALPHA)
+        scaling = Scaling(sizes, SIZES_ALPHA)
         unit = next((u for u in _UNITS if u[0] <= max(s.compute for s in sizes)), _UNITS[-1])
         title = f"Models against training compute on {name}"
         table = GridTable(
@@ -108,8 +109,12 @@ class Compute(Study):
             claims=_claims(scaling, cells) + _image_by_image(cells),
             notes=(
                 "Compute: 6 × MACs × images seen, the paper's convention. The ratio's interval"
-                " takes sizes, not seeds, as replicates: more seeds narrow it only as far as the"
-                " scatter between sizes allows.",
+                " takes sizes, not seeds, as replicates, each family with its own scatter: more"
+                " seeds narrow it only as far as the scatter between sizes allows.",
+                "Sizes that are added until a ratio is decided are looks, too: the verdicts on it"
+                f" spend {100 * SIZES_ALPHA:.2g} % at each, {100 * ALPHA:g} % over {len(LOOKS)}"
+                f" numbers of seeds times {SIZE_LOOKS} of sizes ({LEAST_SIZES} to"
+                f" {LEAST_SIZES + SIZE_LOOKS - 1} of each family).",
             ),
         )
 

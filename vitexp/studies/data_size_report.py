@@ -222,9 +222,9 @@ def notes(cells: Cells) -> tuple[str, ...]:
         "A cell: mean ± half-width of the 95 % t interval over its n seeds (this test set), and"
         " the accuracy on training images. Subsets are stratified and nested, drawn by the run's"
         " seed, so that their luck is part of the seeds'; models share them.",
-        "Pairs: difference at the two ends with its 95 % interval over seeds and test images, the"
-        " seed variance pooled over fractions; crosses at: every amount at which that interval"
-        " holds 0, linear in log images between fractions.",
+        "Pairs: difference at the two ends with its 95 % interval over seeds and test images, from"
+        " that fraction's own variances; crosses at: every amount at which that interval holds 0,"
+        " difference and seed variance linear in log images between fractions.",
         *(
             (
                 f"Compute-limited: {', '.join(f'{m} at {fraction_label(f)}' for m, f in limited)}."
