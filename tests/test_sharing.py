@@ -404,7 +404,7 @@ def test_a_worker_ends_where_its_device_does_nothing_more(
     spec = real_spec()
     missing = dataclasses.replace(spec, data=dataclasses.replace(spec.data, fingerprint="other"))
 
-    def broken(_: object) -> None:
+    def broken(*_: object) -> None:
         raise torch.AcceleratorError("an illegal memory access was encountered")
 
     monkeypatch.setattr(orders, told_at, broken)
