@@ -70,7 +70,7 @@ def read(path: Path) -> Any:
     """
     try:
         return _finished(_interpreted(path.read_bytes()))
-    except (ValueError, IndexError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise PlainError(str(error)) from error
 
 
