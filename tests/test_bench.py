@@ -19,7 +19,7 @@ from tools.bench import growth, race, record
 from tools.bench.contenders import PEERS, peer_step
 from vitexp.models import count
 from vitexp.spec import to_json
-from vitexp.studies.benching import summary
+from vitexp.tasks.bench import summary
 from vitexp.training.bench import MEASURING, WARM_SECONDS, WARMING, Stopwatch
 from vitexp.training.host import Progress
 

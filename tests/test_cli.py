@@ -21,8 +21,8 @@ from vitexp.cli import live, screen
 from vitexp.cli.main import main
 from vitexp.launch.events import Event
 from vitexp.runs.store import Store
-from vitexp.studies.resolve import resolve
-from vitexp.studies.settings import Settings
+from vitexp.settings.flags import Settings
+from vitexp.settings.run import resolve
 
 TINY = ["--steps", "2", "--batch", "16", "--width", "16", "--depth", "2", "--heads", "2",
         "--mlp", "16", "--device", "cpu", "--precision", "fp32"]  # fmt: skip

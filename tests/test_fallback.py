@@ -16,10 +16,10 @@ from vitexp.cli.execute import Machine
 from vitexp.datasets.image_set import ImageSet
 from vitexp.launch.devices import cuda_devices
 from vitexp.models.inputs import pinned
-from vitexp.models.noise import DeviceNoise, HashNoise, HostNoise
+from vitexp.models.masks import DeviceNoise, HashNoise, HostNoise
 from vitexp.runs.wishes import NONE, Wishes
+from vitexp.settings.flags import Settings
 from vitexp.spec import RunSpec
-from vitexp.studies.settings import Settings
 from vitexp.training import capture, loop
 from vitexp.training.compilation import has_compiler
 from vitexp.training.execution import Execution, ways

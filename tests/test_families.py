@@ -20,16 +20,16 @@ from vitexp.catalog.sizes import listed, model, parse
 from vitexp.cli.main import main
 from vitexp.models import count, count_resnet
 from vitexp.models.build import build, skeleton
+from vitexp.models.masks import HostNoise
 from vitexp.models.memory import training_bytes
-from vitexp.models.noise import HostNoise
 from vitexp.models.resnet import StdConv
 from vitexp.models.vit import ViT
 from vitexp.positions import POSITIONS
 from vitexp.runs.record import Results, RunRecord
+from vitexp.settings.flags import Settings
+from vitexp.settings.run import resolve
 from vitexp.spec import ModelSpec, PositionSpec, ResNetShape, RunSpec, from_json, to_json
-from vitexp.studies.pos_emb import PosEmb
-from vitexp.studies.resolve import resolve
-from vitexp.studies.settings import Settings
+from vitexp.studies.pos_emb.study import PosEmb
 from vitexp.training.optimisation import is_kernel
 
 PUBLISHED = {

@@ -18,7 +18,7 @@ from vitexp.datasets.image_set import ImageSet
 from vitexp.launch.devices import cuda_devices
 from vitexp.models import count
 from vitexp.models.build import build
-from vitexp.models.noise import HashNoise
+from vitexp.models.masks import HashNoise
 from vitexp.models.vit import attend
 from vitexp.runs.wishes import NONE, Wishes
 from vitexp.spec import PositionSpec, RunSpec
@@ -27,8 +27,8 @@ from vitexp.training.batches import Batches
 from vitexp.training.capture import AHEAD, LEAD
 from vitexp.training.compilation import compile_blocks, has_compiler, plain
 from vitexp.training.execution import COMPILED_FROM, Execution, choose
+from vitexp.training.pace import seconds_per_step
 from vitexp.training.peak import Peak
-from vitexp.training.probe import seconds_per_step
 from vitexp.training.step import Step
 
 

@@ -26,12 +26,11 @@ from vitexp.evaluation.few_shot import REGULARISERS
 from vitexp.models.build import build
 from vitexp.runs.record import Results, RunRecord
 from vitexp.runs.store import Store, ready
-from vitexp.spec import FromFile, FromRun, RunSpec, from_json, to_json
-from vitexp.studies.base import Base
-from vitexp.studies.finetune import FineTune
-from vitexp.studies.grids import TUNING_SEEDS
-from vitexp.studies.resolve_transfer import resolve_finetune
-from vitexp.studies.settings import Settings
+from vitexp.settings.base import Base
+from vitexp.settings.finetune import resolve_finetune
+from vitexp.settings.flags import Settings
+from vitexp.spec import TUNING_SEEDS, FromFile, FromRun, RunSpec, from_json, to_json
+from vitexp.studies.finetune.study import FineTune
 from vitexp.training.loop import train
 from vitexp.training.start import Start
 
@@ -211,7 +210,7 @@ def searched(scores: dict[float, float | None], asked: Base) -> Results:
     done: list[RunRecord] = []
     for rate, score in scores.items():
         runs = STUDY.plan(asked, Results(done))
-        run = next(r for r in runs if r.seed >= TUNING_SEEDS and r.recipe.lr == rate)
+        run = next(r for r in runs if r.tries and r.recipe.lr == rate)
         done.append(finished(run, score))
     return Results(done)
 
@@ -231,7 +230,7 @@ def test_the_search_and_the_parents_are_planned_before_a_parent_exists():
 def test_the_best_rate_on_validation_is_trained_with_the_seeds_of_the_parents():
     asked = base()
     done = searched({0.01: 0.7, 0.03: 0.8, 0.1: 0.6}, asked)
-    tuned = [r for r in STUDY.plan(asked, done) if r.init and r.seed < TUNING_SEEDS]
+    tuned = [r for r in STUDY.plan(asked, done) if r.init and not r.tries]
     assert [(r.seed, r.recipe.lr) for r in tuned] == [(0, 0.03), (1, 0.03), (2, 0.03)]
     assert asked.parent is not None
     assert [r.parent for r in tuned] == [asked.parent.seeded(seed).id for seed in range(3)]
@@ -242,7 +241,7 @@ def test_a_best_rate_at_the_edge_widens_the_search_a_few_times():
     done = searched({0.01: 0.5, 0.03: 0.6, 0.1: 0.7}, asked)
     runs = STUDY.plan(asked, done)
     assert [r.recipe.lr for r in runs if r.id not in done and r.init] == [0.316]
-    assert all(r.seed >= TUNING_SEEDS for r in runs if r.init)
+    assert all(r.tries for r in runs if r.init)
     done = searched({0.01: 0.5, 0.03: 0.6, 0.1: 0.7, 0.316: 0.8, 0.999: 0.9}, asked)
     assert {r.recipe.lr for r in STUDY.plan(asked, done) if r.seed in (1, 2) and r.init} == {0.999}
 
@@ -265,7 +264,7 @@ def test_the_report_compares_each_seed_with_its_parent():
     done = list(searched({0.01: 0.7, 0.03: 0.8, 0.1: 0.6}, asked))
     before, after = draw(rng, [0.7, 0.9], 3, 360)
     for run in STUDY.plan(asked, Results(done)):
-        if run.seed < TUNING_SEEDS:
+        if not run.tries:
             done.append(record(run, (after if run.init else before)[run.seed]))
     (grid,) = STUDY.grids(Results(done))
     assert len(grid) == 9
@@ -297,7 +296,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def of(store: Path, tuned: bool) -> RunRecord:
-    runs = [r for r in Store(store).results() if r.spec.seed < TUNING_SEEDS]
+    runs = [r for r in Store(store).results() if not r.spec.tries]
     return next(r for r in runs if (r.spec.init is not None) == tuned)
 
 

@@ -21,14 +21,16 @@ from tests.synthetic import draw, grid, paper_grid
 from vitexp.cli.report import study_of
 from vitexp.datasets.load import describe
 from vitexp.errors import VitexpError
+from vitexp.experiment import ledger
+from vitexp.reporting.report import Claim
 from vitexp.runs import archive, frame
 from vitexp.runs.measurement import Measurement
 from vitexp.runs.record import Results, RunRecord
 from vitexp.runs.removal import remove
 from vitexp.runs.store import Store
 from vitexp.spec import ProbeSpec
-from vitexp.studies import STUDIES, compare, ledger
-from vitexp.studies.report import Claim
+from vitexp.studies import STUDIES
+from vitexp.tasks import compare
 
 KEYS = ["id", "claim", "verdict", "effect", "low", "high", "n", "dataset", "runs", "next"]
 

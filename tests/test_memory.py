@@ -17,8 +17,8 @@ from vitexp.errors import VitexpError
 from vitexp.evaluation.accuracy import accuracy
 from vitexp.launch.devices import cuda_devices
 from vitexp.models.build import build
+from vitexp.models.masks import SOURCES, HostNoise
 from vitexp.models.memory import SLACK, training_bytes
-from vitexp.models.noise import SOURCES, HostNoise
 from vitexp.models.recompute import recompute_blocks
 from vitexp.models.stream import AHEAD, Stream
 from vitexp.runs.wishes import Wishes

@@ -13,12 +13,12 @@ import pytest
 from tests.synthetic import PAPER_CELLS, draw, grid, paper_grid, record, spec
 from vitexp.catalog import paper
 from vitexp.positions import PAPER_POSITIONS
+from vitexp.reporting.report import IntervalFigure, Report
 from vitexp.runs.record import Results
+from vitexp.settings.base import Base
 from vitexp.spec import PositionSpec, RunSpec
 from vitexp.studies import STUDIES
-from vitexp.studies.base import Base
-from vitexp.studies.pos_emb import PosEmb
-from vitexp.studies.report import IntervalFigure, Report
+from vitexp.studies.pos_emb.study import PosEmb
 
 STUDY = PosEmb()
 EMPTY = Results(())
@@ -330,7 +330,7 @@ def test_the_papers_numbers_are_those_of_table_8():
 
 def test_reporting_needs_no_torch():
     code = (
-        "import sys, vitexp.render, vitexp.render.figure, vitexp.studies.pos_emb;"
+        "import sys, vitexp.render, vitexp.render.figure, vitexp.studies.pos_emb.study;"
         "sys.exit('torch' in sys.modules or 'pandas' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

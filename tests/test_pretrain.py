@@ -14,15 +14,14 @@ from tests.synthetic import spec as digits_spec
 from tests.test_cli import TINY, call, read
 from vitexp.datasets.load import describe, images_of
 from vitexp.errors import VitexpError
+from vitexp.reporting.report import CurveFigure, Report
 from vitexp.runs.record import Results, RunRecord
 from vitexp.runs.store import Store
+from vitexp.settings.base import Base
 from vitexp.spec import RunSpec
 from vitexp.studies import STUDIES
-from vitexp.studies.base import Base
-from vitexp.studies.grids import TUNING_SEEDS
-from vitexp.studies.pretrain import Pretrain
-from vitexp.studies.pretrain_cells import FINE_TUNED, PROBED, SCRATCH, arm_of
-from vitexp.studies.report import CurveFigure, Report
+from vitexp.studies.pretrain.cells import FINE_TUNED, PROBED, SCRATCH, arm_of
+from vitexp.studies.pretrain.study import Pretrain
 
 STUDY = Pretrain(fractions=(0.1, 1.0))
 EMPTY = Results(())
@@ -38,7 +37,7 @@ def searched(asked: Base, study: Pretrain = STUDY, best: float = 0.01) -> Result
     """The trials, each as good on validation as its rate is near ``best``."""
     done = EMPTY
     while True:
-        trials = [run for run in study.plan(asked, done) if run.seed >= TUNING_SEEDS]
+        trials = [run for run in study.plan(asked, done) if run.tries]
         if all(run.id in done for run in trials):
             return done
         # A best rate at the end of its list asks for more.
@@ -54,7 +53,7 @@ def made(run: RunSpec, share: float, val: float = 0.8) -> RunRecord:
 
 def test_the_three_ways_learn_from_the_same_images_that_pre_training_never_saw():
     asked = base()
-    runs = [r for r in STUDY.plan(asked, searched(asked)) if r.seed < TUNING_SEEDS]
+    runs = [r for r in STUDY.plan(asked, searched(asked)) if not r.tries]
     parents = {run.id: run for run in runs if arm_of(run) is None}
     assert [run.seed for run in parents.values()] == [0, 1, 2]
     assert {run.data.classes for run in parents.values()} == {(0, 1, 2, 3, 4, 5)}
@@ -78,7 +77,7 @@ def test_the_three_ways_learn_from_the_same_images_that_pre_training_never_saw()
 
 def test_each_size_has_a_search_of_its_own_for_both_that_have_a_rate():
     asked = base()
-    trials = [run for run in STUDY.plan(asked, EMPTY) if run.seed >= TUNING_SEEDS]
+    trials = [run for run in STUDY.plan(asked, EMPTY) if run.tries]
     rates = {
         (arm, fraction): [
             r.recipe.lr for r in trials if (arm_of(r), r.data.fraction) == (arm, fraction)
@@ -94,7 +93,7 @@ def test_each_size_has_a_search_of_its_own_for_both_that_have_a_rate():
     starts = {r.parent for r in trials if r.parent}
     parents = [r for r in STUDY.plan(asked, EMPTY) if arm_of(r) is None]
     assert starts == {next(r.id for r in parents if r.seed == first)}
-    chosen = [r for r in STUDY.plan(asked, searched(asked)) if r.seed < TUNING_SEEDS]
+    chosen = [r for r in STUDY.plan(asked, searched(asked)) if not r.tries]
     assert {r.recipe.lr for r in chosen if arm_of(r) == FINE_TUNED} == {0.01}
 
 
@@ -103,7 +102,7 @@ def reported(
 ) -> Report:
     asked = base(seeds)
     done = searched(asked, best=best)
-    runs = [r for r in STUDY.plan(asked, done) if r.seed < TUNING_SEEDS]
+    runs = [r for r in STUDY.plan(asked, done) if not r.tries]
     own = [made(r, shares.get((arm_of(r) or "", r.data.fraction), 0.95)) for r in runs]
     (grid,) = STUDY.grids(Results([*done, *own]))
     assert len(grid) == len(own) + len(done)

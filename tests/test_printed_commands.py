@@ -15,13 +15,14 @@ import vitexp
 from tests.scale_grid import done
 from vitexp.cli.main import main
 from vitexp.cli.report import study_of
+from vitexp.experiment.study import Study
 from vitexp.models.count import params
 from vitexp.runs.record import Results, RunRecord
+from vitexp.settings.base import Base
+from vitexp.settings.flags import Settings
+from vitexp.settings.run import resolve
 from vitexp.spec import RunSpec
 from vitexp.studies import STUDIES
-from vitexp.studies.base import Base, Study
-from vitexp.studies.resolve import resolve
-from vitexp.studies.settings import Settings
 
 COMMAND = re.compile("`vitexp ([^`]+)`")
 

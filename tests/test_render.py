@@ -26,9 +26,7 @@ from vitexp.render.csv_table import csv_text
 from vitexp.render.figure import draw
 from vitexp.render.latex import latex
 from vitexp.render.markdown import markdown
-from vitexp.runs.record import Results
-from vitexp.studies.pos_emb import PosEmb
-from vitexp.studies.report import (
+from vitexp.reporting.report import (
     Cell,
     CurveFigure,
     GridTable,
@@ -39,6 +37,8 @@ from vitexp.studies.report import (
     Series,
     Span,
 )
+from vitexp.runs.record import Results
+from vitexp.studies.pos_emb.study import PosEmb
 
 
 @pytest.fixture(scope="module")

@@ -15,13 +15,13 @@ from tests.test_finetune import CPU, child, parent
 from tests.test_training import Memory
 from vitexp.datasets.load import describe
 from vitexp.positions import PAPER_POSITIONS
+from vitexp.reporting.report import IntervalFigure, Report
 from vitexp.runs.record import Results
 from vitexp.runs.store import ready
+from vitexp.settings.base import Base
 from vitexp.spec import RunSpec
 from vitexp.studies import STUDIES
-from vitexp.studies.base import Base
-from vitexp.studies.report import IntervalFigure, Report
-from vitexp.studies.resolution import Resolution
+from vitexp.studies.resolution.study import Resolution
 from vitexp.training.loop import train
 from vitexp.training.start import Start
 

@@ -15,23 +15,22 @@ from PIL import Image
 from tests.scale_grid import CROSSING, cell, done, scale_grid
 from tests.synthetic import draw
 from vitexp.analysis.compute_ratio import SIZE_LOOKS
+from vitexp.catalog.ladders import MORE, SCALE, nearest
 from vitexp.catalog.sizes import called, model
 from vitexp.datasets.load import load
 from vitexp.errors import VitexpError
 from vitexp.models.count import macs
 from vitexp.render import write
+from vitexp.reporting.report import Claim, CurveFigure, Report
 from vitexp.runs.record import Results
 from vitexp.runs.store import Store
-from vitexp.spec import RunSpec
-from vitexp.studies.compute import Compute
-from vitexp.studies.compute_claims import matched
-from vitexp.studies.compute_paper import paper_report
-from vitexp.studies.data_size import DataSize
-from vitexp.studies.grids import TUNING_SEEDS
-from vitexp.studies.ladders import MORE, SCALE, nearest
-from vitexp.studies.report import Claim, CurveFigure, Report
-from vitexp.studies.resolve import resolve
-from vitexp.studies.settings import Settings
+from vitexp.settings.flags import Settings
+from vitexp.settings.run import resolve
+from vitexp.spec import TUNING_SEEDS, RunSpec
+from vitexp.studies.compute.claims import matched
+from vitexp.studies.compute.paper import paper_report
+from vitexp.studies.compute.study import Compute
+from vitexp.studies.data_size.study import DataSize
 
 EMPTY = Results([])
 THREE = ("vit-xxs/4", "vit-xxs/2", "r11x1.75")
@@ -153,7 +152,7 @@ def test_tuning_tries_the_same_number_for_each_model_with_seeds_of_its_own():
         return 0.9 - sum(abs(np.log(ratio)) for ratio in away)
 
     wave = study.plan(base(), finished(trials, middle))
-    final = [run for run in wave if run.seed < TUNING_SEEDS]
+    final = [run for run in wave if not run.tries]
     assert len(final) == 12
     chosen = {(run.recipe.lr, run.recipe.weight_decay) for run in final}
     assert chosen == {(preset.lr, preset.weight_decay)}
@@ -550,7 +549,7 @@ def test_tuning_ends_with_each_models_own_rate_and_reports_no_trial(tmp_path):
     ran = vitexp(*words, "--seeds", "1", *TINY, "--json", out=tmp_path)
     assert ran.returncode == 0, ran.stderr
     records = list(Store(tmp_path).results())
-    trials = [record for record in records if record.spec.seed >= TUNING_SEEDS]
+    trials = [record for record in records if record.spec.tries]
     final = [record for record in records if record.spec.seed == 0]
     assert len(trials) >= 9
     (chosen,) = {(r.spec.recipe.lr, r.spec.recipe.weight_decay) for r in final}

@@ -11,9 +11,9 @@ from vitexp.catalog.recipes import PRESETS
 from vitexp.catalog.sizes import listed
 from vitexp.errors import VitexpError
 from vitexp.models.count import params
-from vitexp.studies.resolve import resolve
-from vitexp.studies.resolve_model import check_model
-from vitexp.studies.settings import Settings, flags, from_mapping
+from vitexp.settings.flags import Settings, flags, from_mapping
+from vitexp.settings.model import check_model
+from vitexp.settings.run import resolve
 
 
 def run_of(**asked):

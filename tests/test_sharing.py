@@ -31,9 +31,9 @@ from vitexp.training.determinism import set_deterministic
 from vitexp.training.host import Waits
 from vitexp.training.loop import train, training
 from vitexp.training.sharing import Lane, Lanes, has_room, wanted
-from vitexp.worker import orders
+from vitexp.worker import worker as orders
 from vitexp.worker.host import LeaseHost
-from vitexp.worker.orders import Worker
+from vitexp.worker.worker import Worker
 
 __all__ = ["real_spec"]
 

@@ -28,9 +28,9 @@ from vitexp.models.build import build
 from vitexp.runs.record import RunRecord, pack_correct
 from vitexp.runs.soup import Soup, Soups
 from vitexp.runs.store import Store
-from vitexp.studies.soups import soup_of
+from vitexp.tasks.soup import soup_of
 from vitexp.training.soup import cook
-from vitexp.worker.orders import Worker
+from vitexp.worker.worker import Worker
 
 CPU = torch.device("cpu")
 
@@ -134,7 +134,7 @@ def test_two_that_make_the_same_soup_make_it_once(tmp_path, run_spec, monkeypatc
             together.wait(timeout=1)
         return cook(*arguments)
 
-    monkeypatch.setattr("vitexp.worker.orders.cook", cooked)
+    monkeypatch.setattr("vitexp.worker.worker.cook", cooked)
     workers = [Worker(tmp_path, "cpu", 60, io.StringIO()) for _ in range(2)]
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda worker: worker._cook(soup, 1), workers))

@@ -13,18 +13,18 @@ from tests.synthetic import draw, record
 from vitexp.cli.budget import seconds
 from vitexp.cli.main import main
 from vitexp.errors import VitexpError
+from vitexp.experiment.sweep import Sweep
 from vitexp.models.count import macs
+from vitexp.reporting.report import Claim
 from vitexp.runs.record import Results, RunRecord
+from vitexp.settings.base import Base
+from vitexp.settings.flags import Settings
+from vitexp.settings.run import resolve
 from vitexp.spec import RunSpec
-from vitexp.studies.base import Base
 from vitexp.studies.optimizer import Optimizer
 from vitexp.studies.patch import Patch
 from vitexp.studies.pool import Pool
-from vitexp.studies.report import Claim
-from vitexp.studies.resolve import resolve
-from vitexp.studies.settings import Settings
-from vitexp.studies.shape import Shape
-from vitexp.studies.sweep import Sweep
+from vitexp.studies.shape.study import Shape
 
 EMPTY = Results([])
 

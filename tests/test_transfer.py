@@ -29,7 +29,7 @@ from vitexp.runs.store import Store
 from vitexp.runs.wishes import Wishes
 from vitexp.spec import ProbeSpec, to_json
 from vitexp.training.measure import measure
-from vitexp.worker.orders import Worker
+from vitexp.worker.worker import Worker
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,7 @@ def test_two_that_probe_the_same_at_once_measure_it_once(store, run, monkeypatch
             together.wait(timeout=1)
         return measure(*arguments)
 
-    monkeypatch.setattr("vitexp.worker.orders.measure", measured)
+    monkeypatch.setattr("vitexp.worker.worker.measure", measured)
     workers = [Worker(store, "cpu", 60, io.StringIO()) for _ in range(2)]
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda worker: worker._measure(spec, probe, 1, Wishes()), workers))

@@ -15,7 +15,7 @@ from vitexp.initialisation import initialise
 from vitexp.launch.devices import cuda_devices
 from vitexp.models import count, counted
 from vitexp.models.build import build
-from vitexp.models.noise import DeviceNoise, HashNoise, HostNoise, Noise, drop
+from vitexp.models.masks import DeviceNoise, HashNoise, HostNoise, Noise, drop
 from vitexp.models.vit import ViT, attend
 from vitexp.positions import POSITIONS, placements, position_spec
 from vitexp.spec import ModelSpec, PositionSpec, ViTShape

@@ -33,7 +33,7 @@ from vitexp.training.environment import peak_memory, synchronise
 from vitexp.training.execution import DTYPES
 from vitexp.training.host import Progress
 from vitexp.training.loop import train
-from vitexp.training.probe import Trial
+from vitexp.training.pace import Trial
 
 WARM_STEPS = 4
 LEAST_STEPS = 2

@@ -17,14 +17,14 @@ from torch.nn import functional as F
 from vitexp.datasets.image_set import ImageSet
 from vitexp.datasets.noise import noise, noise_spec
 from vitexp.runs.wishes import NONE, Wishes
+from vitexp.settings.flags import Settings
+from vitexp.settings.run import resolve_on
 from vitexp.spec import ModelSpec, Precision, RunSpec
-from vitexp.studies.benching import STEPS
-from vitexp.studies.resolve import resolve_on
-from vitexp.studies.settings import Settings
+from vitexp.tasks.bench import STEPS
 from vitexp.training.batches import Batches
 from vitexp.training.host import Progress, Waits
 from vitexp.training.loop import training
-from vitexp.training.probe import Trial
+from vitexp.training.pace import Trial
 from vitexp.training.sharing import Lane, Lanes
 
 OURS = "vitexp"

@@ -32,7 +32,7 @@ from vitexp.catalog import sizes
 from vitexp.datasets.image_set import ImageSet
 from vitexp.datasets.noise import noise, noise_spec
 from vitexp.models.build import build
-from vitexp.models.noise import DeviceNoise, HostNoise
+from vitexp.models.masks import DeviceNoise, HostNoise
 from vitexp.positions import POSITIONS, placements, position_spec
 from vitexp.runs.wishes import Wishes
 from vitexp.spec import ModelSpec, Precision, Recipe, RunSpec

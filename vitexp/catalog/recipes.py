@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from vitexp.errors import unknown
-from vitexp.spec import Optimizer, Schedule
+from vitexp.spec import Optimizer, Recipe, Schedule
 
 AUGMENTATIONS = ("crop", "flip", "resized-crop", "mixup", "cutmix")
 """What ``--augment`` may list; their strengths are the preset's."""
@@ -223,3 +223,28 @@ def default_preset(dataset: str, image_size: int) -> Preset:
     if dataset == "digits":
         return _DIGITS
     return _SMALL if image_size <= SMALL_IMAGES else _PHOTOS
+
+
+def finetuning(before: Recipe, steps: int) -> Recipe:
+    """The fine-tuning preset for so many steps, in the batches and flips of before."""
+    chosen = preset(FINETUNE)
+    return Recipe(
+        lr=chosen.lr,
+        weight_decay=chosen.weight_decay,
+        steps=steps,
+        batch=before.batch,
+        warmup=round(chosen.warmup * steps),
+        optimizer=chosen.optimizer,
+        schedule=chosen.schedule,
+        momentum=chosen.momentum,
+        clip=chosen.clip,
+        dropout=chosen.dropout,
+        flip=before.flip,
+        evaluate_every=before.evaluate_every,
+        name=chosen.name,
+    )
+
+
+def measuring() -> Recipe:
+    """No steps: what the run starts from is measured."""
+    return Recipe(lr=0.0, weight_decay=0.0, steps=0, batch=1, warmup=0, name="measure")

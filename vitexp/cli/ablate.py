@@ -10,17 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vitexp.cli.flags import Json, with_settings
-from vitexp.studies.settings import Settings
+from vitexp.cli.options import Budget, DryRun, Probe, parsed
+from vitexp.settings.flags import Settings
 
 if TYPE_CHECKING:
-    from vitexp.studies.base import Study
-
-DryRun = Annotated[bool, typer.Option("--dry-run", help="print the plan and its cost; run nothing")]
-Budget = Annotated[
-    str | None,
-    typer.Option(help="90s, 30min or 2h: drop whole seeds, the last first, to fit"),
-]
-Probe = Annotated[bool, typer.Option(help="time a few steps for the plan's estimate")]
+    from vitexp.experiment.study import Study
 
 
 @with_settings
@@ -74,10 +68,9 @@ def _pretrain(study: Study, own: Mapping[str, str]) -> Study:
     Raises:
         VitexpError: another study, or flags that exclude one another.
     """
-    from vitexp.cli.scale import parsed
     from vitexp.errors import VitexpError
-    from vitexp.studies.data_size import FRACTIONS
-    from vitexp.studies.pretrain import Pretrain
+    from vitexp.studies.data_size.study import FRACTIONS
+    from vitexp.studies.pretrain.study import Pretrain
 
     if not isinstance(study, Pretrain):
         raise VitexpError(

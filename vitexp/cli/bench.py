@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from vitexp.cli.flags import Json, with_settings
-from vitexp.studies.settings import Settings
+from vitexp.settings.flags import Settings
 
 
 @with_settings
@@ -27,7 +27,7 @@ def bench(
     from vitexp.cli.execute import Machine
     from vitexp.launch import devices, local
     from vitexp.models.memory import check_fits
-    from vitexp.studies.benching import bench_run, summary
+    from vitexp.tasks.bench import bench_run, summary
 
     machine = Machine.of(settings)
     found = machine.devices

@@ -16,9 +16,10 @@ def claims(out: Out = Path("."), json: Json = False) -> None:
     """
     from vitexp.cli import screen
     from vitexp.cli.report import study_of
+    from vitexp.experiment import ledger
     from vitexp.render import write_tables
     from vitexp.runs.store import Store
-    from vitexp.studies import STUDIES, ledger
+    from vitexp.studies import STUDIES
 
     judged = ledger.ledger(map(study_of, STUDIES), Store(out).results())
     report = ledger.report(judged)

@@ -13,7 +13,7 @@ from vitexp.cli.flags import Json, Out
 if TYPE_CHECKING:
     import numpy as np
 
-    from vitexp.studies.compare import Difference, Side
+    from vitexp.tasks.compare import Difference, Side
 
 _WHAT = "run id or its first digits (its cell, all seeds), model, family or position"
 
@@ -28,7 +28,7 @@ def compare(
     from vitexp.cli import screen
     from vitexp.errors import printable
     from vitexp.runs.store import Store
-    from vitexp.studies import compare as study
+    from vitexp.tasks import compare as study
 
     done = Store(out).results()
     first, second = study.side(a, done), study.side(b, done)
@@ -60,7 +60,7 @@ def _classes(side: Side) -> dict[str, np.ndarray]:
 
 
 def _row(name: str, difference: Difference) -> dict[str, Any]:
-    from vitexp.studies.compare import verdict_words
+    from vitexp.tasks.compare import verdict_words
 
     low, high = difference.estimate.interval() if difference.estimate else (None, None)
     return {

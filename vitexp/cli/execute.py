@@ -18,12 +18,12 @@ from vitexp.models.memory import check_fits
 from vitexp.runs.record import Results
 from vitexp.runs.store import Store, ready
 from vitexp.runs.wishes import Wishes
+from vitexp.settings.base import Base
+from vitexp.settings.finetune import resolve_finetune
+from vitexp.settings.flags import Settings
+from vitexp.settings.model import check_model
+from vitexp.settings.run import resolve
 from vitexp.spec import Precision, RunSpec
-from vitexp.studies.base import Base
-from vitexp.studies.resolve import resolve
-from vitexp.studies.resolve_model import check_model
-from vitexp.studies.resolve_transfer import resolve_finetune
-from vitexp.studies.settings import Settings
 
 Planner = Callable[[Results], list[RunSpec]]
 

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from vitexp.cli.ablate import DryRun, Probe
 from vitexp.cli.flags import Json, with_settings
-from vitexp.studies.settings import Settings
+from vitexp.cli.options import DryRun, Probe
+from vitexp.settings.flags import Settings
 
 Source = Annotated[
     str, typer.Option("--from", help="a run's id, or a file of weights (.npz, .safetensors)")
@@ -33,7 +33,7 @@ def finetune(
     than in pre-training: positional tables are interpolated.
     """
     from vitexp.cli import execute, study
-    from vitexp.studies.finetune import FineTune
+    from vitexp.studies.finetune.study import FineTune
 
     machine, base = execute.prepare_finetune(settings, source, _numbers(rates))
     study.carry_out(FineTune(), machine, base, dry_run, probe, json)

@@ -1,4 +1,4 @@
-"""Flags generated from :class:`vitexp.studies.settings.Settings`, and the file they may sit in."""
+"""Flags generated from :class:`vitexp.settings.flags.Settings`, and the file they may sit in."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from vitexp.errors import VitexpError
-from vitexp.studies.settings import MACHINE, Settings, flags, from_mapping, kinds, spelled
+from vitexp.settings.flags import MACHINE, Settings, flags, from_mapping, kinds, spelled
 
 Json = Annotated[bool, typer.Option("--json", help="print JSON on the standard output")]
 Out = Annotated[Path, typer.Option("--out", help="folder with runs/, tables/ and plots/")]

@@ -9,11 +9,11 @@ from vitexp.catalog.sizes import called
 from vitexp.cli import live, screen
 from vitexp.cli.execute import Machine, Planner, planned
 from vitexp.errors import printable
+from vitexp.experiment.grids import same
 from vitexp.launch import local
 from vitexp.models.count import TRAINING_FLOPS, macs, params
 from vitexp.runs.store import Store
 from vitexp.spec import ModelSpec, RunSpec, to_json
-from vitexp.studies.grids import same
 
 _DATA = ("name", "image_size", "train", "val", "test", "skipped", "remarks")
 

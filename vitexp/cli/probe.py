@@ -79,8 +79,8 @@ def probe(
 def _asked(thing: str, store: Store, dataset: str, model: str | None) -> _Asked:
     from vitexp.cli import screen
     from vitexp.cli.execute import check_writable
-    from vitexp.studies.probing import probe_of, probe_of_file
-    from vitexp.studies.resolve_transfer import FILES
+    from vitexp.settings.finetune import FILES
+    from vitexp.tasks.probe import probe_of, probe_of_file
 
     if thing.endswith(FILES):
         check_writable(store.out)

@@ -13,9 +13,9 @@ import typer
 from vitexp.cli.flags import Json, Out
 
 if TYPE_CHECKING:
+    from vitexp.experiment.study import Study
+    from vitexp.reporting.report import Report
     from vitexp.runs.record import Results
-    from vitexp.studies.base import Study
-    from vitexp.studies.report import Report
 
 StudyName = Annotated[
     str | None,
@@ -62,7 +62,7 @@ def plot(
 
 def _paper(study: str | None) -> Report:
     from vitexp.errors import VitexpError
-    from vitexp.studies.compute_paper import paper_report
+    from vitexp.studies.compute.paper import paper_report
 
     if study != "compute":
         raise VitexpError(
@@ -147,15 +147,15 @@ def study_of(name: str) -> Study:
         VitexpError: unknown, or something in a file that is not a study.
     """
     from vitexp.errors import VitexpError
+    from vitexp.experiment.study import Study
     from vitexp.studies import STUDIES
-    from vitexp.studies.base import Study
 
     found = STUDIES.load(name)
     if isinstance(found, type) and issubclass(found, Study) and not isabstract(found):
         return found()
     raise VitexpError(
         f"{name} is not a study.",
-        "Give a class that derives from vitexp.studies.base.Study and defines its methods.",
+        "Give a class that derives from vitexp.experiment.study.Study and defines its methods.",
     )
 
 

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from vitexp.cli.ablate import Budget, DryRun, Probe
 from vitexp.cli.flags import Json, with_settings
+from vitexp.cli.options import Budget, DryRun, Probe, parsed
 from vitexp.errors import VitexpError
-from vitexp.studies.settings import Settings
+from vitexp.settings.flags import Settings
 
 
 @with_settings
@@ -36,7 +36,7 @@ def scale(
     The same number of steps for every fraction; with --epochs, the same number of epochs.
     """
     from vitexp.cli.study import run
-    from vitexp.studies.data_size import DataSize
+    from vitexp.studies.data_size.study import DataSize
 
     if settings.model or settings.fraction:
         flag = "--model" if settings.model else "--fraction"
@@ -58,22 +58,3 @@ def scale(
     own = {"--models": models, "--fractions": fractions}
     words = [word for flag, value in own.items() if value for word in (flag, value)]
     run(study, settings, shlex.join(words + ["--tune"] * tune), dry_run, probe, json, budget)
-
-
-def parsed(text: str) -> float:
-    """``"3%"`` or ``"0.03"`` as a share.
-
-    Raises:
-        VitexpError: no number, or not above 0 and at most 100 %.
-    """
-    plain = text.strip()
-    try:
-        share = float(plain.removesuffix("%")) / (100 if plain.endswith("%") else 1)
-    except ValueError:
-        share = -1.0
-    if not 0 < share <= 1:
-        raise VitexpError(
-            f"--fractions: {plain!r} is no share of the training images.",
-            "Write shares such as 3%,10%,100% or 0.03,0.1,1.",
-        )
-    return float(f"{share:.6g}")

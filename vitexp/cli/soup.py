@@ -36,7 +36,7 @@ def soup(
     from vitexp.launch import devices, local
     from vitexp.runs.soup import Soups
     from vitexp.runs.store import Store
-    from vitexp.studies.soups import KINDS, ingredients, soup_of
+    from vitexp.tasks.soup import KINDS, ingredients, soup_of
 
     if kind not in KINDS:
         raise unknown("--kind", kind, KINDS)
@@ -59,7 +59,7 @@ def _show(
     runs: Sequence[RunRecord], made: Sequence[Soup], files: dict[str, Path], json: bool
 ) -> None:
     from vitexp.cli import screen
-    from vitexp.studies.soups import best_run, best_soup
+    from vitexp.tasks.soup import best_run, best_soup
 
     single, best = best_run(runs), best_soup(made)
     if json:
@@ -98,7 +98,7 @@ def _as_json(
     runs: Sequence[RunRecord], made: Sequence[Soup], files: dict[str, Path]
 ) -> dict[str, Any]:
     """What was averaged and what came of it, under the stable names that the README lists."""
-    from vitexp.studies.soups import best_run, best_soup
+    from vitexp.tasks.soup import best_run, best_soup
 
     return {
         "runs": [

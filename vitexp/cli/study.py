@@ -8,11 +8,12 @@ import typer
 
 from vitexp.cli import budget, execute, plan, report, screen
 from vitexp.errors import VitexpError
+from vitexp.experiment.study import Study
 from vitexp.runs.record import Results
+from vitexp.settings.base import Base
+from vitexp.settings.flags import Settings, spelled
+from vitexp.settings.model import Wanted
 from vitexp.spec import RunSpec
-from vitexp.studies.base import Base, Study
-from vitexp.studies.resolve_model import Wanted
-from vitexp.studies.settings import Settings, spelled
 
 _WITHOUT = {
     "transformer": ({"resnet": "ResNet"}, "vit-xs/4 or r20+vit-ti"),

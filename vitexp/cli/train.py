@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from vitexp.cli.ablate import DryRun, Probe
 from vitexp.cli.flags import Json, with_settings
-from vitexp.studies.settings import Settings
+from vitexp.cli.options import DryRun, Probe
+from vitexp.settings.flags import Settings
 
 if TYPE_CHECKING:
     from vitexp.runs.record import Results, RunRecord

@@ -162,3 +162,9 @@ def _relative_macs(vit: ViTShape, block: int, rows: int, every: int) -> int:
     patches = every - class_token
     between = patches * (2 * patches - 1) if rows == every else 0
     return (between + class_token * 3 * rows) * vit.width
+
+
+def onto(old: ModelSpec, classes: int, image_size: int) -> ModelSpec:
+    """A trained model with a single linear layer as its head, for images of another size."""
+    vit = old.vit and dataclasses.replace(old.vit, pre_logits=None)
+    return at_resolution(dataclasses.replace(old, classes=classes, vit=vit), image_size)

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vitexp.initialisation import constant, lecun_normal, parameter, starts
-from vitexp.models import noise as sites
+from vitexp.models import masks as sites
 from vitexp.models.count_resnet import EXPANSION, given, map_channels, projects, same_padding
-from vitexp.models.noise import LayerNoise, Noise, drop_path
+from vitexp.models.masks import LayerNoise, Noise, drop_path
 from vitexp.models.vit import linear
 from vitexp.spec import ModelSpec, ResNetShape, Stem
 

@@ -25,8 +25,8 @@ from vitexp.initialisation import (
     xavier_uniform,
 )
 from vitexp.models import count
-from vitexp.models import noise as sites
-from vitexp.models.noise import LayerNoise, Noise, drop, drop_path
+from vitexp.models import masks as sites
+from vitexp.models.masks import LayerNoise, Noise, drop, drop_path
 from vitexp.positions import POSITIONS
 from vitexp.positions.base import AttentionSignal, Geometry, Position, Rows
 from vitexp.spec import ModelSpec, ViTShape

@@ -1,11 +1,11 @@
-"""Generic drawers: a :class:`~vitexp.studies.report.Report` as tables and figures on disk."""
+"""Generic drawers: a :class:`~vitexp.reporting.report.Report` as tables and figures on disk."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from vitexp.render.files import write_figures, write_tables
-from vitexp.studies.report import Report
+from vitexp.reporting.report import Report
 
 __all__ = ["write", "write_figures", "write_tables"]
 

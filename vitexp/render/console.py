@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from vitexp.studies.report import Cell, Claim, GridTable, Report
+from vitexp.reporting.report import Cell, Claim, GridTable, Report
 
 _TONES = {"plain": "", "good": "green", "bad": "red", "muted": "dim"}
 _STANDINGS = {"SUPPORTED": "green", "REFUTED": "red", "INCONCLUSIVE": "yellow", "NOT RUN": "dim"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 
-from vitexp.studies.report import Report, Value
+from vitexp.reporting.report import Report, Value
 
 
 def csv_text(report: Report) -> str:

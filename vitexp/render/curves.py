@@ -16,7 +16,7 @@ from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
 from matplotlib.transforms import Bbox
 
 from vitexp.render.style import COLOURS, DASHES, MARKERS, Dash, lay_out
-from vitexp.studies.report import CurveFigure, Series, Span
+from vitexp.reporting.report import CurveFigure, Series, Span
 
 _WIDTH = 7.4  # inches
 _CHARACTERS = 110  # a remark's line

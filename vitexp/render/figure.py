@@ -15,8 +15,8 @@ from matplotlib.lines import Line2D
 
 from vitexp.render import curves
 from vitexp.render.style import COLOURS, MARKERS, STYLE, lay_out
-from vitexp.studies import report
-from vitexp.studies.report import CurveFigure, Interval, IntervalFigure, Panel
+from vitexp.reporting import report
+from vitexp.reporting.report import CurveFigure, Interval, IntervalFigure, Panel
 
 _ROW, _GROUP_GAP = 0.27, 0.45  # inches; rows
 _AXIS_CHARACTERS = 38  # a line of an axis's label

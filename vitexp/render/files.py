@@ -10,7 +10,7 @@ from vitexp.errors import VitexpError
 from vitexp.render.csv_table import csv_text
 from vitexp.render.latex import latex
 from vitexp.render.markdown import markdown
-from vitexp.studies.report import Report
+from vitexp.reporting.report import Report
 
 
 def write_tables(report: Report, out: Path) -> list[Path]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from itertools import zip_longest
 
-from vitexp.studies.report import Cell, GridTable, Report
+from vitexp.reporting.report import Cell, GridTable, Report
 
 _ESCAPES = {
     "\\": r"\textbackslash{}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from vitexp.studies.report import Claim, GridTable, Report
+from vitexp.reporting.report import Claim, GridTable, Report
 
 
 def markdown(report: Report) -> str:

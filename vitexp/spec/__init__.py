@@ -29,12 +29,13 @@ from vitexp.spec.model import (
 )
 from vitexp.spec.probe import Checkpoint, ProbeSpec
 from vitexp.spec.recipe import Optimizer, Recipe, Schedule
-from vitexp.spec.run import FromFile, FromRun, Head, Init, Precision, RunSpec
+from vitexp.spec.run import TUNING_SEEDS, FromFile, FromRun, Head, Init, Precision, RunSpec
 from vitexp.spec.soup import SoupKind, SoupSpec
 
 __all__ = [
     "FORMAT",
     "PLACEMENTS",
+    "TUNING_SEEDS",
     "USUAL",
     "Checkpoint",
     "DataSpec",

@@ -12,6 +12,9 @@ from vitexp.spec.ids import digest, identity, label
 from vitexp.spec.model import ModelSpec, PositionSpec
 from vitexp.spec.recipe import Recipe
 
+TUNING_SEEDS = 1_000_000
+"""The first seed of runs that only choose a setting; no report contains one."""
+
 Precision = Literal["fp32", "bf16"]
 Head = Literal["kept", "ridge"]
 
@@ -67,6 +70,11 @@ class RunSpec:
     precision: Precision = "fp32"
     asked: str = label("")
     init: Init | None = None
+
+    @property
+    def tries(self) -> bool:
+        """Whether it only helps to choose a setting."""
+        return self.seed >= TUNING_SEEDS
 
     @functools.cached_property
     def id(self) -> str:

@@ -16,12 +16,12 @@ import numpy as np
 
 from vitexp.analysis.findings import Finding, all_equivalent
 from vitexp.analysis.two_way import estimate
+from vitexp.experiment.grids import parts
+from vitexp.experiment.sweep import Cells, Key, Sweep, best_on_validation, name, rounded
+from vitexp.reporting.judge import judge
+from vitexp.reporting.report import Claim
+from vitexp.settings.base import Base
 from vitexp.spec import RunSpec
-from vitexp.studies.base import Base
-from vitexp.studies.grids import parts
-from vitexp.studies.judge import judge
-from vitexp.studies.report import Claim
-from vitexp.studies.sweep import Cells, Key, Sweep, best_on_validation, name, rounded
 
 POOLS = ("token", "gap")
 MARGIN = 0.005

@@ -16,8 +16,8 @@ from vitexp.training.environment import environment, peak_memory, synchronise
 from vitexp.training.execution import DTYPES
 from vitexp.training.host import Progress
 from vitexp.training.loop import train
+from vitexp.training.pace import Trial
 from vitexp.training.peak import peak
-from vitexp.training.probe import Trial
 
 WARM_STEPS, WARM_SECONDS = 3, 1.0
 """What is not measured: so many steps at least, and so long after the first of them; of steps that

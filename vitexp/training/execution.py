@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from vitexp.models.count import TRAINING_FLOPS, macs
-from vitexp.models.noise import DeviceNoise, HashNoise, HostNoise
+from vitexp.models.masks import DeviceNoise, HashNoise, HostNoise
 from vitexp.runs.wishes import Wishes
 from vitexp.spec import RunSpec
 from vitexp.training import compilation
@@ -32,7 +32,7 @@ class Execution:
 
     Attributes:
         threads: of a CPU's kernels.
-        noise: where dropout's masks come from, by the name of a source in ``models/noise.py``.
+        noise: where dropout's masks come from, by the name of a source in ``models/masks.py``.
         compiled: whether the encoder's blocks are compiled for training.
         captured: whether a step is one CUDA graph.
         fused: whether one kernel computes attention, and one the update of many parameters.

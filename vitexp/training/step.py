@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from vitexp.models.build import build
 from vitexp.models.inputs import sent
-from vitexp.models.noise import SOURCES, HashNoise, Noise, hash_keys, part_of
+from vitexp.models.masks import SOURCES, HashNoise, Noise, hash_keys, part_of
 from vitexp.models.recompute import recompute_blocks
 from vitexp.models.vit import Attention
 from vitexp.spec import RunSpec

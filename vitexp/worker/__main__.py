@@ -12,7 +12,7 @@ import signal
 import sys
 from pathlib import Path
 
-from vitexp.worker.orders import Worker
+from vitexp.worker.worker import Worker
 
 
 def main() -> None:

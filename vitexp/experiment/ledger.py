@@ -1,0 +1,102 @@
+"""The ledger: each claim of the paper with the verdict that the finished runs give it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from vitexp.catalog import paper
+from vitexp.experiment.study import Study
+from vitexp.reporting.report import Cell, Claim, GridTable, Report, Tone, Value
+from vitexp.reporting.words import effect
+from vitexp.runs.record import Results
+
+COLUMNS = (*("id", "claim", "verdict", "effect", "low", "high", "n", "dataset", "runs", "next"),)
+_TONES: dict[str, Tone] = {"SUPPORTED": "good", "REFUTED": "bad", "NOT RUN": "muted"}
+
+
+def ledger(studies: Iterable[Study], done: Results) -> tuple[Claim, ...]:
+    """One entry a claim and grid; a claim that no grid gives a verdict has one entry, NOT RUN."""
+    several = tuple(studies)
+    found: dict[str, list[Claim]] = {name: [] for name in paper.claims()}
+    for study in several:
+        for grid in study.grids(done):
+            for claim in study.verdicts(grid):
+                found.setdefault(claim.id, []).append(claim)
+    commands = {name: study.command for study in several for name in study.claim_ids}
+    return tuple(
+        claim
+        for name, claims in found.items()
+        for claim in [c for c in claims if c.standing != "NOT RUN"]
+        or claims[-1:]
+        or [_not_run(name, commands.get(name))]
+    )
+
+
+def _not_run(name: str, command: str | None) -> Claim:
+    said = paper.claims()[name]
+    settle = f"Run `vitexp {command}`." if command else ""
+    why = "No finished runs." if command else "No study here tests it."
+    return Claim(name, said.sentence, said.source, "NOT RUN", why, settle)
+
+
+def as_rows(claims: Iterable[Claim]) -> list[dict[str, Value | list[str]]]:
+    """The entries under their stable names; effects in points, of compute claims a ratio."""
+    return [
+        {
+            "id": claim.id,
+            "claim": claim.sentence,
+            "verdict": claim.standing,
+            "effect": _rounded(claim.effect),
+            "low": _rounded(claim.low),
+            "high": _rounded(claim.high),
+            "n": claim.n,
+            "dataset": claim.dataset,
+            "runs": list(claim.runs),
+            "next": claim.settle,
+        }
+        for claim in claims
+    ]
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.4g}")
+
+
+def report(claims: tuple[Claim, ...]) -> Report:
+    """The ledger as a table, for every drawer."""
+    counts = {word: sum(c.standing == word for c in claims) for word in (*_TONES, "INCONCLUSIVE")}
+    rows = tuple((Cell(claim.id, (claim.source,)), _cells(claim)) for claim in claims)
+    return Report(
+        stem="claims",
+        title="The paper's claims on these runs",
+        facts=(("verdicts", ", ".join(f"{n} {word}" for word, n in counts.items() if n)),),
+        tables=(
+            GridTable(
+                "Claims", "id", ("claim", "verdict", "effect", "data", "evidence and next"), rows
+            ),
+        ),
+        columns=COLUMNS,
+        rows=tuple(
+            {k: " ".join(v) if isinstance(v, list) else v for k, v in row.items()}
+            for row in as_rows(claims)
+        ),
+        figures=(),
+        claims=(),
+        notes=(
+            "A verdict speaks of its data, recipe and compute. Alpha is 0.05 for each claim by"
+            " itself, shared by the looks at 3, 5, 10 and 20 seeds; so of twenty claims that are"
+            " wrongly put, about one may get a false verdict.",
+            "Effects are in points of test top-1; of CA1 and CA2 a ratio of compute; of SH4"
+            " points a standard deviation. The n of these three counts models, not seeds.",
+        ),
+    )
+
+
+def _cells(claim: Claim) -> tuple[Cell, ...]:
+    return (
+        Cell(claim.sentence),
+        Cell(claim.standing, tone=_TONES.get(claim.standing, "plain")),
+        Cell(effect(claim.effect, claim.low, claim.high)),
+        Cell(claim.dataset),
+        Cell(f"{claim.evidence} {claim.settle}".strip()),
+    )

@@ -1,0 +1,1 @@
+"""An answer as data, and the words for it."""

@@ -1,0 +1,54 @@
+"""Measured values as the CSV of every study's table writes them."""
+
+from __future__ import annotations
+
+from vitexp.analysis.groups import Comparison, Group
+from vitexp.reporting.report import Interval, Value
+
+
+def in_percent(share: float | None) -> float | None:
+    """A share in percent, or a difference of shares in points, to three decimals."""
+    return None if share is None else round(100 * share, 3)
+
+
+def top1_values(group: Group) -> tuple[Value, ...]:
+    """Mean, sd, low and high of test top-1 over seeds, and the mean on validation; in percent."""
+    top1, val = group.metric("test_top1"), group.metric("val_top1")
+    return tuple(map(in_percent, (top1.mean, top1.sd, top1.low, top1.high, val.mean)))
+
+
+def compared_values(comparison: Comparison | None) -> tuple[Value, ...]:
+    """Difference, its low and high (points), Holm's p and the verdict; empty where unknown."""
+    if comparison is None:
+        return (None, None, None, None, "")
+    interval = comparison.estimate.interval() if comparison.estimate else (None, None)
+    decision = comparison.decision
+    return (
+        *map(in_percent, (comparison.delta, *interval)),
+        float(f"{decision.p_holm:.4g}") if decision else None,
+        decision.verdict if decision else "",
+    )
+
+
+def ids(group: Group) -> str:
+    """The ids of a cell's runs, joined by spaces."""
+    return " ".join(record.id for record in group.records)
+
+
+def top1_interval(row: int, group: Group) -> Interval | None:
+    """Test top-1 in percent for a figure: over seeds, and over seeds and images; None without a
+    run that did not diverge."""
+    top1, whole = group.metric("test_top1"), group.over_images_too()
+    if top1.mean is None:
+        return None
+    inner = None
+    if top1.low is not None and top1.high is not None:
+        inner = scaled((top1.low, top1.high))
+    outer = scaled(whole.interval()) if whole else None
+    seeds = tuple(100 * record.metrics["test_top1"] for record in group.done)
+    return Interval(row, 100 * top1.mean, inner, outer, seeds)
+
+
+def scaled(interval: tuple[float, float]) -> tuple[float, float]:
+    """An interval of shares in percent."""
+    return 100 * interval[0], 100 * interval[1]

@@ -1,0 +1,1 @@
+"""From flags to a run: the only room that knows a flag."""

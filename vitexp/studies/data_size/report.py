@@ -1,0 +1,265 @@
+"""Tables, figure and notes of a data-size study."""
+
+from __future__ import annotations
+
+from vitexp.analysis.along_data import Crossing, Curve, crossing, families_cross
+from vitexp.analysis.decide import LOOKS
+from vitexp.analysis.groups import Group
+from vitexp.experiment.search import TUNED, Searches
+from vitexp.models.count import macs
+from vitexp.reporting.report import Cell, CurveFigure, GridTable, Series, Span, Value
+from vitexp.reporting.values import ids, in_percent, top1_values
+from vitexp.reporting.words import data_words, decimals, percent, points, recipe_words, span
+from vitexp.studies.compute.fit import LABELS
+from vitexp.studies.data_size.cells import (
+    Cells,
+    Key,
+    Pair,
+    cell_label,
+    compute_limited,
+    fraction_label,
+    train_words,
+)
+
+COLUMNS = (
+    *("model", "family", "macs", "fraction", "images", "steps", "n"),
+    *("top1_mean", "top1_sd", "top1_low", "top1_high", "val_top1_mean", "train_top1_mean"),
+    *("compute_limited", "run_ids"),
+)
+_SHORT = {"lr": "lr", "weight_decay": "wd"}
+
+
+def facts(cells: Cells) -> tuple[tuple[str, str], ...]:
+    spec = max((group.spec for group in cells.groups.values()), key=lambda s: s.data.used)
+    steps = {group.spec.recipe.steps for group in cells.groups.values()}
+    budget = (
+        f"{min(steps)} steps for every fraction"
+        if len(steps) == 1
+        else "the same number of epochs for every fraction"
+    )
+    stop = spec.recipe.early_stopping
+    kept = "the weights that do best on validation" if stop else "the last weights"
+    families = {cells.family(model): cells.spec(model) for model in cells.models}
+    recipes = ((f"recipe, {LABELS.get(f, f)}", recipe_words(s)) for f, s in families.items())
+    return (("data", data_words(spec)), *recipes, ("budget", f"{budget}; {kept}"))
+
+
+def tables(cells: Cells) -> tuple[GridTable, ...]:
+    """Models by fractions; then the pairs with where they cross."""
+    columns = tuple(f"{fraction_label(f)} ({cells.images(f)})" for f in cells.fractions)
+    rows = tuple(
+        (_model(cells, model), tuple(_cell(cells, (model, f)) for f in cells.fractions))
+        for model in cells.models
+    )
+    grid = GridTable("Test top-1 in %", "model", columns, rows)
+    pairs = tuple((Cell(pair.label), _pair_cells(cells, pair)) for pair in cells.pairs)
+    compared = GridTable(
+        "Differences in points", "pair", ("least data", "all data", "crosses at", "verdict"), pairs
+    )
+    return (grid, compared) if pairs else (grid,)
+
+
+def _model(cells: Cells, model: str) -> Cell:
+    spec = cells.spec(model)
+    cost = macs(spec.model)
+    recipe = f"lr {spec.recipe.lr:g}, wd {spec.recipe.weight_decay:g}"
+    return Cell(model, ("" if cost is None else f"{cost / 1e6:.3g} M MACs", recipe))
+
+
+def _cell(cells: Cells, key: Key) -> Cell:
+    group = cells.groups.get(key)
+    if group is None:
+        return Cell("not run", tone="muted")
+    lost = (f"{group.diverged} of {len(group.records)} diverged",) if group.diverged else ()
+    if not group.done:
+        return Cell("diverged", lost, "bad")
+    top1, places = group.metric("test_top1"), decimals(group.images)
+    assert top1.mean is not None
+    half = "" if top1.half_width is None else f" ± {percent(top1.half_width, places)}"
+    text = f"{percent(top1.mean, places)}{half}, n {top1.n}"
+    return Cell(text, (train_words(group), *lost))
+
+
+def _pair_cells(cells: Cells, pair: Pair) -> tuple[Cell, ...]:
+    found = cells.difference(pair, least=2)
+    matched = "" if pair.matched else "not matched in compute"
+    if found is None:
+        return (*(Cell("-") for _ in range(3)), Cell("no verdict", (f"needs {LOOKS[0]} seeds",)))
+    d, fractions = found
+    curve = curve_of(cells, pair)
+    assert curve is not None
+    ends = [f"{points(float(value))}" for value in (curve.values[0], curve.values[-1])]
+    if d.shape[1] < LOOKS[0]:
+        verdict = "no verdict"
+    else:
+        standing = families_cross(d, [fraction_label(f) for f in fractions]).standing
+        verdict = {"SUPPORTED": "cross", "REFUTED": "cross the other way"}.get(
+            standing, "not shown to cross"
+        )
+    first, last = (cells_span(curve, at) for at in (0, len(fractions) - 1))
+    where = crossing_words(crossing(curve))
+    return (
+        Cell(ends[0], (first,)),
+        Cell(ends[1], (last,)),
+        Cell(where),
+        Cell(verdict, (matched,) if matched else ()),
+    )
+
+
+def cells_span(curve: Curve, place: float) -> str:
+    """The 95 % interval of the difference at one amount."""
+    return span(*curve.between(place).interval())
+
+
+def crossing_words(found: Crossing | None) -> str:
+    """Where a pair crosses, in images."""
+    if found is None:
+        return "not reached in your range"
+    low, high = (
+        f"{end:,.0f}" if end is not None else "not reached" for end in (found.low, found.high)
+    )
+    if found.at is None:
+        return f"not reached in your range [{low}, {high}]"
+    return f"{found.at:,.0f} images [{low}, {high}]"
+
+
+def curve_of(cells: Cells, pair: Pair) -> Curve | None:
+    """A pair's difference over the number of images; None below two seeds or two fractions."""
+    import numpy as np
+
+    found = cells.difference(pair, least=2)
+    if found is None:
+        return None
+    d, fractions = found
+    return Curve.of(d, np.array([cells.images(f) for f in fractions]))
+
+
+def figure(cells: Cells, dataset: str) -> CurveFigure:
+    """Accuracy over training images, a curve a model; where the pairs cross."""
+    curves = [(pair, curve_of(cells, pair)) for pair in cells.pairs]
+    single = all(len(group.done) < 2 for group in cells.groups.values())
+    return CurveFigure(
+        title=f"Accuracy against the amount of training data on {dataset}",
+        x_axis="Training images",
+        y_axis="Test top-1 (%)",
+        series=tuple(series_of(cells, model, _name(cells, model)) for model in cells.models),
+        ticks=tuple(
+            (float(cells.images(f)), f"{cells.images(f):,}\n{fraction_label(f)}")
+            for f in cells.fractions
+        ),
+        spans=tuple(span_of(pair, curve) for pair, curve in curves if curve is not None),
+        remarks=_remarks(cells, single),
+        band="" if single else "95 % over seeds",
+        dot="one seed",
+    )
+
+
+def _remarks(cells: Cells, single: bool) -> tuple[str, ...]:
+    limited = [f"{m} at {fraction_label(f)}" for (m, f) in _limited(cells)]
+    remarks = []
+    if single:
+        remarks.append("A single seed: no intervals and no verdicts.")
+    if limited:
+        remarks.append(
+            f"Compute-limited (train accuracy no better than test): {', '.join(limited)}."
+        )
+    return tuple(remarks)
+
+
+def _limited(cells: Cells) -> list[Key]:
+    return [key for key, group in cells.groups.items() if compute_limited(group)]
+
+
+def _name(cells: Cells, model: str) -> str:
+    family = LABELS.get(cells.family(model), cells.family(model))
+    return f"{family} {model}, {cells.cost(model) / 1e6:.3g} M MACs"
+
+
+def series_of(cells: Cells, model: str, name: str) -> Series:
+    """A model's accuracy over the number of training images."""
+    own = [(f, cells.groups[model, f]) for f in cells.fractions if (model, f) in cells.groups]
+    able = [(float(cells.images(f)), group) for f, group in own if group.done]
+    tops = [(x, group.metric("test_top1")) for x, group in able]
+    return Series(
+        name=name,
+        points=tuple((x, 100 * top.mean) for x, top in tops if top.mean is not None),
+        band=tuple(
+            None if top.low is None or top.high is None else (100 * top.low, 100 * top.high)
+            for _, top in tops
+        ),
+        dots=tuple((x, 100 * r.metrics["test_top1"]) for x, group in able for r in group.done),
+    )
+
+
+def span_of(pair: Pair, curve: Curve) -> Span:
+    """Where a pair crosses, for the figure."""
+    found = crossing(curve)
+    if found is None or found.at is None:
+        return Span(f"{pair.label}: no crossing in this range", None, None, None)
+    return Span(f"{pair.label}: {crossing_words(found)}", found.at, found.low, found.high)
+
+
+def csv_rows(cells: Cells) -> tuple[dict[str, Value], ...]:
+    """One row a cell; accuracies in percent."""
+    return tuple(_row(cells, key, group) for key, group in cells.groups.items())
+
+
+def _row(cells: Cells, key: Key, group: Group) -> dict[str, Value]:
+    values: tuple[Value, ...] = (
+        *(key[0], cells.family(key[0]), macs(group.spec.model), key[1], cells.images(key[1])),
+        *(group.spec.recipe.steps, len(group.done)),
+        *(*top1_values(group), in_percent(group.metric("train_top1").mean)),
+        "yes" if compute_limited(group) else "no",
+        ids(group),
+    )
+    return dict(zip(COLUMNS, values, strict=True))
+
+
+def notes(cells: Cells) -> tuple[str, ...]:
+    """How to read the tables."""
+    limited = _limited(cells)
+    return (
+        "A cell: mean ± half-width of the 95 % t interval over its n seeds (this test set), and"
+        " the accuracy on training images. Subsets are stratified and nested, drawn by the run's"
+        " seed, so that their luck is part of the seeds'; models share them.",
+        "Pairs: difference at the two ends with its 95 % interval over seeds and test images, from"
+        " that fraction's own variances; crosses at: every amount at which that interval holds 0,"
+        " difference and seed variance linear in log images between fractions.",
+        *(
+            (
+                f"Compute-limited: {', '.join(f'{m} at {fraction_label(f)}' for m, f in limited)}."
+                " There more steps, not more data, may decide; do not read their order as one of"
+                " data.",
+            )
+            if limited
+            else ()
+        ),
+        *(
+            (
+                "Learning rates and weight decays are each model's best on validation, tried with"
+                " the most data and a seed that is not reported.",
+            )
+            if _tuned(cells)
+            else ()
+        ),
+        *at_edge_words(cells, *TUNED),
+    )
+
+
+def _tuned(cells: Cells) -> bool:
+    searches = Searches(cells.trials, *TUNED)
+    chosen = {model for (model, _), group in cells.groups.items() if searches.chose(group.records)}
+    return chosen == set(cells.models)
+
+
+def at_edge_words(cells: Cells, *fields: str) -> tuple[str, ...]:
+    """Which cells took the least or largest value that was tried of a tuned field, if any did."""
+    searches = Searches(cells.trials, *fields)
+    found = [
+        f"{cell_label(key)} ({', '.join(f'{_SHORT[name]} {ends[name]:g}' for name in ends)})"
+        for key, group in cells.groups.items()
+        if (ends := searches.edge(group.records))
+    ]
+    if not found:
+        return ()
+    return (f"At the edge of what was tried, with perhaps better beyond: {', '.join(found)}.",)

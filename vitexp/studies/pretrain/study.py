@@ -1,0 +1,210 @@
+"""When does pre-training pay? From scratch, fine-tuned, or a linear map on what was learned before.
+
+    vitexp ablate pretrain                               # the classes of one data set
+    vitexp ablate pretrain --source cifar100 --target path/to/images
+
+A model is pre-trained on a source: a data set, or the first six in ten classes of one. On the
+target, another data set or the other classes, it is then fine-tuned, or only gets a linear head by
+ridge regression on its features; and the same model is trained from scratch, with pre-training's
+recipe and for as many steps as it is fine-tuned. All at several sizes of the target: nested,
+stratified fractions, drawn by the run's seed, the same images for the three. At each size the
+learning rates of both that have one are searched on validation, and the weights that do best
+there are kept.
+
+On the embedded digits with 3 seeds: about 70 runs, some 10 minutes of CPU. Six digits teach little
+about the other four: from scratch it is about 81 % with 15 images and 92 % with 52, fine-tuned 65
+and 86 %; with all 515 they are equal, at 97 %.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from vitexp.catalog.recipes import FINETUNE, finetuning, measuring, preset
+from vitexp.datasets.image_set import ImageSet
+from vitexp.datasets.load import describe
+from vitexp.datasets.split import subset
+from vitexp.errors import VitexpError
+from vitexp.experiment.search import Grid, Point, search, with_exponents, with_rate
+from vitexp.experiment.study import Study
+from vitexp.models.check import check_channels
+from vitexp.models.count import onto
+from vitexp.reporting.report import Report
+from vitexp.runs.record import Results
+from vitexp.settings.base import Base
+from vitexp.settings.run import EVALUATIONS
+from vitexp.spec import TUNING_SEEDS, DataSpec, FromRun, Head, Recipe, RunSpec
+from vitexp.studies.data_size.cells import fraction_label, fraction_of
+from vitexp.studies.data_size.study import FRACTIONS
+from vitexp.studies.pretrain.cells import DECIDES, arm_of, grids_of
+from vitexp.studies.pretrain.report import pretrain_report
+
+SOURCE_SHARE = 0.6
+"""Of the classes of one data set, where their number is not said."""
+
+Change = Callable[[RunSpec, Point], RunSpec]
+
+
+@dataclass(frozen=True)
+class Pretrain(Study):
+    """Three ways to a target, by its size.
+
+    Attributes:
+        target: the data set to go on to; empty: the other classes of the source.
+        source_classes: how many classes to pre-train on, the first ones; None: six in ten.
+        fractions: shares of the target's training split.
+    """
+
+    target: str = ""
+    source_classes: int | None = None
+    fractions: tuple[float, ...] = FRACTIONS
+
+    stem: ClassVar[str] = "pretrain"
+    command: ClassVar[str] = "ablate pretrain"
+    searches: ClassVar[bool] = True
+    decides: ClassVar[tuple[str, ...]] = DECIDES
+
+    def plan(self, base: Base, done: Results) -> list[RunSpec]:
+        """The parents; for each size the probes, the searches for rates, then all seeds."""
+        source, target, images = self._data(base.run)
+        parent = _parent(base.run, source)
+        runs = [parent.seeded(seed) for seed in base.seeds]
+        for fraction in sorted(set(self.fractions)):
+            for seed in (*base.seeds, TUNING_SEEDS + base.seeds[0]):
+                subset(images.train.labels, fraction, seed)
+            part = dataclasses.replace(target, fraction=None if fraction == 1 else fraction)
+            runs += _Cell(parent, part, images, base.seeds).runs(done)
+        return runs
+
+    def _data(self, run: RunSpec) -> tuple[DataSpec, DataSpec, ImageSet]:
+        """The source, the target and the target's images.
+
+        Raises:
+            VitexpError: other channels, or too few classes to share out.
+        """
+        before = run.data
+        if self.target:
+            target, images = describe(self.target, image_size=run.model.image_size)
+            said = check_channels(run.model, images)
+            target = dataclasses.replace(target, remarks=target.remarks + said)
+            return before, target, images
+        count = run.model.classes
+        kept = self.source_classes or round(SOURCE_SHARE * count)
+        if not 2 <= kept <= count - 2:
+            raise VitexpError(
+                f"{kept} of {count} classes to pre-train on leave {max(0, count - kept)} to go to.",
+                "Each side needs two: choose --source-classes, or another data set as --target.",
+            )
+        source, _ = _some(before, range(kept))
+        return source, *_some(before, range(kept, count))
+
+    def label(self, spec: RunSpec) -> tuple[str, str]:
+        arm, part = arm_of(spec), f"{spec.data.name} {fraction_label(fraction_of(spec))}"
+        if spec.tries:
+            return f"{arm}, lr {spec.recipe.lr:g}", part
+        return ("pre-trained", spec.data.name) if arm is None else (arm, part)
+
+    def grids(self, done: Results) -> list[Results]:
+        return grids_of(done)
+
+    def report(self, grid: Results) -> Report:
+        return pretrain_report(self.stem, grid)
+
+
+def _some(data: DataSpec, classes: range) -> tuple[DataSpec, ImageSet]:
+    """Some classes of a data set."""
+    return describe(
+        data.source,
+        image_size=data.image_size,
+        split_seed=data.split_seed,
+        reading=data.reading,
+        classes=tuple(classes),
+    )
+
+
+def _parent(run: RunSpec, source: DataSpec) -> RunSpec:
+    """The base run on the source; its last weights are kept."""
+    classes = len(source.classes) if source.classes else run.model.classes
+    batch = min(run.recipe.batch, source.train)
+    return dataclasses.replace(
+        run,
+        model=dataclasses.replace(run.model, classes=classes),
+        data=dataclasses.replace(source, fraction=None, subset_seed=None),
+        recipe=dataclasses.replace(run.recipe, batch=batch, early_stopping=None),
+    )
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """One size of the target.
+
+    Attributes:
+        parent: what is pre-trained, with any seed.
+        data: the target with its fraction.
+        images: of the whole target.
+        seeds: of the runs that are reported.
+    """
+
+    parent: RunSpec
+    data: DataSpec
+    images: ImageSet
+    seeds: tuple[int, ...]
+
+    def runs(self, done: Results) -> list[RunSpec]:
+        rates = preset(FINETUNE).rates
+
+        def tuned(run: RunSpec, point: Point) -> RunSpec:
+            return with_rate(run, rates, point)
+
+        return [
+            *(self._probed(seed) for seed in self.seeds),
+            *self._best(self._tuned, tuned, (range(len(rates)),), done),
+            *self._best(self._scratch, with_exponents, (range(-1, 2),), done),
+        ]
+
+    def _best(
+        self, make: Callable[[int], RunSpec], change: Change, grid: Grid, done: Results
+    ) -> list[RunSpec]:
+        """The search for a rate, and all seeds with the best one as soon as it is known."""
+        tried = make(TUNING_SEEDS + self.seeds[0])
+        trials, best = search([lambda point: change(tried, point)], grid, done)
+        if best is None:
+            return trials
+        return [*trials, *(change(make(seed), best[0]) for seed in self.seeds)]
+
+    def _scratch(self, seed: int) -> RunSpec:
+        return self._run(self.parent.recipe, None, seed)
+
+    def _tuned(self, seed: int) -> RunSpec:
+        return self._run(
+            finetuning(self.parent.recipe, self.parent.recipe.steps), self._init(seed), seed
+        )
+
+    def _probed(self, seed: int) -> RunSpec:
+        return self._run(measuring(), self._init(seed, "ridge"), seed)
+
+    def _init(self, seed: int, head: Head | None = None) -> FromRun:
+        """From the parent of this seed; what only tries settings, from the first one."""
+        before = self.seeds[0] if seed >= TUNING_SEEDS else seed
+        return FromRun(self.parent.seeded(before).id, head=head)
+
+    def _run(self, recipe: Recipe, init: FromRun | None, seed: int) -> RunSpec:
+        look = max(1, recipe.steps // EVALUATIONS)
+        recipe = dataclasses.replace(
+            recipe,
+            batch=min(recipe.batch, self.data.used),
+            flip=recipe.flip and self.images.flips,
+            early_stopping=look if recipe.steps else None,
+            evaluate_every=look,
+        )
+        old = self.parent.model
+        return dataclasses.replace(
+            self.parent,
+            model=onto(old, len(self.images.names), old.image_size),
+            data=self.data,
+            recipe=recipe,
+            init=init,
+        ).seeded(seed)

@@ -1,0 +1,61 @@
+"""Which measurement is asked for: a finished run or a file with weights, and images that its
+model can look at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from vitexp.catalog import sizes
+from vitexp.datasets.load import describe
+from vitexp.errors import VitexpError
+from vitexp.models.check import check_channels, with_channels
+from vitexp.models.weights.header import model_in
+from vitexp.runs.store import Store
+from vitexp.runs.weights_file import from_file
+from vitexp.spec import USUAL, Checkpoint, ProbeSpec, RunSpec
+
+
+def probe_of(spec: RunSpec, dataset: str, store: Store, remark: Callable[[str], None]) -> ProbeSpec:
+    """The few-shot probe of a run on ``dataset``, or on its own where that is empty.
+
+    Images are resized to the run's size.
+
+    Raises:
+        VitexpError: the run has no weights, or the images' channels are not the model's.
+    """
+    store.weights(spec.id)
+    side = spec.model.image_size
+    reading = USUAL if dataset else spec.data.reading
+    data, images = describe(dataset or spec.data.source, image_size=side, reading=reading)
+    for text in (*data.remarks, *check_channels(spec.model, images)):
+        remark(text)
+    return ProbeSpec("few_shot", data)
+
+
+def probe_of_file(
+    path: Path, model: str | None, dataset: str, remark: Callable[[str], None]
+) -> tuple[Checkpoint, ProbeSpec]:
+    """The few-shot probe of a file with weights on ``dataset``.
+
+    Images are resized to the model's size.
+
+    Args:
+        model: its name, such as ``vit-b/16@384``; None where the file says it.
+
+    Raises:
+        VitexpError: the file says no model and none is named, or no data set.
+    """
+    if not dataset:
+        raise VitexpError(f"On which images is {path} to be probed?", "Say it: --dataset digits.")
+    file, said = from_file(path), model_in(path)
+    if said is None and model is None:
+        raise VitexpError(f"Which model is in {path}?", "Say it: --model vit-b/16@384.")
+    if said is not None and model is not None:
+        raise VitexpError(f"{path} says itself that it holds {said.name}.", "Leave --model out.")
+    found = said or sizes.at_usual_side(model or "")
+    data, images = describe(dataset, image_size=found.image_size)
+    of = said or with_channels(found, images, path)
+    for text in (*data.remarks, *check_channels(of, images)):
+        remark(text)
+    return Checkpoint(found, file), ProbeSpec("few_shot", data)

@@ -1,0 +1,359 @@
+"""What a worker does: one order at a time, and on a CUDA device several runs in turns."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import queue
+import threading
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+import torch
+from safetensors.torch import save as save_weights
+from torch import Tensor
+
+from vitexp.datasets.image_set import ImageSet
+from vitexp.datasets.load import images_of
+from vitexp.datasets.noise import NOISE, noise
+from vitexp.errors import VitexpError
+from vitexp.launch.events import LESS_MEMORY, Event
+from vitexp.models.check import check_channels
+from vitexp.models.weights.files import check, fitted
+from vitexp.models.weights.header import header, model_in
+from vitexp.models.weights.sources import open_source
+from vitexp.runs.files import DiskError, file_hash
+from vitexp.runs.lease import A_WHILE, Fenced, Lease, alone
+from vitexp.runs.record import RunRecord
+from vitexp.runs.soup import Soups
+from vitexp.runs.store import Store
+from vitexp.runs.wishes import Wishes
+from vitexp.spec import (
+    Checkpoint,
+    DataSpec,
+    FromFile,
+    FromRun,
+    Init,
+    ModelSpec,
+    ProbeSpec,
+    RunSpec,
+    SoupSpec,
+    digest,
+    from_json,
+    identity,
+)
+from vitexp.training.bench import Stopwatch, bench
+from vitexp.training.environment import synchronise
+from vitexp.training.host import Waits
+from vitexp.training.loop import training
+from vitexp.training.measure import measure
+from vitexp.training.pace import seconds_per_step
+from vitexp.training.sharing import Lane, Lanes, has_room
+from vitexp.training.soup import cook
+from vitexp.training.start import Start
+from vitexp.worker.host import LeaseHost
+
+Orders = queue.Queue[dict[str, Any] | None]
+
+
+class Stopped(Exception):
+    """Somebody said stop while it was another's turn."""
+
+
+class Worker:
+    """One device.
+
+    Args:
+        out: the folder that holds runs/.
+        device: such as ``cuda:0``.
+        checkpoint: seconds between two checkpoints of a run.
+        events: where to tell what happens.
+        together: runs at the same time, at most; it asks for as many as pay.
+    """
+
+    def __init__(
+        self, out: Path, device: str, checkpoint: float, events: TextIO, together: int = 1
+    ) -> None:
+        self.store = Store(out)
+        self.checkpoint_seconds = checkpoint
+        self.device = torch.device(device)
+        if self.device.type == "cuda":
+            # What names no device must not take memory of the first one.
+            torch.cuda.set_device(self.device)
+        self.events = events
+        self._telling = threading.Lock()
+        self.stop = threading.Event()
+        self.lanes = Lanes(
+            self.device, together, lambda runs: self.tell(Event("room", "", room=runs))
+        )
+        self._data: tuple[tuple[DataSpec, int], ImageSet] | None = None
+
+    def serve(self, orders: TextIO) -> None:
+        """Works until ``orders`` end or somebody says stop."""
+        todo: Orders = queue.Queue()
+        threading.Thread(target=self._listen, args=(orders, todo), daemon=True).start()
+        while not self.stop.is_set():
+            if not self.lanes or not todo.empty():
+                self._take(todo)
+            else:
+                self.lanes.turn()
+        while self.lanes:
+            self.lanes.turn()
+
+    def _listen(self, orders: TextIO, todo: Orders) -> None:
+        for line in orders:
+            todo.put(json.loads(line))
+        self.stop.set()
+        todo.put(None)
+
+    def _take(self, todo: Orders) -> None:
+        """The next order, once there is one and, where others run, there is memory for it."""
+        order = todo.get()
+        while order is not None and self.lanes and not self._has_room(order):
+            self.lanes.turn()
+        if order is not None and not self.stop.is_set():
+            self._obey(order)
+
+    def _has_room(self, order: dict[str, Any]) -> bool:
+        if "run" not in order:
+            return not self.lanes
+        return has_room(from_json(RunSpec, order["run"]), self.device, order.get("memory"))
+
+    def _obey(self, order: dict[str, Any]) -> None:
+        wishes = Wishes(**order.get("wishes", {}))
+        means = {"threads": order["threads"], "wishes": wishes, "memory": order.get("memory")}
+        if "run" in order:
+            spec, keep = from_json(RunSpec, order["run"]), order["keep"]
+            means["crash"] = order.get("crash")
+            kind = (digest(identity(spec.model)), spec.recipe.batch)
+            self.lanes.start(kind, lambda lane: self._work(spec, keep, means, lane))
+        elif "soup" in order:
+            soup = from_json(SoupSpec, order["soup"])
+            with self._watched(soup.id):
+                self._cook(soup, order["threads"])
+        elif "measure" in order:
+            probe, of = from_json(ProbeSpec, order["measure"]), _subject(order)
+            with self._watched(of.id):
+                self._measure(of, probe, order["threads"], wishes)
+        else:
+            spec = from_json(RunSpec, order.get("probe") or order["bench"])
+            with self._watched(spec.id):
+                self._time(spec, order.get("seconds"), means)
+
+    @contextmanager
+    def _watched(self, name: str) -> Iterator[None]:
+        """Tells what came in between."""
+        try:
+            yield
+        except Stopped:
+            self.tell(Event("stopped", name))
+        except Fenced as error:
+            self.tell(Event("lost", name, message=str(error)))
+        except DiskError as error:
+            self.tell(Event("refused", name, message=str(error)))
+        except Exception as error:
+            # After some errors a CUDA device does nothing more for a process: it has to end then.
+            fatal = error if isinstance(error, torch.AcceleratorError) else self._sick()
+            self.tell(Event("failed", name, message=_reason(error), crashed=fatal is not None))
+            if fatal is not None:
+                raise fatal from None
+
+    def _sick(self) -> Exception | None:
+        """What is wrong with the device."""
+        try:
+            synchronise(self.device)
+        except RuntimeError as error:
+            return error
+        return None
+
+    def _work(self, spec: RunSpec, keep: bool, means: dict[str, Any], lane: Lane) -> Waits:
+        with self._watched(spec.id):
+            lease = self.store.lease(spec)
+            if lease is None:
+                self.tell(Event("busy", spec.id))
+                return
+            try:
+                yield from self._train(spec, lease, keep, means, lane)
+            except (Fenced, DiskError):
+                raise
+            except Exception as error:
+                lease.fail(traceback.format_exc())
+                raise error
+            finally:
+                lease.release()
+
+    def _train(
+        self, spec: RunSpec, lease: Lease, keep: bool, means: dict[str, Any], lane: Lane
+    ) -> Waits:
+        images = self._images(spec.data, spec.model)
+        start = self._start(spec.init) if spec.init else None
+        host = LeaseHost(
+            lease,
+            self.tell,
+            self.stop.is_set,
+            self.checkpoint_seconds,
+            aside=self.device.type == "cuda",
+            sharing=self.lanes.__len__,
+        )
+        clock = functools.partial(self.lanes.seconds, lane)
+        with host:
+            self.tell(Event("start", spec.id, steps=spec.recipe.steps))
+            finished = yield from training(
+                spec, images, host, self.device, start=start, clock=clock, **means
+            )
+            host.settle()
+            if finished is None:
+                self.tell(Event("stopped", spec.id, step=host.step, steps=spec.recipe.steps))
+                return
+            record, tensors = finished
+            host.log(record.curve)
+        record.execution["together"] = lane.most
+        self._publish(record, tensors, lease, keep)
+
+    def _publish(
+        self, record: RunRecord, tensors: dict[str, Tensor], lease: Lease, keep: bool
+    ) -> None:
+        spec, weights = record.spec, None
+        if keep and record.status == "done":
+            weights = save_weights(tensors, metadata=header(spec.model))
+            sha = hashlib.sha256(weights).hexdigest()
+            record = record.with_weights(sha)
+        lease.publish(record, weights)
+        self.tell(
+            Event(
+                "done" if record.status == "done" else "diverged",
+                spec.id,
+                step=spec.recipe.steps,
+                steps=spec.recipe.steps,
+                images_per_s=record.metrics["images_per_s"],
+                train_loss=record.metrics.get("train_loss"),
+                val_top1=record.metrics.get("val_top1"),
+                test_top1=record.metrics.get("test_top1"),
+                message=str(record.execution.get("diverged_at_step", "")),
+            )
+        )
+
+    def _measure(
+        self, of: RunSpec | Checkpoint, probe: ProbeSpec, threads: int, wishes: Wishes
+    ) -> None:
+        torch.set_num_threads(threads)
+        if isinstance(of, Checkpoint):
+            weights = _unchanged(of.file)
+            model = model_in(weights) or fitted(of.model, weights)
+            check(model, open_source(weights))
+        else:
+            weights, model = self.store.weights(of.id), of.model
+        images = self._images(probe.data, model)
+        reads = functools.partial(self.store.reads_test, of, probe)
+        with alone(self.store.folder_for(of), self._waiting):
+            if self.store.measurement(of, probe) is None:
+                found = measure(of, model, weights, probe, images, self.device, wishes, reads)
+                self.store.keep(of, found)
+        self.tell(Event("measured", of.id))
+
+    def _cook(self, spec: SoupSpec, threads: int) -> None:
+        torch.set_num_threads(threads)
+        weights, soups = {run: self.store.weights(run) for run in spec.runs}, Soups(self.store.out)
+        runs = [self.store.result(run) for run in spec.runs]
+        images = self._images(runs[0].spec.data, runs[0].spec.model)
+        reads = functools.partial(soups.reads_test, spec)
+        with alone(soups.folder_for(spec), self._waiting):
+            if soups.find(spec) is None:
+                soup, content = cook(spec, runs, weights, images, self.device, reads)
+                soups.keep(soup, content)
+        self.tell(Event("measured", spec.id))
+
+    def _waiting(self) -> None:
+        if self.stop.wait(A_WHILE):
+            raise Stopped
+
+    def _time(self, spec: RunSpec, seconds: float | None, means: dict[str, Any]) -> None:
+        """A step for an estimate, or steps for so many seconds."""
+        if seconds is None:
+            pace = seconds_per_step(spec, self._images(spec.data, spec.model), self.device, **means)
+            return self.tell(Event("probe", spec.id, seconds_per_step=pace))
+        model, data = spec.model, spec.data
+        made = data.source == NOISE
+        images = noise(data, model.channels, model.classes) if made else self._images(data, model)
+
+        def told(what: str, steps: int) -> None:
+            self.tell(Event("progress", spec.id, step=steps, message=what))
+
+        def note(message: str) -> None:
+            self.tell(Event("note", spec.id, message=message))
+
+        watch = Stopwatch(self.device, seconds, told, note, self.stop.is_set)
+        found = bench(spec, images, watch, **means)
+        if self.stop.is_set():
+            raise Stopped
+        self.tell(Event("benched", spec.id, details=found))
+
+    def _start(self, init: Init) -> Start:
+        """Where a run's first weights are.
+
+        Raises:
+            VitexpError: the parent has none, or the file is not there or another one by now.
+        """
+        if isinstance(init, FromRun):
+            path = self.store.weights(init.run)
+            return Start(path, file_hash(path), init.tables == "fresh", init.head)
+        return Start(_unchanged(init), init.sha256)
+
+    def _images(self, data: DataSpec, model: ModelSpec) -> ImageSet:
+        """The data set of ``data`` as ``model`` sees it, kept for the next run.
+
+        Raises:
+            VitexpError: it is not the one that the spec was made from, or has colours that the
+                model does not know.
+        """
+        key = (data, model.channels)
+        if self._data is None or self._data[0] != key:
+            self._data = key, images_of(data, model.channels)
+        check_channels(model, self._data[1])
+        return self._data[1]
+
+    def tell(self, event: Event) -> None:
+        try:
+            with self._telling:
+                self.events.write(event.line())
+                self.events.flush()
+        except BrokenPipeError:
+            self.stop.set()
+
+
+def _subject(order: dict[str, Any]) -> RunSpec | Checkpoint:
+    if "file" in order:
+        return from_json(Checkpoint, order["file"])
+    return from_json(RunSpec, order["of"])
+
+
+def _unchanged(file: FromFile) -> Path:
+    """Where a file is.
+
+    Raises:
+        VitexpError: it is not there, or another one by now.
+    """
+    path = Path(file.path)
+    if not path.is_file() or file_hash(path) != file.sha256:
+        raise VitexpError(
+            f"{path} is no longer the file that it was when the command began.",
+            "Put it back, or repeat the command with the file's new path.",
+        )
+    return path
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, VitexpError):
+        return str(error)
+    if isinstance(error, torch.OutOfMemoryError):
+        return f"The device ran out of memory.\n{LESS_MEMORY}"
+    if "does not have a deterministic implementation" in str(error):
+        return f"{str(error).partition(', but')[0]}.\nLeave out --deterministic."
+    # PyTorch's allocator for the CPU has no error of its own.
+    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+        return f"The machine ran out of memory.\n{LESS_MEMORY}"
+    return f"{type(error).__name__}: {error}"
