@@ -16,6 +16,7 @@ from statistics import median
 from typing import Any
 
 from tools.bench.contenders import OURS, PEERS, STACKED, TOGETHER
+from vitexp.launch import pool
 from vitexp.launch.devices import cores
 from vitexp.spec import ModelSpec, to_json
 
@@ -26,7 +27,6 @@ class Course:
 
     Attributes:
         name: for the table.
-        side_by_side: whether compiled peers run at our number of processes, too.
         rounds, seconds: how often each contender's turn comes, and for how long.
         together: how many runs of ours also share one CUDA device, beside its peers.
         seeds: how many runs of ours one process trains, beside a stacked model of as many; None
@@ -37,7 +37,6 @@ class Course:
     model: ModelSpec
     batch: int
     precision: str
-    side_by_side: bool
     rounds: int
     seconds: float
     together: int = 1
@@ -74,8 +73,7 @@ def entries(course: Course, device: str) -> list[Entry]:
         found.append(Entry(TOGETHER, False, 1, 1, course.together))
     for who in PEERS:
         for compiled in (False, True):
-            ways = {alone, ours} if course.side_by_side or not compiled else {alone}
-            for way in sorted(ways, key=lambda way: way.processes):
+            for way in sorted({alone, ours}, key=lambda way: way.processes):
                 found.append(Entry(who, compiled, way.processes, way.threads))
     return found
 
@@ -94,10 +92,10 @@ class Contender:
             "device": device,
             "threads": entry.threads,
         }
-        # As each one's user has it: the system's number of threads, and our workers' way to wait.
+        # As each one's user has it: the system's number of threads, and what our workers are given.
         environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
         if entry.who in (OURS, TOGETHER):
-            environment["OMP_WAIT_POLICY"] = "PASSIVE"
+            environment |= pool.environment(device)
         self._errors = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tools.bench.contender", json.dumps(order)],
@@ -140,7 +138,8 @@ def race(course: Course, device: str) -> dict[str, Any]:
         median), ``rounds``, ``ready`` (seconds), ``memory`` (bytes of a process) and ``ratio``:
         the median over rounds of ours over theirs; ``core_ratio``: of theirs over ours in seconds
         of a core that an image takes, which other programs on the machine disturb less;
-        ``missing``: name -> why it could not take part.
+        ``best``: peer -> its entry that ours is ahead of by least; ``missing``: name -> why it
+        could not take part.
     """
     several = "" if course.seeds is None else f", seeds: {course.seeds}"
     say(f"{course.name}, batch {course.batch}, {course.precision}{several}, on {device}")
@@ -179,8 +178,16 @@ def race(course: Course, device: str) -> dict[str, Any]:
         "batch": course.batch,
         "precision": course.precision,
         "entries": found,
+        "best": best(found),
         "missing": missing,
     }
+
+
+def best(entries: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Of each peer's entries the fastest, by the turns that it took beside ours."""
+    peers = [entry for entry in entries if entry["who"] in PEERS]
+    slow_to_fast = sorted(peers, key=lambda entry: -entry["ratio"])
+    return {entry["who"]: entry for entry in slow_to_fast}
 
 
 @dataclass(frozen=True)
