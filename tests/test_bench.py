@@ -110,6 +110,7 @@ def test_a_race_takes_turns_and_says_who_is_missing(tmp_path, monkeypatch):
     _, page = record.write({"environment": at, "after": at, "peers": [run]}, tmp_path, "record")
     assert "| vitexp 0.1.0 | 1 x 1 |" in page.read_text()
     assert "vit of nobody did not take part" in page.read_text()
+    assert f"| transformers | 2 x 1 | {theirs['ratio']:.2f} |" in page.read_text()
 
 
 def test_several_seeds_race_a_stacked_model_of_as_many(tmp_path, monkeypatch):
@@ -144,6 +145,15 @@ def test_the_images_of_all_seeds_and_processes_count():
     entry = race.Entry("stacked", False, 2, 1, seeds=3)
     (turn,) = race._round(course, [(entry, [Told(), Told()], 0.0)])
     assert turn == race.Turn(2 * 3 * 4 * 10 / 2.0, 2 * 1.0 / (2 * 3 * 4 * 10))
+
+
+def test_the_best_of_a_peers_configurations_is_that_which_ours_is_ahead_of_by_least():
+    def entry(who, ratio, processes=1):
+        return {"who": who, "ratio": ratio, "processes": processes}
+
+    field = [entry("vitexp", 1.0), entry("timm", 1.2), entry("timm", 1.1, 2), entry("timm", 1.4)]
+    found = race.best([*field, entry("SimpleViT", 1.3), entry("stacked", 0.1)])
+    assert found == {"timm": field[2], "SimpleViT": entry("SimpleViT", 1.3)}
 
 
 def test_ours_runs_one_thread_a_core_and_peers_both_ways(monkeypatch):
