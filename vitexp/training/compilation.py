@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
-from vitexp.models.vit import Block, PatchEmbedding, ViT
+from vitexp.models.vit import Block
 
 VARIANTS = 1024
 """Most versions of a block in one process. Runs that differ in their weights alone share theirs;
@@ -20,10 +20,7 @@ with stochastic depth, each layer's rate makes one of its own."""
 
 
 def compile_blocks(model: nn.Module, deterministic: bool = False) -> None:
-    """Compiles the encoder blocks, which share their code, or on a CPU a Vision Transformer whole.
-
-    That takes the compiler longer, but each call of what it made costs a small model's step there
-    as much as a product does. A captured step makes no calls.
+    """Compiles the encoder blocks, which share their code: not the model, which takes longer.
 
     Args:
         model: it is changed in place.
@@ -38,16 +35,9 @@ def compile_blocks(model: nn.Module, deterministic: bool = False) -> None:
     config.deterministic = deterministic
     torch._dynamo.config.recompile_limit = VARIANTS
     torch._dynamo.config.accumulated_recompile_limit = VARIANTS
-    blocks = [part for part in model.modules() if isinstance(part, Block)]
-    for part in [model] if _goes_whole(model) else blocks:
-        part.compile(dynamic=False)
-
-
-def _goes_whole(model: nn.Module) -> bool:
-    """Whether a model is small enough in code: a convolutional trunk is not."""
-    if not isinstance(model, ViT) or not isinstance(model.embedding, PatchEmbedding):
-        return False
-    return model.norm.weight.device.type == "cpu"
+    for block in model.modules():
+        if isinstance(block, Block):
+            block.compile(dynamic=False)
 
 
 @contextlib.contextmanager
