@@ -1,10 +1,10 @@
-# make demo | test | check | torture | bench | cuda  (nothing installed beforehand but Python 3.11+ and make)
+# make demo | test | check | torture | bench | bench-timm | cuda  (nothing installed beforehand but Python 3.11+ and make)
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: demo test check torture bench cuda clean
+.PHONY: demo test check torture bench bench-timm cuda clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/vitexp ablate pos-emb --dataset digits --seeds 3$(if $(OUT), --out $(OUT))
@@ -27,6 +27,12 @@ torture: $(VENV)/.dev
 bench: $(VENV)/.bench
 	$(BIN)/python -m tools.bench $(if $(PARTS),--parts $(PARTS)) $(if $(DEVICE),--device $(DEVICE))
 
+# Beside timm, too, which wants a torchvision and so a torch of its own: 5.5 GB in another environment.
+TIMM_VENV ?= .venv-timm
+TIMM_PINS := torch==2.14.1 torchvision==0.29.1 timm==1.0.31
+bench-timm: $(TIMM_VENV)/.installed
+	$(TIMM_VENV)/bin/python -m tools.bench --parts peers --name benchmark_cpu_timm $(if $(OUT),--out $(OUT))
+
 # make cuda DATA=folder MINUTES=9 [PROOF=cuda-proof] [BOXES=canary,speed,grid,tests]
 # A Python that has what is needed, as on a machine without a network, is used as it is.
 NEEDED := torch numpy scipy pandas matplotlib typer rich PIL pyarrow safetensors
@@ -37,7 +43,7 @@ cuda:
 	  --out "$(or $(PROOF),cuda-proof)" $(if $(BOXES),--boxes $(BOXES))
 
 clean:
-	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(TIMM_VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache
 
 $(VENV)/.python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -57,4 +63,13 @@ $(VENV)/.dev: $(VENV)/.runtime
 $(VENV)/.bench: $(VENV)/.dev
 	$(PIP) install --constraint constraints.txt --editable '.[bench]'
 	$(PIP) install --constraint constraints.txt --no-deps vit-pytorch
+	@touch $@
+
+$(TIMM_VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(TIMM_VENV)
+	grep -v '^torch==' constraints.txt > $(TIMM_VENV)/constraints.txt
+	$(TIMM_VENV)/bin/python -m pip --quiet --disable-pip-version-check install \
+	  --constraint $(TIMM_VENV)/constraints.txt $(TIMM_PINS) --editable '.[bench]'
+	$(TIMM_VENV)/bin/python -m pip --quiet --disable-pip-version-check install \
+	  --constraint $(TIMM_VENV)/constraints.txt --no-deps vit-pytorch
 	@touch $@

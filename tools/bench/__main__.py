@@ -1,6 +1,7 @@
 """``make bench``: start-up times, this program beside its peers, how cost grows; one record.
 
-    python -m tools.bench [--parts startup,peers,growth] [--device cpu] [--out tables] [--quick]
+    python -m tools.bench [--parts startup,peers,growth] [--device cpu] [--out tables]
+        [--name benchmark_cpu] [--quick]
     python -m tools.bench --device cuda [--parts peers,seeds]
 
 ``seeds``: several runs in one process beside one stacked model of as many.
@@ -30,16 +31,16 @@ CPU = tuple(
     course
     for precision in ("fp32", "bf16")
     for course in (
-        Course("A: D 64, 4 layers, 17 tokens", DIGITS, 128, precision, True, 5, 1.5),
-        Course("B: D 128, 6 layers, 65 tokens", CIFAR, 128, precision, False, 3, 2.5),
+        Course("A: D 64, 4 layers, 17 tokens", DIGITS, 128, precision, 5, 1.5),
+        Course("B: D 128, 6 layers, 65 tokens", CIFAR, 128, precision, 3, 2.5),
     )
 )
 TI, B = sizes.model("vit-ti/4", 32, classes=10), sizes.model("vit-b/16", 224)
 CUDA = (
-    Course("ViT-Ti/4, 32 px", TI, 128, "bf16", False, 5, 2.0, together=5),
-    Course("ViT-B/16, 224 px", B, 128, "bf16", False, 5, 3.0),
+    Course("ViT-Ti/4, 32 px", TI, 128, "bf16", 5, 2.0, together=5),
+    Course("ViT-B/16, 224 px", B, 128, "bf16", 5, 3.0),
 )
-QUICK = (Course("A, quick", DIGITS, 8, "fp32", False, 2, 0.1),)
+QUICK = (Course("A, quick", DIGITS, 8, "fp32", 2, 0.1),)
 
 
 def _seeds(course: Course, *counts: int) -> tuple[Course, ...]:
@@ -61,13 +62,13 @@ def main() -> None:
         for course in courses if part in asked.parts else ():
             record.setdefault(part, []).append(race.race(course, asked.device))
             # What takes an hour may be stopped before its end.
-            write({**record, "after": environment(asked.device)}, asked.out)
+            write({**record, "after": environment(asked.device)}, asked.out, asked.name)
     if "growth" in asked.parts:
         record["growth"] = growth.growth()
     if "startup" in asked.parts:
         record["startup"] = startup.measured()
     record["after"] = environment(asked.device)
-    for path in write(record, asked.out):
+    for path in write(record, asked.out, asked.name):
         print(f"Wrote {path}")
 
 
@@ -76,9 +77,11 @@ def _asked(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--parts", type=lambda text: text.split(","))
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--out", type=Path, default=Path("tables"))
+    parser.add_argument("--name", help="of the record; benchmark_DEVICE if not given")
     parser.add_argument("--quick", action="store_true", help="too short for numbers to mean much")
     asked = parser.parse_args(arguments)
     # Start-up and growth are measured on the CPU, where one process a run is faster than several.
+    asked.name = asked.name or f"benchmark_{asked.device.replace(':', '_')}"
     asked.parts = asked.parts or (PARTS[:3] if asked.device == "cpu" else ["peers", "seeds"])
     if unknown := set(asked.parts) - set(PARTS):
         parser.error(f"no part {', '.join(sorted(unknown))}; parts are {', '.join(PARTS)}")

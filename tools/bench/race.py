@@ -18,6 +18,7 @@ from statistics import median
 from typing import Any
 
 from tools.bench.contenders import OURS, PEERS, STACKED, TOGETHER
+from vitexp.launch import pool
 from vitexp.launch.devices import cores
 from vitexp.models import count
 from vitexp.models.count import TRAINING_FLOPS
@@ -30,7 +31,6 @@ class Course:
 
     Attributes:
         name: for the table.
-        side_by_side: whether compiled peers run at our number of processes, too.
         rounds, seconds: how often each contender's turn comes, and for how long.
         together: how many runs of ours also share one CUDA device, beside its peers.
         seeds: how many runs of ours one process trains, beside a stacked model of as many; None
@@ -41,7 +41,6 @@ class Course:
     model: ModelSpec
     batch: int
     precision: str
-    side_by_side: bool
     rounds: int
     seconds: float
     together: int = 1
@@ -80,8 +79,7 @@ def entries(course: Course, device: str) -> list[Entry]:
         found.append(Entry(TOGETHER, False, 1, 1, course.together))
     for who in PEERS:
         for compiled in (False, True):
-            ways = {alone, ours} if course.side_by_side or not compiled else {alone}
-            for way in sorted(ways, key=lambda way: way.processes):
+            for way in sorted({alone, ours}, key=lambda way: way.processes):
                 found.append(Entry(who, compiled, way.processes, way.threads))
     return found
 
@@ -100,10 +98,10 @@ class Contender:
             "device": device,
             "threads": entry.threads,
         }
-        # As each one's user has it: the system's number of threads, and our workers' way to wait.
+        # As each one's user has it: the system's number of threads, and what our workers are given.
         environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
         if entry.who in (OURS, TOGETHER):
-            environment["OMP_WAIT_POLICY"] = "PASSIVE"
+            environment |= pool.environment(device)
         self._errors = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tools.bench.contender", json.dumps(order)],
@@ -142,6 +140,13 @@ class Contender:
     def end(self) -> None:
         self.process.kill()
         self.process.communicate()
+
+
+def best(entries: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Of each peer's entries the fastest, by the turns that it took beside ours."""
+    peers = [entry for entry in entries if entry["who"] in PEERS]
+    slow_to_fast = sorted(peers, key=lambda entry: -entry["ratio"])
+    return {entry["who"]: entry for entry in slow_to_fast}
 
 
 @dataclass(frozen=True)
@@ -256,16 +261,19 @@ class Race:
         (seconds), ``said`` (what it told meanwhile), ``memory`` (bytes of a process) and
         ``ratio``: the median over rounds of the first entry's over theirs; ``core_ratio``: of
         theirs over the first one's in seconds of a core that an image takes, which other programs
-        on the machine disturb less; ``missing``.
+        on the machine disturb less; ``best``: peer -> its entry that the first is ahead of by
+        least; ``missing``: name -> why it could not take part.
         """
         course, those = self.course, [one for one in self._all if one.turns]
+        found = [_result(one, those[0].turns, course.model) for one in those]
         return {
             "course": course.name,
             "seeds": course.seeds,
             "model": to_json(course.model),
             "batch": course.batch,
             "precision": course.precision,
-            "entries": [_result(one, those[0].turns, course.model) for one in those],
+            "entries": found,
+            "best": best(found),
             "missing": dict(self.missing),
         }
 

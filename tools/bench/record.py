@@ -36,11 +36,10 @@ def _installed(name: str) -> bool:
     return importlib.util.find_spec(name) is not None
 
 
-def write(record: dict[str, Any], folder: Path) -> tuple[Path, Path]:
-    """``benchmark-DEVICE.json`` and ``.md`` in ``folder``."""
+def write(record: dict[str, Any], folder: Path, name: str) -> tuple[Path, Path]:
+    """``NAME.json`` and ``.md`` in ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
-    stem = folder / f"benchmark_{record['environment']['device']}"
-    paths = stem.with_suffix(".json"), stem.with_suffix(".md")
+    paths = folder / f"{name}.json", folder / f"{name}.md"
     paths[0].write_text(json.dumps(record, indent=1) + "\n")
     paths[1].write_text("\n".join(_lines(record)) + "\n")
     return paths
@@ -57,6 +56,8 @@ def _lines(record: dict[str, Any]) -> Iterator[str]:
         f" vitexp {at['vitexp']}{commit}; {at['date']};"
         f" load average {_loads(at)} before and {_loads(record['after'])} after."
     )
+    if peers := record.get("peers"):
+        yield from _best(peers)
     for course in (*record.get("peers", ()), *record.get("seeds", ())):
         yield from course_lines(course)
     for axis in record.get("growth", ()):
@@ -75,12 +76,33 @@ def _limit(row: dict[str, Any]) -> str:
     return "" if row["allowed"] is None else f"{row['allowed']:g} {row['unit']}"
 
 
+def _best(courses: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """How ours compares with the fastest way to run each peer."""
+    yield from ("", "## Ours over the best configuration of each peer", "")
+    heads = ("course", "peer", "its best", "ours is faster by", "by core seconds")
+    rows = (
+        (
+            _words(course),
+            who,
+            f"{'compiled, ' * one['compiled']}{one['processes']} x {one['threads']}",
+            f"{one['ratio']:.2f}",
+            f"{one['core_ratio']:.2f}",
+        )
+        for course in courses
+        for who, one in course["best"].items()
+    )
+    yield from table_lines(heads, rows)
+
+
+def _words(course: dict[str, Any]) -> str:
+    return f"{course['course']}, batch {course['batch']}, {course['precision']}"
+
+
 def course_lines(course: dict[str, Any]) -> Iterator[str]:
     """What :meth:`tools.bench.race.Race.result` gave, as a heading, a table and who is missing."""
     first = course["entries"][0]
     several = "" if course["seeds"] is None else f", seeds in one process: {course['seeds']}"
-    words = f"{course['course']}, batch {course['batch']}, {course['precision']}{several}"
-    yield from ("", f"## {words}", "")
+    yield from ("", f"## {_words(course)}{several}", "")
     heads = (
         "",
         "processes x threads",

@@ -40,18 +40,18 @@ estimate for float32."""
 
 LARGE = "ViT-B/16, 224 px"
 COURSES: dict[str, Course] = {
-    "ViT-Ti/4, 32 px": Course("ViT-Ti/4, 32 px", TI, 128, "bf16", False, ROUNDS, 0.5),
-    LARGE: Course(LARGE, B, 128, "bf16", False, ROUNDS, 1.0),
+    "ViT-Ti/4, 32 px": Course("ViT-Ti/4, 32 px", TI, 128, "bf16", ROUNDS, 0.5),
+    LARGE: Course(LARGE, B, 128, "bf16", ROUNDS, 1.0),
     **{
         f"ViT-Ti/4, {seeds} seeds": Course(
-            "ViT-Ti/4, 32 px", TI, 128, "bf16", False, ROUNDS, 0.7, seeds=seeds
+            "ViT-Ti/4, 32 px", TI, 128, "bf16", ROUNDS, 0.7, seeds=seeds
         )
         for seeds in (1, 4, 8)
     },
 }
 QUICK: dict[str, Course] = {
-    "quick": Course("quick", DIGITS, 8, "fp32", False, ROUNDS, 0.05),
-    "too large": Course(LARGE, B, 2**30, "bf16", False, ROUNDS, 0.05),
+    "quick": Course("quick", DIGITS, 8, "fp32", ROUNDS, 0.05),
+    "too large": Course(LARGE, B, 2**30, "bf16", ROUNDS, 0.05),
 }
 """To try the way through all this where there is no CUDA."""
 

@@ -33,6 +33,20 @@ _ENVIRONMENT = {
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
 }
 
+_KEEPING = {
+    # A step's activations go back to the system at its end and come again, page by page and each
+    # set to zero, unless glibc keeps what it once had. Other C libraries do not read this.
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 40),
+    "MALLOC_TOP_PAD_": str(1 << 26),
+}
+"""For workers whose activations are in the host's memory."""
+
+
+def environment(device: str) -> dict[str, str]:
+    """The variables that a worker on ``device`` is given, which none can set once it runs."""
+    return _ENVIRONMENT | (_KEEPING if device == "cpu" else {})
+
 
 @dataclass
 class Order:
@@ -81,7 +95,7 @@ class Worker:
             text=True,
             encoding="utf-8",
             start_new_session=True,
-            env={**os.environ, **_ENVIRONMENT},
+            env={**os.environ, **environment(device)},
         )
         self.orders: dict[str, Order] = {}
         self.room = 1

@@ -2,7 +2,8 @@
 
 Products only: norms, activations, pools and softmax are not counted. *Nominal* MACs are the
 paper's measure: every row of every block, and no head. *Executed* MACs are what this program
-computes: in the last block only the rows that the pool reads, and the head.
+computes: in the last block only the rows that the pool reads, whose one query, where it is one, has
+the kernels of keys and values brought to it; and the head.
 """
 
 from __future__ import annotations
@@ -147,17 +148,23 @@ def _embedding_macs(spec: ModelSpec, vit: ViTShape) -> int:
 def _block_macs(spec: ModelSpec, vit: ViTShape, block: int, rows: int) -> int:
     """A block of which ``rows`` rows go on after the attention's logits."""
     every = side(spec) ** 2 + (vit.pool == "token")
-    qkv = 3 * every * vit.width**2
-    attention = 2 * rows * every * vit.width
+    inside = _has_signal_inside(vit, block)
+    brought = rows < every and not inside
+    qkv = 3 * (1 if brought else every) * vit.width**2
+    attention = 2 * rows * every * vit.width * (vit.heads if brought else 1)
     rest = rows * (vit.width**2 + 2 * vit.width * vit.mlp)
-    return qkv + attention + rest + _relative_macs(vit, block, rows, every)
+    relative = _relative_macs(vit, rows, every) if inside else 0
+    return qkv + attention + rest + relative
 
 
-def _relative_macs(vit: ViTShape, block: int, rows: int, every: int) -> int:
-    """What relative logits add to a block: each kept query times each offset's embedding."""
+def _has_signal_inside(vit: ViTShape, block: int) -> bool:
+    """Whether a positional signal acts inside the attention of ``block``."""
     position = vit.position
-    if position.kind != "relative" or (position.placement == "stem" and block > 0):
-        return 0
+    return position.kind == "relative" and not (position.placement == "stem" and block > 0)
+
+
+def _relative_macs(vit: ViTShape, rows: int, every: int) -> int:
+    """What relative logits add to a block: each kept query times each offset's embedding."""
     class_token = vit.pool == "token"
     patches = every - class_token
     between = patches * (2 * patches - 1) if rows == every else 0

@@ -55,7 +55,9 @@ def _activations(spec: ModelSpec, recompute: bool) -> int:
         # Both norms' inputs and outputs, q, k, v, the mixed values; the MLP before and after GELU.
         block = tokens * (8 * vit.width + 2 * vit.mlp) + vit.heads * tokens * tokens
         kept = vit.depth * tokens * vit.width + 2 * block
-        values += kept if recompute else vit.depth * block
+        # A pool that reads one token leaves it alone to the last block's MLP.
+        unread = 2 * tokens * vit.mlp if vit.pool == "token" else 0
+        values += kept if recompute else vit.depth * block - unread
     return values
 
 

@@ -31,7 +31,7 @@ from vitexp.positions import POSITIONS
 from vitexp.positions.base import AttentionSignal, Geometry, Position, Rows
 from vitexp.spec import ModelSpec, ViTShape
 
-_ALL = slice(None)
+_ALL, FIRST = slice(None), slice(0, 1)
 
 
 class ViT(nn.Module):
@@ -93,7 +93,7 @@ class ViT(nn.Module):
             if layer == 0:
                 x = drop(x, self.dropout, masks, sites.EMBEDDING, x.shape[1])
             # After the last block's attention only what the pool reads goes on.
-            rows = slice(0, 1) if layer == last and self.geometry.class_token else _ALL
+            rows = FIRST if layer == last and self.geometry.class_token else _ALL
             x = block(x, self.position.attention(layer), rows, masks)
         x = self.norm(x)
         pooled = x[:, 0] if self.geometry.class_token else x.mean(dim=1)
@@ -165,6 +165,8 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, signal: AttentionSignal | None, rows: Rows) -> Tensor:
         """(B, T, D) -> (B, R, D)."""
         b, t, width = x.shape
+        if signal is None and rows == FIRST:
+            return self._first(x)
         q, k, v = self.qkv(x).view(b, t, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         if signal is not None:
             q, k = signal.rotate(q, k)
@@ -173,6 +175,26 @@ class Attention(nn.Module):
         out = attend(q, k, v, bias, self.fused)
         mixed: Tensor = self.projection(out.transpose(1, 2).reshape(b, -1, width))
         return mixed
+
+    def _first(self, x: Tensor) -> Tensor:
+        """The first row's output alone, (B, T, D) -> (B, 1, D).
+
+        With one query an image it is cheaper to take the kernels of keys and values to it than to
+        the tokens: q (x K)' = (q K') x' and a (x V) = (a x) V.
+        """
+        b, _, width = x.shape
+        kernels = self.qkv.weight.view(3, self.heads, -1, width)
+        biases = self.qkv.bias.view(3, -1)
+        q = F.linear(x[:, 0], kernels[0].flatten(0, 1), biases[0])
+        q = q.view(b, self.heads, -1).transpose(0, 1)
+        # The keys' bias would add the same to all logits of a query, which the softmax ignores.
+        q = ((q * q.shape[-1] ** -0.5) @ kernels[1]).transpose(0, 1)
+        # Under autocast once, and not for each product.
+        x = x.to(q.dtype)
+        mixed = (q @ x.transpose(1, 2)).softmax(dim=-1) @ x
+        out = (mixed.transpose(0, 1) @ kernels[2].transpose(1, 2)).transpose(0, 1)
+        projected: Tensor = self.projection(out.reshape(b, 1, width) + biases[2])
+        return projected
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, fused: bool = True) -> Tensor:
