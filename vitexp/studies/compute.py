@@ -45,6 +45,7 @@ from vitexp.studies.grids import (
 )
 from vitexp.studies.ladders import COMPUTE, MORE, nearest
 from vitexp.studies.report import Cell, Claim, GridTable, Report
+from vitexp.studies.values import collapsed_words
 from vitexp.studies.words import asked_again, data_words, more_seeds, recipe_words, sentence
 
 _FREE = ("lr", "weight_decay", "dropout", "stochastic_depth", "steps", "batch")
@@ -115,6 +116,7 @@ class Compute(Study):
                 f" spend {100 * SIZES_ALPHA:.2g} % at each, {100 * ALPHA:g} % over {len(LOOKS)}"
                 f" numbers of seeds times {SIZE_LOOKS} of sizes ({LEAST_SIZES} to"
                 f" {LEAST_SIZES + SIZE_LOOKS - 1} of each family).",
+                *collapsed_words((label, group) for (label, _), group in cells.items()),
             ),
         )
 

@@ -18,7 +18,7 @@ from vitexp.studies.data_size_cells import (
 )
 from vitexp.studies.report import Cell, CurveFigure, GridTable, Series, Span, Value
 from vitexp.studies.tuning import TUNED, Searches
-from vitexp.studies.values import ids, in_percent, top1_values
+from vitexp.studies.values import collapsed_words, ids, in_percent, top1_values
 from vitexp.studies.words import data_words, decimals, percent, points, recipe_words, span
 
 COLUMNS = (
@@ -243,6 +243,7 @@ def notes(cells: Cells) -> tuple[str, ...]:
             else ()
         ),
         *at_edge_words(cells, *TUNED),
+        *collapsed_words((cell_label(key), group) for key, group in cells.groups.items()),
     )
 
 

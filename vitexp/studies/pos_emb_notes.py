@@ -12,6 +12,7 @@ from vitexp.analysis.seeds import correlations
 from vitexp.analysis.two_way import resolution
 from vitexp.studies.pos_emb_cells import NONE, Cells, cell_label, kind_label, to_type
 from vitexp.studies.pos_emb_table import Comparisons
+from vitexp.studies.values import collapsed_words
 from vitexp.studies.words import (
     data_words,
     decimals,
@@ -61,6 +62,7 @@ def notes(cells: Cells, against_none: Comparisons) -> tuple[str, ...]:
         *_correlation(cells),
         *_open(cells, against_none),
         *_diverged(cells),
+        *collapsed_words((cell_label(key), group) for key, group in cells.items()),
         PAPER,
     )
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from vitexp.analysis.decide import LOOKS
 from vitexp.analysis.groups import Comparison, Group, compare_pairs
 from vitexp.runs.record import Results
-from vitexp.studies.data_size_cells import Cells, Key, Pair, fraction_label
+from vitexp.studies.data_size_cells import Cells, Key, Pair, cell_label, fraction_label
 from vitexp.studies.data_size_report import at_edge_words, curve_of, series_of, span_of
 from vitexp.studies.pretrain_cells import (
     ARMS,
@@ -20,7 +20,7 @@ from vitexp.studies.pretrain_cells import (
     parents_of,
 )
 from vitexp.studies.report import Cell, CurveFigure, GridTable, Report, Span, Tone, Value
-from vitexp.studies.values import compared_values, ids, top1_values
+from vitexp.studies.values import collapsed_words, compared_values, ids, top1_values
 from vitexp.studies.words import (
     data_words,
     decimals,
@@ -221,4 +221,5 @@ def _notes(cells: Cells, compared: Compared) -> tuple[str, ...]:
         f" Validation has all its {spec.data.val} images at every size, more than the smallest"
         " sizes would have in practice.",
         *at_edge_words(cells, "lr"),
+        *collapsed_words((cell_label(key), group) for key, group in cells.groups.items()),
     )

@@ -28,7 +28,7 @@ from vitexp.studies.report import (
     Tone,
     Value,
 )
-from vitexp.studies.values import compared_values, ids, top1_values
+from vitexp.studies.values import collapsed_words, compared_values, ids, top1_values
 from vitexp.studies.words import (
     data_words,
     decimals,
@@ -117,6 +117,7 @@ class Sweep(Study):
             notes=(
                 f"Each cell: mean ± half-width of the 95 % t interval over its seeds; then the"
                 f" difference to {name(against)} with its 95 % interval over seeds and images.",
+                *collapsed_words((name(key), group) for key, group in cells.items()),
             ),
         )
 
