@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.special import expit, logit
 
 from tests.synthetic import PAPER_CELLS, draw, grid, paper_grid, record, spec
+from vitexp.analysis.groups import Group
 from vitexp.catalog import paper
 from vitexp.positions import PAPER_POSITIONS
 from vitexp.reporting.report import IntervalFigure, Report
@@ -294,6 +296,32 @@ def test_diverged_runs_are_shown_and_never_averaged(rng):
     assert said.tables[0].rows[3][1][0].text == "diverged"
     assert lost.id in notes(said)
     assert {claim.standing for claim in said.claims} == {"INCONCLUSIVE"}
+
+
+def test_a_run_that_collapsed_is_named_and_stays_in_the_numbers(rng):
+    runs = list(paper_grid(rng))
+    assert "Collapsed" not in notes(report(Results(runs)))
+    lost = next(r for r in runs if r.spec.position == spec("learned_2d", "shared").position)
+    worse = record(lost.spec, lost.correctness() & (rng.random(360) < 0.5))
+    said = report(Results(worse if r is lost else r for r in runs))
+    assert f"seed {lost.spec.seed} ({lost.id})" in notes(said)
+    assert row(said, "learned_2d", "shared")["n"] == 3
+
+
+@pytest.mark.parametrize(("images", "accuracy"), [(72, 0.97), (360, 0.73), (10_000, 0.97)])
+def test_runs_collapse_seldom_by_chance_and_are_found_when_they_do(rng, images, accuracy):
+    """Seeds vary by 0.3 in log odds; one in ten loses 3."""
+
+    def group(drops):
+        odds = logit(accuracy) + 0.3 * rng.normal(size=len(drops)) - drops
+        right = np.arange(images) < images * expit(odds)[:, None]
+        return Group(record(spec(seed=i, images=images), one) for i, one in enumerate(right))
+
+    cells = [group(np.zeros(5)) for _ in range(200)]
+    assert sum(bool(cell.collapsed) for cell in cells) <= 2
+    alike = [group(3.0 * (np.arange(5) == 2)) for _ in range(100)]
+    assert np.mean([[r.spec.seed for r in cell.collapsed] == [2] for cell in alike]) > 0.7
+    assert not group(np.array([0.0, 9.0])).collapsed
 
 
 def test_an_added_position_is_a_row_of_its_own_and_no_part_of_the_claims(rng):

@@ -17,6 +17,11 @@ from vitexp.spec import RunSpec
 
 K = TypeVar("K", bound=Hashable)
 
+COLLAPSE = 8.0
+"""How many times smaller than those of its cell's median run the odds of a right answer are, at
+which a run counts as collapsed. Set beforehand: where seeds vary by 0.5 in log odds, 2 % of tables
+of ten cells at most hold such a run by chance; by 1.0, half of them do."""
+
 
 class Group:
     """The runs of one cell, one a seed.
@@ -47,6 +52,20 @@ class Group:
     @property
     def diverged(self) -> int:
         return len(self.records) - len(self.done)
+
+    @property
+    def collapsed(self) -> tuple[RunRecord, ...]:
+        """Runs far below the others: see :data:`COLLAPSE`; and by three standard errors of the
+        counts, so that a few images more or less are none. Of less than three runs: none."""
+        if len(self.done) < 3:
+            return ()
+        top1 = np.array([record.metrics["test_top1"] for record in self.done])
+        wrong = self.images * (1 - top1)
+        usual = np.median(wrong)
+        right = self.images - wrong
+        far = COLLAPSE * right * (usual + 0.5) < (self.images - usual) * (wrong + 0.5)
+        clear = wrong - usual > 3 * np.sqrt(wrong + usual)
+        return tuple(r for r, hit in zip(self.done, far & clear, strict=True) if hit)
 
     @property
     def seeds(self) -> frozenset[int]:

@@ -26,7 +26,7 @@ from vitexp.reporting.report import (
     Tone,
     Value,
 )
-from vitexp.reporting.values import compared_values, ids, top1_values
+from vitexp.reporting.values import collapsed_words, compared_values, ids, top1_values
 from vitexp.reporting.words import (
     data_words,
     decimals,
@@ -118,6 +118,7 @@ class Sweep(Study):
             notes=(
                 f"Each cell: mean ± half-width of the 95 % t interval over its seeds; then the"
                 f" difference to {name(against)} with its 95 % interval over seeds and images.",
+                *collapsed_words((name(key), group) for key, group in cells.items()),
             ),
         )
 

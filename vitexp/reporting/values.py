@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from vitexp.analysis.groups import Comparison, Group
+from collections.abc import Iterable
+
+from vitexp.analysis.groups import COLLAPSE, Comparison, Group
 from vitexp.reporting.report import Interval, Value
+from vitexp.reporting.words import percent
 
 
 def in_percent(share: float | None) -> float | None:
@@ -33,6 +36,23 @@ def compared_values(comparison: Comparison | None) -> tuple[Value, ...]:
 def ids(group: Group) -> str:
     """The ids of a cell's runs, joined by spaces."""
     return " ".join(record.id for record in group.records)
+
+
+def collapsed_words(cells: Iterable[tuple[str, Group]]) -> tuple[str, ...]:
+    """A note on runs that collapsed; none where none did. A cell comes with its name."""
+    found = [
+        f"{label} seed {run.spec.seed} ({run.id}), {percent(run.metrics['test_top1'])} %"
+        for label, group in cells
+        for run in group.collapsed
+    ]
+    if not found:
+        return ()
+    return (
+        f"Collapsed: {'; '.join(found)}. That is a run whose odds of a right answer are less than"
+        f" 1/{COLLAPSE:g} of those of its cell's median run. It stays in every mean and verdict;"
+        " where some runs collapse, few seeds misjudge how many do, so that a verdict may be wrong"
+        " more often than it says. More seeds tell; a lower learning rate may help.",
+    )
 
 
 def top1_interval(row: int, group: Group) -> Interval | None:

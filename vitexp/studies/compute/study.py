@@ -31,6 +31,7 @@ from vitexp.experiment.grids import (
 )
 from vitexp.experiment.study import Study
 from vitexp.reporting.report import Cell, Claim, GridTable, Report
+from vitexp.reporting.values import collapsed_words
 from vitexp.reporting.words import asked_again, data_words, more_seeds, recipe_words, sentence
 from vitexp.runs.record import CLOCKED, Results, RunRecord
 from vitexp.settings.base import Base
@@ -116,6 +117,7 @@ class Compute(Study):
                 f" spend {100 * SIZES_ALPHA:.2g} % at each, {100 * ALPHA:g} % over {len(LOOKS)}"
                 f" numbers of seeds times {SIZE_LOOKS} of sizes ({LEAST_SIZES} to"
                 f" {LEAST_SIZES + SIZE_LOOKS - 1} of each family).",
+                *collapsed_words((label, group) for (label, _), group in cells.items()),
             ),
         )
 

@@ -8,7 +8,7 @@ from vitexp.analysis.groups import Group
 from vitexp.experiment.search import TUNED, Searches
 from vitexp.models.count import macs
 from vitexp.reporting.report import Cell, CurveFigure, GridTable, Series, Span, Value
-from vitexp.reporting.values import ids, in_percent, top1_values
+from vitexp.reporting.values import collapsed_words, ids, in_percent, top1_values
 from vitexp.reporting.words import data_words, decimals, percent, points, recipe_words, span
 from vitexp.studies.compute.fit import LABELS
 from vitexp.studies.data_size.cells import (
@@ -243,6 +243,7 @@ def notes(cells: Cells) -> tuple[str, ...]:
             else ()
         ),
         *at_edge_words(cells, *TUNED),
+        *collapsed_words((cell_label(key), group) for key, group in cells.groups.items()),
     )
 
 

@@ -10,6 +10,7 @@ from vitexp.analysis.decide import LOOK_ALPHA, LOOKS, Outlook
 from vitexp.analysis.groups import finite_seeds, stacked
 from vitexp.analysis.seeds import correlations
 from vitexp.analysis.two_way import resolution
+from vitexp.reporting.values import collapsed_words
 from vitexp.reporting.words import (
     data_words,
     decimals,
@@ -61,6 +62,7 @@ def notes(cells: Cells, against_none: Comparisons) -> tuple[str, ...]:
         *_correlation(cells),
         *_open(cells, against_none),
         *_diverged(cells),
+        *collapsed_words((cell_label(key), group) for key, group in cells.items()),
         PAPER,
     )
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from vitexp.analysis.decide import LOOKS
 from vitexp.analysis.groups import Comparison, Group, compare_pairs
 from vitexp.reporting.report import Cell, CurveFigure, GridTable, Report, Span, Tone, Value
-from vitexp.reporting.values import compared_values, ids, top1_values
+from vitexp.reporting.values import collapsed_words, compared_values, ids, top1_values
 from vitexp.reporting.words import (
     data_words,
     decimals,
@@ -20,7 +20,7 @@ from vitexp.reporting.words import (
     span,
 )
 from vitexp.runs.record import Results
-from vitexp.studies.data_size.cells import Cells, Key, Pair, fraction_label
+from vitexp.studies.data_size.cells import Cells, Key, Pair, cell_label, fraction_label
 from vitexp.studies.data_size.report import at_edge_words, curve_of, series_of, span_of
 from vitexp.studies.pretrain.cells import (
     ARMS,
@@ -221,4 +221,5 @@ def _notes(cells: Cells, compared: Compared) -> tuple[str, ...]:
         f" Validation has all its {spec.data.val} images at every size, more than the smallest"
         " sizes would have in practice.",
         *at_edge_words(cells, "lr"),
+        *collapsed_words((cell_label(key), group) for key, group in cells.groups.items()),
     )
