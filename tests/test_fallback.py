@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import pytest
@@ -27,20 +28,23 @@ from vitexp.training.loop import train
 from vitexp.training.losses import Losses
 from vitexp.training.step import Step
 
-Break = Callable[[pytest.MonkeyPatch], None]
+Break = Callable[[pytest.MonkeyPatch], AbstractContextManager[None] | None]
+"""Lets something fail, for the rest of the test or within what it returns."""
 
 PLAIN = Execution(1, HostNoise.source)
 CAPTURED = Execution(1, HashNoise.source, captured=True)
 COMPILED = Execution(1, HashNoise.source, compiled=True)
 
 
-def no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_compiler(monkeypatch: pytest.MonkeyPatch) -> AbstractContextManager[None]:
     """One that is there, and fails; what was compiled before would be found again."""
-    torch.compiler.reset()
     from torch._inductor import config
 
-    monkeypatch.setattr(config, "force_disable_caches", True)
-    monkeypatch.setattr(config.cpp, "cxx", (None, "/bin/false"))
+    torch.compiler.reset()
+    # What monkeypatch takes back of this module is gone afterwards.
+    changed = {"force_disable_caches": True, "cpp.cxx": (None, "/bin/false")}
+    within: AbstractContextManager[None] = config.patch(changed)
+    return within
 
 
 def no_capture(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,22 +137,22 @@ def test_what_fails_at_the_first_step_is_said_recorded_and_done_plainly(
     monkeypatch.setattr(loop, "choose", lambda *_: plain)
     expected, expected_weights = finished(spec, few_digits)
     monkeypatch.setattr(loop, "choose", lambda *_: first)
-    broken(monkeypatch)
-    host = Memory()
-    record, weights = finished(spec, few_digits, host)
-    (said,) = host.said
-    assert said.startswith(f"Run {spec.id} goes on without {what}, since that failed: {error}")
-    assert "\n" not in said
-    (known,) = record.execution["fell_back"]
-    assert known["error"].startswith(error)
-    assert known["from"] == [n for n in ("compiled", "captured", "fused") if getattr(first, n)]
-    assert Execution.recorded(record.execution) == plain
-    assert comparable(record) == comparable(expected)
-    assert all(torch.equal(weights[name], value) for name, value in expected_weights.items())
-    assert [p.step for p in host.progress] == list(range(1, 13))
-    with pytest.raises(RuntimeError, match=error.partition(": ")[2][:20].replace("`", ".")):
-        train(spec, few_digits, Memory(), CPU, threads=1, wishes=Wishes(strict=True))
-    torch.compiler.reset()
+    with broken(monkeypatch) or nullcontext():
+        host = Memory()
+        record, weights = finished(spec, few_digits, host)
+        (said,) = host.said
+        assert said.startswith(f"Run {spec.id} goes on without {what}, since that failed: {error}")
+        assert "\n" not in said
+        (known,) = record.execution["fell_back"]
+        assert known["error"].startswith(error)
+        assert known["from"] == [n for n in ("compiled", "captured", "fused") if getattr(first, n)]
+        assert Execution.recorded(record.execution) == plain
+        assert comparable(record) == comparable(expected)
+        assert all(torch.equal(weights[name], value) for name, value in expected_weights.items())
+        assert [p.step for p in host.progress] == list(range(1, 13))
+        with pytest.raises(RuntimeError, match=error.partition(": ")[2][:20].replace("`", ".")):
+            train(spec, few_digits, Memory(), CPU, threads=1, wishes=Wishes(strict=True))
+        torch.compiler.reset()
 
 
 def test_a_run_that_works_says_nothing_and_is_not_slowed_by_strictness(few_digits, run_spec):

@@ -81,15 +81,35 @@ def patches(images: Tensor, p: int) -> Tensor:
 
 def block(shape: ViTShape, w: Weights, x: Tensor, last: bool) -> Tensor:
     """A pre-norm block, (S, B, T, D) -> (S, B, R, D): the last one for the class token only."""
-    s, b, t, width = x.shape
-    h = linear(norm(x, *_layer(w, "norm1")), *_layer(w, "attention.qkv"))
-    q, k, v = h.view(s * b, t, 3, shape.heads, -1).permute(2, 0, 3, 1, 4)
-    rows = slice(0, 1) if last else slice(None)
-    h = attend(q[:, :, rows], k, v, None).transpose(1, 2).reshape(s, b, -1, width)
-    x = x[:, :, rows] + linear(h, *_layer(w, "attention.projection"))
+    h = norm(x, *_layer(w, "norm1"))
+    h = _first(shape, w, h) if last else _every(shape, w, h)
+    x = x[:, :, : h.shape[2]] + linear(h, *_layer(w, "attention.projection"))
     h = linear(norm(x, *_layer(w, "norm2")), *_layer(w, "expand"))
     h = F.gelu(h, approximate="tanh" if shape.gelu == "tanh" else "none")
     return x + linear(h, *_layer(w, "contract"))
+
+
+def _every(shape: ViTShape, w: Weights, x: Tensor) -> Tensor:
+    """What all rows take from the values, (S, B, T, D)."""
+    s, b, t, _ = x.shape
+    h = linear(x, *_layer(w, "attention.qkv"))
+    q, k, v = h.view(s * b, t, 3, shape.heads, -1).permute(2, 0, 3, 1, 4)
+    return attend(q, k, v, None).transpose(1, 2).reshape(x.shape)
+
+
+def _first(shape: ViTShape, w: Weights, x: Tensor) -> Tensor:
+    """What the first row takes, (S, B, 1, D), by :meth:`vitexp.models.vit.Attention`'s way."""
+    s, b, _, width = x.shape
+    kernel, bias = _layer(w, "attention.qkv")
+    kernels, biases = kernel.view(s, 3, shape.heads, -1, width), bias.view(s, 3, -1)
+    q = linear(x[:, :, 0], kernels[:, 0].flatten(1, 2), biases[:, 0])
+    q = q.view(s, b, shape.heads, -1).transpose(1, 2)
+    q = ((q * q.shape[-1] ** -0.5) @ kernels[:, 1]).transpose(1, 2)
+    x = x.to(q.dtype)
+    mixed = (q @ x.transpose(2, 3)).softmax(dim=-1) @ x
+    out = (mixed.transpose(1, 2) @ kernels[:, 2].transpose(2, 3)).transpose(1, 2)
+    first: Tensor = out.reshape(s, b, 1, width) + biases[:, None, None, 2]
+    return first
 
 
 def _layer(w: Weights, name: str) -> tuple[Tensor, Tensor]:
