@@ -36,14 +36,14 @@ TIMM_PINS := torch==2.14.1 torchvision==0.29.1 timm==1.0.31
 bench-timm: $(TIMM_VENV)/.installed
 	$(TIMM_VENV)/bin/python -m tools.bench --parts peers --name benchmark_cpu_timm $(if $(OUT),--out $(OUT))
 
-# make cuda DATA=folder MINUTES=9 [PROOF=cuda-proof] [BOXES=canary,speed,grid,tests]
+# make cuda DATA=folder MINUTES=9 [PROOF=cuda-proof] [BOXES=canary,speed,grid,tests] [COMMIT=...]
 # A Python that has what is needed, as on a machine without a network, is used as it is.
-NEEDED := torch numpy scipy pandas matplotlib typer rich PIL pyarrow safetensors
+NEEDED := torch numpy scipy pandas matplotlib typer rich PIL pyarrow safetensors sklearn
 cuda:
 	@if $(PYTHON) -c 'import importlib.util as u, sys; sys.exit(not all(map(u.find_spec, sys.argv[1:])))' $(NEEDED); \
-	  then python=$(PYTHON); else $(MAKE) $(VENV)/.bench && python=$(BIN)/python; fi; \
+	  then python=$(PYTHON); else $(MAKE) $(VENV)/.bench || exit 1; python=$(BIN)/python; fi; \
 	$$python -m tools.cuda_proof --data "$(DATA)" --minutes $(or $(MINUTES),9) \
-	  --out "$(or $(PROOF),cuda-proof)" $(if $(BOXES),--boxes $(BOXES))
+	  --out "$(or $(PROOF),cuda-proof)" $(if $(BOXES),--boxes $(BOXES)) $(if $(COMMIT),--commit $(COMMIT))
 
 clean:
 	rm -rf $(VENV) $(TIMM_VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache

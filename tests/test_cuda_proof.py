@@ -93,9 +93,9 @@ class Fake:
             yield 6.0, ""
             yield from self._items(command[command.index("tools.cuda_proof.canary") + 2 :], 1.5)
         elif "tools.cuda_proof.speed" in words:
-            limit, *names = command[command.index("tools.cuda_proof.speed") + 2 :]
+            until, *names = command[command.index("tools.cuda_proof.speed") + 2 :]
             yield 6.0, ""
-            yield from self._items(names, min(12.0, float(limit) / 8))
+            yield from self._items(names, min(12.0, (float(until) - self.at) / 8))
         elif "pytest" in words:
             yield from self._task("tests", 400.0)
             report = Path(command[-1].removeprefix("--junitxml="))

@@ -100,8 +100,10 @@ def _ours(order: dict[str, Any], model: ModelSpec, device: torch.device, rounds:
 
 
 def _wishes(order: dict[str, Any], device: torch.device) -> Wishes:
-    """On a CPU this program's users have what it chooses; on CUDA both ways race."""
-    return NONE if device.type == "cpu" else Wishes(compiled=order["compiled"])
+    """On a CPU this program's users have what it chooses; on CUDA both ways race, and one that
+    could not be compiled is not among the compiled."""
+    compiled = order["compiled"]
+    return NONE if device.type == "cpu" else Wishes(compiled=compiled, strict=compiled)
 
 
 def _together(

@@ -24,6 +24,9 @@ from vitexp.models import count
 from vitexp.models.count import TRAINING_FLOPS
 from vitexp.spec import ModelSpec, to_json
 
+HANGING, SLOW_STEPS = 10, 20.0
+"""So many times its seconds, and seconds for steps under way, a turn may take."""
+
 
 @dataclass(frozen=True)
 class Course:
@@ -134,7 +137,9 @@ class Contender:
             answer: dict[str, Any] = json.loads(line)
             return answer
         self._errors.seek(0)
-        words = self._errors.read().strip().splitlines()
+        said = self._errors.read()
+        sys.stderr.write(said)
+        words = said.strip().splitlines()
         return {"missing": words[-1] if words else "it ended without a word"}
 
     def end(self) -> None:
@@ -243,7 +248,9 @@ class Race:
     def round(self, deadline: float = math.inf) -> None:
         """Each entry's turn, one after the other."""
         for one in list(self._racing):
-            if why := one.turn(self.course, deadline):
+            # One that hangs must not take the turns of all others.
+            patience = time.monotonic() + HANGING * self.course.seconds + SLOW_STEPS
+            if why := one.turn(self.course, min(deadline, patience)):
                 self._leave(one, why)
 
     def _leave(self, one: Running, why: str) -> None:

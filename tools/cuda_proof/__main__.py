@@ -13,7 +13,6 @@ Exit codes: 0 all well, 1 something failed, 2 no CUDA device or wrong usage.
 from __future__ import annotations
 
 import argparse
-import ctypes
 import sys
 from pathlib import Path
 
@@ -39,10 +38,12 @@ def main(arguments: list[str] | None = None, machine: Machine | None = None) -> 
         build = "" if devices.torch_has_cuda() else ", and torch is a build without CUDA"
         say(f"There is no CUDA device here{build}; nothing was run.")
         return 2
-    name = _device_name(int(asked.device.partition(":")[2])) if cuda else asked.device
+    name = devices.cuda_name(asked.device) if cuda else asked.device
     minutes, plan = Minutes.of(asked.minutes), FULL if cuda else SMALL
     machine = machine or ThisMachine()
-    proof = Proof(asked.out, asked.work, asked.device, name, minutes, commit(), machine)
+    proof = Proof(
+        asked.out, asked.work, asked.device, name, minutes, asked.commit or commit(), machine
+    )
     say(f"{name}: {minutes.words()}")
     data = str(asked.data.absolute())
     if why := boxes.understood(proof, plan, data):
@@ -78,15 +79,6 @@ def verdict(proof: Proof) -> int:
     return 1 if failed else 0
 
 
-def _device_name(index: int) -> str:
-    """By the driver, so that this process takes nothing of the device."""
-    driver, handle = ctypes.CDLL("libcuda.so.1"), ctypes.c_int()
-    name = ctypes.create_string_buffer(256)
-    assert driver.cuInit(0) == 0 and driver.cuDeviceGet(ctypes.byref(handle), index) == 0
-    assert driver.cuDeviceGetName(name, len(name), handle) == 0
-    return name.value.decode()
-
-
 def _asked(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="tools.cuda_proof", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="a folder, as --dataset takes it")
@@ -98,6 +90,7 @@ def _asked(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--work", type=Path, default=HOME / "build" / "cuda-proof", help="for what is not kept"
     )
+    parser.add_argument("--commit", help="of the program, where there is no checkout to ask")
     # To try the way through all this where there is no CUDA; everything is tiny then.
     parser.add_argument("--device", default="cuda:0", help=argparse.SUPPRESS)
     asked = parser.parse_args(arguments)

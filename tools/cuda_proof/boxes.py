@@ -23,7 +23,7 @@ from vitexp.runs.store import Store
 
 PROGRAM = checks.PROGRAM
 
-SILENCE_SECONDS = 30.0
+SILENCE_SECONDS = 45.0
 """A check that says nothing for so long hangs."""
 
 EXPORT_SECONDS = 30.0
@@ -92,9 +92,9 @@ def speed(proof: Proof, plan: Plan) -> None:
     with proof.box("speed", proof.minutes.speed) as box:
 
         def command(names: Sequence[str]) -> list[str]:
-            seconds = max(1.0, box.left - GRACE_SECONDS - 2)
+            until = proof.machine.now() + max(1.0, box.left - GRACE_SECONDS - 2)
             module = [sys.executable, "-m", "tools.cuda_proof.speed"]
-            return [*module, proof.device, f"{seconds:.0f}", *names]
+            return [*module, proof.device, f"{until:.1f}", *names]
 
         # Until all are ready nothing is said, however long the compiler takes.
         box.items(plan.courses, command, silence=proof.minutes.speed)
@@ -104,6 +104,7 @@ def understood(proof: Proof, plan: Plan, data: str) -> str | None:
     """Whether ``data`` is a data set, which is decoded now if it never was; or what the program
     says to it."""
     log = proof.work / "logs" / "data.txt"
+    log.unlink(missing_ok=True)
     said: list[str] = []
     words = ["--dry-run", "--no-probe", "--json", "--seeds", "1"]
     flags = ["--dataset", data, "--device", proof.device, "--out", str(proof.work / "store")]
@@ -175,13 +176,15 @@ def _tables(proof: Proof, box: Box, store: Path) -> None:
 def _length(proof: Proof, plan: Plan, seconds: float) -> list[str]:
     """The grid's flags for how long its runs are, and whether they are compiled.
 
-    Chosen once, so that a later call goes on with the same runs.
+    Chosen once the comparison has said how fast it is, so that a later call goes on with the same
+    runs.
     """
-    if "grid" not in proof.facts:
-        chosen = ["--steps", str(plan.steps)] if plan.steps else _fitting(proof, plan, seconds)
-        proof.facts["grid"] = chosen
-        proof.write()
-    flags: list[str] = proof.facts["grid"]
+    flags: list[str] | None = proof.facts.get("grid")
+    if flags is None:
+        flags = ["--steps", str(plan.steps)] if plan.steps else _fitting(proof, plan, seconds)
+        if plan.steps or best_rate(proof.items) is not None:
+            proof.facts["grid"] = flags
+            proof.write()
     say(f"  {' '.join(flags)}")
     return flags
 

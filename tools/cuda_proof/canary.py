@@ -12,13 +12,16 @@ import dataclasses
 import functools
 import hashlib
 import json
+import os
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+import traceback
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +42,7 @@ from vitexp.spec import ModelSpec, Precision, Recipe, RunSpec
 from vitexp.training.batches import Batches
 from vitexp.training.environment import synchronise
 from vitexp.training.execution import Execution
+from vitexp.training.fallback import first_line, usable
 from vitexp.training.host import Progress, State, Waits
 from vitexp.training.loop import Finished, train, training
 from vitexp.training.sharing import Lane, Lanes
@@ -106,16 +110,24 @@ def _taken(run: RunSpec, device: torch.device, how: Execution, memory: int | Non
     model.to(device)
     batches = Batches(_images(run).train, run.recipe, run.model.classes, 0, device, memory)
     step = Step(run, model, batches, device, how)
-    losses = []
-    for number in range(STEPS):
-        losses.append(step(number).clone())
-        if device.type == "cuda" and how.captured and memory is None:
-            # From the second step on nothing may wait for the device.
-            torch.cuda.set_sync_debug_mode("error")
-    if device.type == "cuda":
-        torch.cuda.set_sync_debug_mode("default")
+    losses = [step(0).clone()]
+    with _never_waiting(device, how.captured and memory is None):
+        losses += [step(number).clone() for number in range(1, STEPS)]
     last = {name: value.cpu() for name, value in model.state_dict().items()}
     return torch.stack(losses).cpu(), first, last
+
+
+@contextmanager
+def _never_waiting(device: torch.device, asked: bool) -> Iterator[None]:
+    """Whatever waits for the device meanwhile is an error."""
+    if device.type != "cuda" or not asked:
+        yield
+        return
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
 
 
 def _held(fast: Taken, plain: Taken) -> Found:
@@ -315,7 +327,8 @@ def kill_and_resume(device: torch.device) -> Found:
         while not (saved := list(siege.glob("runs/*/checkpoint-*"))) and killed.poll() is None:
             time.sleep(0.01)
         for process in (*workers_of(siege), killed.pid):
-            subprocess.run(["kill", f"-{signal.SIGKILL}", str(process)], check=False)
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
         killed.wait()
         unfinished = not list(siege.glob("runs/*/result.json"))
         _well(_vitexp(*train, *_flags(device, siege)))
@@ -345,8 +358,8 @@ CHECKS: dict[str, Check] = {
     "streamed images": streamed,
     "whole run": whole_run,
     "two runs at once": two_at_once,
-    "compiled blocks": compiled,
     **ASIDE,
+    "compiled blocks": compiled,
 }
 
 
@@ -360,10 +373,11 @@ def main() -> None:
             try:
                 value = _checked(name, device, running)
             except Exception as error:
-                answers.say(name, "failed", error=f"{type(error).__name__}: {_first(error)}")
-                if isinstance(error, torch.AcceleratorError):
-                    # After it the device does nothing more for this process.
-                    raise
+                traceback.print_exc()
+                answers.say(name, "failed", error=first_line(error)[:300])
+                if not usable(device):
+                    # Another process is started for the rest; this one must wait for nobody.
+                    os._exit(1)
             else:
                 answers.say(name, "done", value=value)
 
@@ -374,10 +388,6 @@ def _checked(name: str, device: torch.device, running: Mapping[str, Future[Found
     found = CHECKS[name](device)
     synchronise(device)
     return found
-
-
-def _first(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0][:300]
 
 
 if __name__ == "__main__":

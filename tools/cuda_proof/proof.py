@@ -175,8 +175,11 @@ class Box:
 
     def note(self, item: str, state: str, **known: Any) -> None:
         """Keeps what came of an item, in place of what came of it before."""
-        commit = self.proof.commit
-        self.proof.items[item] = {"box": self.name, "state": state, "commit": commit, **known}
+        found = {"box": self.name, "state": state, "commit": self.proof.commit, **known}
+        before = self.proof.items.get(item, {})
+        if "value" in before and "value" not in known and state in ("begun", "cut off"):
+            found |= {name: before[name] for name in ("value", "commit")}
+        self.proof.items[item] = found
         if state == "begun":
             return
         self.proof.write()

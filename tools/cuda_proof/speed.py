@@ -1,9 +1,10 @@
 """How fast this program trains beside its peers, on one device and within some seconds.
 
-    python -m tools.cuda_proof.speed DEVICE SECONDS COURSE...
+    python -m tools.cuda_proof.speed DEVICE UNTIL COURSE...
 
-All contenders of all courses make themselves ready at the same time, since compiling takes most of
-it; then they take turns for as many rounds as the time allows, and every round is told.
+In two legs: beside peers, and several seeds at once. All contenders of a leg make themselves ready
+at the same time, since compiling takes most of it; then they take turns for as many rounds as the
+time allows, and every round is told.
 """
 
 from __future__ import annotations
@@ -25,18 +26,26 @@ from tools.cuda_proof.answers import Answers
 from vitexp.launch.devices import memory
 from vitexp.models.memory import training_bytes
 from vitexp.training.environment import synchronise
+from vitexp.training.fallback import first_line
 from vitexp.training.peak import peak
 
 CEILINGS = "ceilings"
+FIRST_SHARE = 0.65
+"""Of the time, for the courses beside peers; the rest is for several seeds at once, since all of
+them together would not fit the device."""
+
 READY_SHARE = 0.55
-"""Of the time, at most, until the contenders are ready; who is not is left out."""
+"""Of a leg's time, at most, until the contenders are ready; who is not is left out."""
 
 ROUNDS, MOST_ROUNDS = 3, 7
 """So many make a result; more are not run."""
 
 MEMORY_SHARE, HALF = 0.8, 0.6
-"""Of the device's memory, for all contenders of a course; and what mixed precision takes of the
+"""Of the device's memory, for all contenders of a leg; and what mixed precision takes of the
 estimate for float32."""
+
+CONTEXT = 0.6e9
+"""Bytes of the device that a process has before it holds anything."""
 
 LARGE = "ViT-B/16, 224 px"
 COURSES: dict[str, Course] = {
@@ -63,12 +72,15 @@ def ceilings(device: torch.device) -> dict[str, Any]:
         name: peak(device, dtype, threads).flops_per_s
         for name, dtype in (("bf16", torch.bfloat16), ("fp32", torch.float32))
     }
-    return {"flops_per_s": products, "copied_bytes_per_s": copied(device)}
+    found = {"flops_per_s": products, "copied_bytes_per_s": copied(device)}
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    return found
 
 
 def copied(device: torch.device, times: int = 10) -> float:
     """The best of some copies that no cache holds."""
-    source = torch.ones(2**30 if device.type == "cuda" else 2**26, device=device)
+    source = torch.ones(2**28 if device.type == "cuda" else 2**26, device=device)
     target, best = torch.empty_like(source), 0.0
     for _ in range(times):
         synchronise(device)
@@ -87,47 +99,68 @@ def lineup(course: Course, device: str) -> list[Entry]:
     return [e for e in everybody if e.who in (OURS, "transformers") and not e.compiled][:2]
 
 
-def fitted(course: Course, device: str) -> Course | str:
+def fitted(course: Course, device: str, taken: float) -> tuple[Course, float] | str:
     """``course`` with the largest batch, halved at most twice, with which all its contenders fit
-    the device side by side; or why there is none."""
-    have, many, need = memory(device) or math.inf, len(lineup(course, device)), 0.0
+    the device beside what is ``taken``, and what they take, in bytes; or why there is none."""
+    have, field, need = memory(device) or math.inf, lineup(course, device), 0.0
     for batch in (course.batch >> halvings for halvings in range(3)):
-        need = HALF * many * (training_bytes(course.model, batch) or 0)
-        if need <= MEMORY_SHARE * have:
-            return replace(course, batch=batch)
-    return f"{many} programs side by side need {need / 1e9:.0f} GB; there are {have / 1e9:.0f} GB"
+        models = sum(entry.seeds for entry in field)
+        need = CONTEXT * len(field) + HALF * models * (training_bytes(course.model, batch) or 0)
+        if taken + need <= MEMORY_SHARE * have:
+            return replace(course, batch=batch), need
+    there = (MEMORY_SHARE * have - taken) / 1e9
+    return f"{len(field)} programs side by side need {need / 1e9:.0f} GB of {there:.0f} GB"
 
 
-def run(device: str, seconds: float, names: Sequence[str], answers: Answers) -> None:
-    """Starts everybody, waits, and lets them take turns."""
+def run(device: str, until: float, names: Sequence[str], answers: Answers) -> None:
+    """One leg after the other.
+
+    Args:
+        until: the end, by :func:`time.monotonic`.
+    """
     known = {**COURSES, **QUICK}
-    began = time.monotonic()
+    courses = {name: known[name] for name in names if name != CEILINGS}
+    several = {name: course for name, course in courses.items() if course.seeds is not None}
+    one = {name: course for name, course in courses.items() if name not in several}
+    now = time.monotonic()
+    half = now + (until - now) * (FIRST_SHARE if several else 1.0)
+    if one or CEILINGS in names:
+        leg(device, half, one, answers, measured=CEILINGS in names)
+    if several:
+        leg(device, until, several, answers)
+
+
+def leg(
+    device: str, until: float, courses: dict[str, Course], answers: Answers, measured: bool = False
+) -> None:
+    """Starts everybody, waits, and lets them take turns.
+
+    Args:
+        measured: whether the device's ceilings are, too, while all others still load.
+    """
+    began, taken = time.monotonic(), 0.0
     with ExitStack() as stack:
         races: dict[str, Race] = {}
-        for name in names:
-            if name == CEILINGS:
-                continue
+        for name, course in courses.items():
             answers.say(name, "begun")
-            found = fitted(known[name], device)
+            found = fitted(course, device, taken)
             if isinstance(found, str):
                 answers.say(name, "missing", error=found)
                 continue
-            races[name] = stack.enter_context(Race(found, device))
-            for entry in lineup(found, device):
+            races[name], taken = stack.enter_context(Race(found[0], device)), taken + found[1]
+            for entry in lineup(course, device):
                 races[name].start(entry)
-        if CEILINGS in names:
-            # The contenders are still loading their libraries, so the device is free.
-            answers.say(CEILINGS, "begun")
-            answers.say(CEILINGS, "done", value=ceilings(torch.device(device)))
+        if measured:
+            _measure_ceilings(torch.device(device), answers)
         for race in races.values():
-            race.wait(began + READY_SHARE * seconds)
+            race.wait(began + READY_SHARE * (until - began))
         for number in range(1, MOST_ROUNDS + 1):
             started = time.monotonic()
             for name, race in races.items():
-                race.round(began + seconds)
+                race.round(until)
                 answers.say(name, "so far", value=race.result())
             now = time.monotonic()
-            if number >= ROUNDS and now + (now - started) > began + seconds:
+            if now >= until or (number >= ROUNDS and now + (now - started) > until):
                 break
         for name, race in races.items():
             value = race.result()
@@ -136,6 +169,14 @@ def run(device: str, seconds: float, names: Sequence[str], answers: Answers) -> 
             else:
                 why = ", ".join(f"{who}: {why}" for who, why in value["missing"].items())
                 answers.say(name, "failed", error=why)
+
+
+def _measure_ceilings(device: torch.device, answers: Answers) -> None:
+    answers.say(CEILINGS, "begun")
+    try:
+        answers.say(CEILINGS, "done", value=ceilings(device))
+    except RuntimeError as error:
+        answers.say(CEILINGS, "failed", error=first_line(error))
 
 
 def main() -> None:

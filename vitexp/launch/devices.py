@@ -96,16 +96,33 @@ def cores() -> int:
 @functools.cache
 def cuda_devices() -> int:
     """CUDA devices that both the driver and the installed torch can use."""
-    if not torch_has_cuda():
+    driver, count = _driver() if torch_has_cuda() else None, ctypes.c_int()
+    if driver is None or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
         return 0
+    return count.value
+
+
+@functools.cache
+def _driver() -> ctypes.CDLL | None:
+    """CUDA's driver, ready to be asked; None where there is none that works."""
     try:
         driver = ctypes.CDLL("libcuda.so.1" if os.name == "posix" else "nvcuda.dll")
     except OSError:
-        return 0
-    count = ctypes.c_int()
-    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
-        return 0
-    return count.value
+        return None
+    return driver if driver.cuInit(0) == 0 else None
+
+
+def cuda_name(device: str) -> str:
+    """What its maker calls a CUDA device, such as ``cuda:0``."""
+    driver, handle, name = _driver(), ctypes.c_int(), ctypes.create_string_buffer(256)
+    assert driver is not None
+    assert driver.cuDeviceGet(ctypes.byref(handle), _index(device)) == 0
+    assert driver.cuDeviceGetName(name, len(name), handle) == 0
+    return name.value.decode()
+
+
+def _index(device: str) -> int:
+    return int(device.partition(":")[2] or 0)
 
 
 @functools.cache
@@ -125,7 +142,7 @@ def memory(device: str) -> int | None:
         None where that cannot be found out.
     """
     if device.startswith("cuda"):
-        return _cuda_memory(int(device.partition(":")[2] or 0))
+        return _cuda_memory(_index(device))
     meminfo = Path("/proc/meminfo")
     found = (
         re.search(r"MemAvailable:\s*(\d+) kB", meminfo.read_text()) if meminfo.exists() else None
@@ -134,9 +151,8 @@ def memory(device: str) -> int | None:
 
 
 def _cuda_memory(index: int) -> int | None:
-    handle, size = ctypes.c_int(), ctypes.c_size_t()
-    driver = ctypes.CDLL("libcuda.so.1" if os.name == "posix" else "nvcuda.dll")
-    if driver.cuDeviceGet(ctypes.byref(handle), index) != 0:
+    driver, handle, size = _driver(), ctypes.c_int(), ctypes.c_size_t()
+    if driver is None or driver.cuDeviceGet(ctypes.byref(handle), index) != 0:
         return None
     return size.value if driver.cuDeviceTotalMem_v2(ctypes.byref(size), handle) == 0 else None
 

@@ -94,6 +94,9 @@ def usable(device: torch.device) -> bool:
     """Whether a device still computes for this process; after some errors it does not."""
     try:
         synchronise(device)
+        if device.type == "cuda":
+            # A capture that failed may have left the allocator believing that it goes on.
+            torch.cuda.empty_cache()
         return float(torch.ones(2, device=device).sum()) == 2.0
     except RuntimeError:
         return False

@@ -47,7 +47,7 @@ from vitexp.spec import (
     identity,
 )
 from vitexp.training.bench import Stopwatch, bench
-from vitexp.training.environment import synchronise
+from vitexp.training.fallback import usable
 from vitexp.training.host import Waits
 from vitexp.training.loop import training
 from vitexp.training.measure import measure
@@ -157,18 +157,10 @@ class Worker:
             self.tell(Event("refused", name, message=str(error)))
         except Exception as error:
             # After some errors a CUDA device does nothing more for a process: it has to end then.
-            fatal = error if isinstance(error, torch.AcceleratorError) else self._sick()
-            self.tell(Event("failed", name, message=_reason(error), crashed=fatal is not None))
-            if fatal is not None:
-                raise fatal from None
-
-    def _sick(self) -> Exception | None:
-        """What is wrong with the device."""
-        try:
-            synchronise(self.device)
-        except RuntimeError as error:
-            return error
-        return None
+            fatal = isinstance(error, torch.AcceleratorError) or not usable(self.device)
+            self.tell(Event("failed", name, message=_reason(error), crashed=fatal))
+            if fatal:
+                raise
 
     def _work(self, spec: RunSpec, keep: bool, means: dict[str, Any], lane: Lane) -> Waits:
         with self._watched(spec.id):
