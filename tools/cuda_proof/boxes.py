@@ -75,7 +75,7 @@ SMALL = Plan(
     batch=16,
     steps=4,
     looks=(1, 2),
-    tests={"some tests": ("tests/test_readme.py", "-k", "every_command_of")},
+    tests={"some tests": ("tests/program/test_readme.py", "-k", "every_command_of")},
 )
 """To try the way through all this where there is no CUDA."""
 

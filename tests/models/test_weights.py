@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from tests.test_families import LARGE, SMALL, images_for, randomised, spec_of
+from tests.models.test_families import LARGE, SMALL, images_for, randomised, spec_of
 from vitexp.catalog.sizes import model
 from vitexp.cli.main import main
 from vitexp.errors import VitexpError
@@ -34,7 +34,7 @@ def build(spec: ModelSpec, seed: int) -> Any:
     return building.build(spec, seed)
 
 
-SHAPES = Path(__file__).parent / "data"
+SHAPES = Path(__file__).parents[1] / "data"
 
 
 def vit_spec(**shape: Any) -> ModelSpec:

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.program.test_cli import TINY, call, read
 from tests.synthetic import draw, record
 from tests.synthetic import spec as digits_spec
-from tests.test_cli import TINY, call, read
 from vitexp.datasets.load import describe, images_of
 from vitexp.errors import VitexpError
 from vitexp.reporting.report import CurveFigure, Report

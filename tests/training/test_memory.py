@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tests.conftest import DATA, RECIPE, model_spec
-from tests.test_training import CPU, RECIPES, Memory, comparable, finished
+from tests.training.test_training import CPU, RECIPES, Memory, comparable, finished
 from vitexp.datasets.image_set import ImageSet, Split
 from vitexp.errors import VitexpError
 from vitexp.evaluation.accuracy import accuracy

@@ -18,8 +18,8 @@ import torch
 from safetensors.numpy import load_file
 from safetensors.torch import save
 
-from tests.test_cli import TINY, call, read
-from tests.test_transfer import folder_of
+from tests.program.test_cli import TINY, call, read
+from tests.tasks.test_probe import folder_of
 from vitexp.cli.main import main
 from vitexp.datasets.image_set import ImageSet
 from vitexp.datasets.load import describe

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from tests.conftest import model_spec
-from tests.test_terminals import CONTROL, in_terminal
+from tests.program.test_terminals import CONTROL, in_terminal
 from tools.bench import growth, race, record
 from tools.bench.contenders import PEERS, peer_step
 from vitexp.models import count

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from tests.recording import recorded
-from tests.test_training import CPU, Memory, comparable, finished
+from tests.training.test_training import CPU, Memory, comparable, finished
 from vitexp.cli.execute import Machine
 from vitexp.datasets.image_set import ImageSet
 from vitexp.launch.devices import cuda_devices

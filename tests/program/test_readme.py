@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import typer
 
-from tests.test_positions import assert_contract, made
+from tests.positions.test_positions import assert_contract, made
 from vitexp.cli.main import app
 from vitexp.positions import placements
 
-README = Path(__file__).parent.parent.joinpath("README.md").read_text(encoding="utf-8")
+README = Path(__file__).parents[2].joinpath("README.md").read_text(encoding="utf-8")
 BLOCKS = [
     re.sub(r"^ {4}", "", block, flags=re.MULTILINE).strip("\n") + "\n"
     for block in re.findall(r"(?:^ {4}.*\n|^\n(?= {4}))+", README, flags=re.MULTILINE)

@@ -16,7 +16,7 @@ import pytest
 
 from tests.crashes import Watched, after_power_cut, lay_out, watched
 from tests.processes import HANG_SECONDS
-from tests.test_store import leased, record_of
+from tests.runs.test_store import leased, record_of
 from vitexp.errors import VitexpError
 from vitexp.runs.files import TEMPORARY, DiskError, publish_once, write_atomic
 from vitexp.runs.lease import Fenced, Lease, checkpoints

@@ -17,9 +17,9 @@ import pytest
 import torch
 
 from tests.conftest import model_spec
+from tests.launch.test_launch import position_in, real_spec, weights
 from tests.processes import HANG_SECONDS
-from tests.test_launch import position_in, real_spec, weights
-from tests.test_training import CPU, Memory, comparable
+from tests.training.test_training import CPU, Memory, comparable
 from vitexp.errors import VitexpError
 from vitexp.launch import devices, local, pool
 from vitexp.launch.events import Event
