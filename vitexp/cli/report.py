@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from inspect import isabstract
 from pathlib import Path
@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vitexp.cli.flags import Json, Out
+from vitexp.settings.flags import Settings
 
 if TYPE_CHECKING:
+    from vitexp.experiment.plan import Grid
     from vitexp.experiment.study import Study
     from vitexp.reporting.report import Report
-    from vitexp.runs.record import Results
+    from vitexp.runs.plans import Asked
 
 StudyName = Annotated[
     str | None,
@@ -23,13 +25,13 @@ StudyName = Annotated[
         metavar="[STUDY]", help="pos-emb, data-size, compute or my_study.py:Study [all]"
     ),
 ]
-Grid = Annotated[
-    str | None, typer.Option(help="first digits of a run's id: the grid it is in [the latest]")
+GridName = Annotated[
+    str | None, typer.Option(help="first digits of a grid's name or of a run in it [the latest]")
 ]
 
 
 def table(
-    study: StudyName = None, out: Out = Path("."), grid: Grid = None, json: Json = False
+    study: StudyName = None, out: Out = Path("."), grid: GridName = None, json: Json = False
 ) -> None:
     """Print a study's table and write it to tables/, without running anything."""
     from vitexp.render import write_tables
@@ -41,7 +43,7 @@ def table(
 def plot(
     study: StudyName = None,
     out: Out = Path("."),
-    grid: Grid = None,
+    grid: GridName = None,
     paper: Annotated[bool, typer.Option("--paper", help="compute: the paper's Table 6")] = False,
     json: Json = False,
 ) -> None:
@@ -98,18 +100,15 @@ def _wrote(files: Sequence[Path]) -> str:
     return f"Wrote {', '.join(map(str, files))}."
 
 
-def after(study: Study, out: Path, ids: Collection[str], json: bool) -> None:
-    """Report on the grid that holds most of the runs ``ids``, the latest of equals."""
+def after(study: Study, out: Path, asked: Asked | None, json: bool) -> None:
+    """Report on what is done of what was asked for."""
     from vitexp.cli import screen
+    from vitexp.experiment.plan import Grid
     from vitexp.render import write_figures, write_tables
     from vitexp.runs.store import Store
 
-    def planned(grid: Results) -> int:
-        return sum(run in grid for run in ids)
-
-    # Grids may share runs: two initial stds have the cells in common that have no table.
-    grid = max(reversed(study.grids(Store(out).results())), key=planned, default=None)
-    if grid is None or not planned(grid):
+    grid = asked and Grid(asked, Store(out).results(), study.command)
+    if not grid or not study.answered(grid.keys()):
         return screen.say("No table: too few of the study's runs are done.")
     report = study.report(grid)
     _show(report, [*write_tables(report, out), *write_figures(report, out)], json)
@@ -117,54 +116,64 @@ def after(study: Study, out: Path, ids: Collection[str], json: bool) -> None:
 
 def _reports(name: str | None, out: Path, run: str | None) -> list[Report]:
     from vitexp.errors import VitexpError
+    from vitexp.experiment.answers import grids
     from vitexp.runs.store import Store
     from vitexp.studies import STUDIES
 
     done = Store(out).results()
-    wanted = Store(out).find(run).id if run else None
     reports = []
-    for study in (studies := [study_of(each) for each in ([name] if name else STUDIES)]):
-        if grid := _pick(study.grids(done), wanted):
+    for each in [name] if name else STUDIES:
+        study = study_of(each)
+        if grid := _pick(grids(study, STUDIES.canonical(each), out, done), run):
             reports.append(study.report(grid))
     if not reports:
         asked = f"study {name!r}" if name else "any study"
         raise VitexpError(
             f"No finished runs of {asked} in {out / 'runs'}"
             + (f" with run {run}." if run else "."),
-            f"Run it first, with `vitexp {_command(studies[0], name)}`, or choose another --out.",
+            f"Run it first, with `vitexp {study_of(name or 'pos-emb').command}`,"
+            " or choose another --out.",
         )
     return reports
 
 
-def _command(study: Study, name: str | None) -> str:
-    return getattr(study, "command", f"ablate {name}")
-
-
 def study_of(name: str) -> Study:
-    """The study that ``name`` stands for.
+    """The study that ``name`` stands for, with its own flags left out.
 
     Raises:
         VitexpError: unknown, or something in a file that is not a study.
     """
+    return configured(name, {}, Settings())
+
+
+def configured(name: str, own: Mapping[str, str], settings: Settings) -> Study:
+    """The study that ``name`` stands for, with its own flags.
+
+    Raises:
+        VitexpError: unknown, something in a file that is not a study, or a flag that it lacks.
+    """
     from vitexp.errors import VitexpError
     from vitexp.experiment.study import Study
+    from vitexp.registry import is_reference
     from vitexp.studies import STUDIES
 
     found = STUDIES.load(name)
     if isinstance(found, type) and issubclass(found, Study) and not isabstract(found):
-        return found()
+        if is_reference(name):
+            found.command = f"ablate {name}"
+        return found.configured(own, settings)
     raise VitexpError(
         f"{name} is not a study.",
         "Give a class that derives from vitexp.experiment.study.Study and defines its methods.",
     )
 
 
-def _pick(grids: Sequence[Results], wanted: str | None) -> Results | None:
-    """The grid that holds the run ``wanted``, else the latest; says what else there is."""
+def _pick(grids: Sequence[Grid], wanted: str | None) -> Grid | None:
+    """The latest grid that is called or has a run called ``wanted``; says what else there is."""
     from vitexp.cli import screen
 
     if wanted is not None:
-        return next((grid for grid in grids if wanted in grid), None)
+        return next((grid for grid in reversed(grids) if _is(grid, wanted)), None)
     if len(grids) > 1:
         screen.say(f"{len(grids)} grids here; this is the latest. For another:")
         for grid in grids[:-1]:
@@ -172,10 +181,13 @@ def _pick(grids: Sequence[Results], wanted: str | None) -> Results | None:
     return grids[-1] if grids else None
 
 
-def _describe(grid: Results) -> str:
-    first = next(iter(grid))
-    spec = first.spec
+def _is(grid: Grid, wanted: str) -> bool:
+    return any(name.startswith(wanted) for name in (grid.digest, *(r.id for r in grid.records)))
+
+
+def _describe(grid: Grid) -> str:
+    spec = grid.spec
     return (
-        f"{first.id[:8]}  {spec.data.name}, {spec.model.name}, recipe {spec.recipe.name}, "
-        f"{spec.recipe.steps} steps, {spec.precision}, {len(grid)} runs"
+        f"{grid.digest[:8]}  {spec.data.name}, {spec.model.name}, recipe {spec.recipe.name}, "
+        f"{spec.recipe.steps} steps, {spec.precision}, {len(grid.records)} runs"
     )

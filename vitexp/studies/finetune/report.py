@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from vitexp.analysis.groups import Comparison, Group, compare
 from vitexp.analysis.seeds import Sample
-from vitexp.experiment.search import Searches, trials_in
+from vitexp.experiment.plan import Grid
+from vitexp.experiment.search import Searches
 from vitexp.reporting.report import Cell, GridTable, Report, Tone, Value
 from vitexp.reporting.values import compared_values, ids, in_percent, top1_values
 from vitexp.reporting.words import (
@@ -19,8 +20,10 @@ from vitexp.reporting.words import (
     recipe_words,
     span,
 )
-from vitexp.runs.record import Results, RunRecord
+from vitexp.runs.record import RunRecord
 from vitexp.spec import FromFile, RunSpec
+
+TUNED, PARENTS = ("fine-tuned",), ("pre-trained",)
 
 FEW_SHOT = "few_shot_5_top1"
 COLUMNS = (
@@ -31,12 +34,9 @@ COLUMNS = (
 _TONES: dict[str, Tone] = {"better": "good", "worse": "bad"}
 
 
-def finetune_report(stem: str, grid: Results) -> Report:
+def finetune_report(stem: str, grid: Grid) -> Report:
     """Table, rows and notes of one setting: the fine-tuned runs, their parents and the search."""
-    tuned = Group(r for r in grid if r.spec.init is not None and not r.spec.tries)
-    wanted = {record.spec.parent for record in tuned.records}
-    parents = [record for record in grid if record.id in wanted]
-    before = Group(parents) if parents else None
+    tuned, before = grid[TUNED], grid.get(PARENTS)
     against = _against(tuned, before)
     spec = tuned.spec
     rows = [_row("fine-tuned", tuned, against)]
@@ -63,7 +63,7 @@ def finetune_report(stem: str, grid: Results) -> Report:
         rows=tuple(rows),
         figures=(),
         claims=(),
-        notes=_notes(tuned, before, trials_in(grid)),
+        notes=_notes(tuned, before, grid.tries),
     )
 
 

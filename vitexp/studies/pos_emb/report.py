@@ -10,9 +10,9 @@ from vitexp.catalog.paper import table8
 from vitexp.positions import placements
 from vitexp.reporting.report import Cell, GridTable, Tone, Value
 from vitexp.reporting.values import compared_values, ids, in_percent, top1_values
-from vitexp.reporting.words import decimals, p_value, percent, points, span
+from vitexp.reporting.words import decimals, kind_label, p_value, percent, points, span
 from vitexp.spec import PLACEMENTS
-from vitexp.studies.pos_emb.cells import NONE, Cells, Key, kind_label, kinds_of
+from vitexp.studies.pos_emb.cells import NONE, Cells, Key, kinds_of
 
 Comparisons = Mapping[Key, Comparison]
 

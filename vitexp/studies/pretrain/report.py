@@ -6,31 +6,37 @@ from collections.abc import Iterator, Mapping
 
 from vitexp.analysis.decide import LOOKS
 from vitexp.analysis.groups import Comparison, Group, compare_pairs
+from vitexp.experiment.fractions import (
+    Cells,
+    Key,
+    Pair,
+    at_edge_words,
+    cell_label,
+    curve_of,
+    fraction_label,
+    series_of,
+    span_of,
+)
+from vitexp.experiment.plan import Grid
 from vitexp.reporting.report import Cell, CurveFigure, GridTable, Report, Span, Tone, Value
 from vitexp.reporting.values import collapsed_words, compared_values, ids, top1_values
 from vitexp.reporting.words import (
     data_words,
     decimals,
     model_words,
-    more_seeds,
     p_value,
     percent,
     points,
     recipe_words,
     span,
 )
-from vitexp.runs.record import Results
-from vitexp.studies.data_size.cells import Cells, Key, Pair, cell_label, fraction_label
-from vitexp.studies.data_size.report import at_edge_words, curve_of, series_of, span_of
 from vitexp.studies.pretrain.cells import (
     ARMS,
-    DECIDES,
     FINE_TUNED,
-    OWN,
+    PARENTS,
     PROBED,
     SCRATCH,
     cells_of,
-    parents_of,
 )
 
 PAIRS = ((FINE_TUNED, SCRATCH), (PROBED, SCRATCH), (FINE_TUNED, PROBED))
@@ -46,9 +52,9 @@ Compared = Mapping[tuple[float, str, str], Comparison]
 """(fraction, a, b) -> a against b."""
 
 
-def pretrain_report(stem: str, grid: Results) -> Report:
+def pretrain_report(stem: str, grid: Grid) -> Report:
     """Tables, figure, rows and notes of one setting."""
-    cells, before = cells_of(grid), Group(parents_of(grid))
+    cells, before = cells_of(grid), grid[PARENTS]
     compared = compare_pairs(
         {
             (f, a, b): (cells.groups[a, f], cells.groups[b, f])
@@ -208,7 +214,7 @@ def _notes(cells: Cells, compared: Compared) -> tuple[str, ...]:
     still = [fraction_label(f) for f in cells.fractions if best(f, cells, compared) not in ARMS]
     settle = ""
     if still and more is not None:
-        command = more_seeds("ablate pretrain", spec, 0, more, DECIDES, OWN)
+        command = cells.grid.more(min(next(iter(cells.groups.values())).seeds), more)
         settle = f" Open at {', '.join(still)}: {command} may settle it."
     return (
         "A cell: mean ± half-width of the 95 % t interval over its n seeds. The three ways learn"
