@@ -16,20 +16,25 @@ import numpy as np
 import pytest
 from pyarrow import parquet
 
+from tests.plans import by_fraction, by_position, sorted_into
 from tests.scale_grid import CROSSING, cell, done, scale_grid
 from tests.synthetic import draw, grid, paper_grid
 from vitexp.cli.report import study_of
 from vitexp.datasets.load import describe
 from vitexp.errors import VitexpError
 from vitexp.experiment import ledger
+from vitexp.experiment.plan import Grid
 from vitexp.reporting.report import Claim
 from vitexp.runs import archive, frame
 from vitexp.runs.measurement import Measurement
+from vitexp.runs.plans import Asked, keep
 from vitexp.runs.record import Results, RunRecord
 from vitexp.runs.removal import remove
 from vitexp.runs.store import Store
 from vitexp.spec import ProbeSpec
 from vitexp.studies import STUDIES
+from vitexp.studies.data_size.study import DataSize
+from vitexp.studies.pos_emb.study import PosEmb
 from vitexp.tasks import compare
 
 KEYS = ["id", "claim", "verdict", "effect", "low", "high", "n", "dataset", "runs", "next"]
@@ -40,9 +45,34 @@ def rng():
     return np.random.default_rng(2)
 
 
+def no_grids(results: Results) -> list[Grid]:
+    return []
+
+
+def of_positions(results: Results) -> list[Grid]:
+    """A grid a learning rate."""
+    own = [
+        record
+        for record in results
+        if record.spec.data.fraction is None and record.spec.recipe.early_stopping is None
+    ]
+    rates = dict.fromkeys(record.spec.recipe.lr for record in own)
+    by_rate = ([record for record in own if record.spec.recipe.lr == rate] for rate in rates)
+    return [sorted_into(PosEmb(), runs, by_position, ("none", "stem")) for runs in by_rate]
+
+
+def of_fractions(results: Results) -> list[Grid]:
+    own = [record for record in results if record.spec.recipe.early_stopping]
+    return [sorted_into(DataSize(), own, by_fraction)] if own else []
+
+
+GRIDS = {"pos_emb": of_positions, "data_size": of_fractions}
+
+
 def judged(results: Results) -> dict[str, list[Claim]]:
     found: dict[str, list[Claim]] = {}
-    for claim in ledger.ledger(map(study_of, STUDIES), results):
+    answers = [(study_of(name), GRIDS.get(name, no_grids)(results)) for name in STUDIES]
+    for claim in ledger.ledger(answers):
         found.setdefault(claim.id, []).append(claim)
     return found
 
@@ -100,7 +130,10 @@ def test_two_settings_have_an_entry_each_and_are_not_pooled(rng):
 
 
 def test_the_command_writes_and_prints_the_ledger(rng, tmp_path):
-    stored(paper_grid(rng, 3), tmp_path)
+    (grid,) = of_positions(results := paper_grid(rng, 3))
+    stored(results, tmp_path)
+    cells = {key: tuple(record.id for record in group.records) for key, group in grid.items()}
+    keep(tmp_path, Asked("pos_emb", "pos_emb-0", grid.flags, cells, grid.reference))
     ran = vitexp("claims", "--json", out=tmp_path)
     rows = json.loads(ran.stdout)
     assert [list(row) for row in rows] == [KEYS] * len(rows)

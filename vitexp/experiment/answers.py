@@ -38,7 +38,11 @@ def earlier(study: Study, name: str, done: Results) -> list[Asked]:
     if plans is None:
         plans = [plan for runs in _by_flags(study, done) if (plan := _planned(study, runs, done))]
     whole = [plan for plan in plans if not plan.open and 2 * _begun(plan, done) >= len(plan.cells)]
-    return list({(a := plan.asked(name, study.stem)).name: a for plan in whole}.values())
+    found: dict[str, Asked] = {}
+    for asked in (plan.asked(name, study.stem) for plan in whole):
+        before = found.get(asked.name)
+        found[asked.name] = asked.with_seeds_of(before) if before else asked
+    return list(found.values())
 
 
 def _begun(plan: Plan, done: Results) -> int:
