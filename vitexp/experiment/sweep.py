@@ -14,6 +14,7 @@ from vitexp.analysis.decide import LOOKS
 from vitexp.analysis.groups import Comparison, Group, compare
 from vitexp.experiment.plan import Grid, Plan
 from vitexp.experiment.study import Study
+from vitexp.reporting.cells import accuracy_words, gap_cell
 from vitexp.reporting.judge import not_run
 from vitexp.reporting.report import (
     Cell,
@@ -23,18 +24,13 @@ from vitexp.reporting.report import (
     IntervalFigure,
     Panel,
     Report,
-    Tone,
     Value,
 )
 from vitexp.reporting.values import collapsed_words, compared_values, ids, top1_values
 from vitexp.reporting.words import (
     data_words,
     decimals,
-    p_value,
-    percent,
-    points,
     recipe_words,
-    span,
 )
 from vitexp.runs.record import Results
 from vitexp.settings.base import Base
@@ -48,7 +44,6 @@ COLUMNS = (
     *("group", "cell", "params", "macs", "n", "top1_mean", "top1_sd", "top1_low", "top1_high"),
     *("val_top1_mean", "delta", "delta_low", "delta_high", "p_holm", "verdict", "run_ids"),
 )
-_TONES: dict[str, Tone] = {"better": "good", "worse": "bad"}
 
 
 class Sweep(Study):
@@ -142,19 +137,12 @@ def _table(title: str, cells: Cells, compared: Mapping[Key, Comparison], against
 
 
 def _cells(group: Group, comparison: Comparison | None, reference: bool) -> tuple[Cell, ...]:
-    places, top1 = decimals(group.images), group.metric("test_top1")
     macs = group.records[0].metrics.get("macs")
-    half = "" if top1.half_width is None else f" ± {percent(top1.half_width, places)}"
-    text = "diverged" if top1.mean is None else f"{percent(top1.mean, places)}{half}, n {top1.n}"
     cost = Cell("-" if macs is None else f"{macs / 1e6:.3g}")
-    if comparison is None:
-        return cost, Cell(text), Cell("-" if reference else "no seed in common", tone="muted")
-    interval = comparison.estimate and span(*comparison.estimate.interval(), places)
-    decision = comparison.decision
-    said = f"{decision.verdict}, {p_value(decision.p_holm)}" if decision else "no verdict"
-    tone = _TONES.get(decision.verdict, "plain") if decision else "plain"
-    gap = f"{points(comparison.delta, places)} {interval or ''}"
-    return cost, Cell(text), Cell(gap, (said,), tone)
+    gap = Cell("-" if reference else "no seed in common", tone="muted")
+    if comparison is not None:
+        gap = gap_cell(comparison, decimals(group.images))
+    return cost, Cell(accuracy_words(group)), gap
 
 
 def _figure(

@@ -20,12 +20,12 @@ from vitexp.experiment.fractions import (
 )
 from vitexp.experiment.search import TUNED, Searches
 from vitexp.models.count import macs
+from vitexp.reporting.cells import accuracy_words, lost_words
 from vitexp.reporting.report import Cell, CurveFigure, GridTable, Value
 from vitexp.reporting.values import collapsed_words, ids, in_percent, top1_values
 from vitexp.reporting.words import (
     FAMILIES,
     data_words,
-    decimals,
     percent,
     points,
     recipe_words,
@@ -79,14 +79,9 @@ def _cell(cells: Cells, key: Key) -> Cell:
     group = cells.groups.get(key)
     if group is None:
         return Cell("not run", tone="muted")
-    lost = (f"{group.diverged} of {len(group.records)} diverged",) if group.diverged else ()
     if not group.done:
-        return Cell("diverged", lost, "bad")
-    top1, places = group.metric("test_top1"), decimals(group.images)
-    assert top1.mean is not None
-    half = "" if top1.half_width is None else f" ± {percent(top1.half_width, places)}"
-    text = f"{percent(top1.mean, places)}{half}, n {top1.n}"
-    return Cell(text, (train_words(group), *lost))
+        return Cell("diverged", lost_words(group), "bad")
+    return Cell(accuracy_words(group), (train_words(group), *lost_words(group)))
 
 
 def _pair_cells(cells: Cells, pair: Pair) -> tuple[Cell, ...]:

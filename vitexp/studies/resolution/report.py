@@ -10,6 +10,7 @@ from vitexp.analysis.groups import Comparison, Group, compare
 from vitexp.catalog import paper
 from vitexp.experiment.plan import Grid
 from vitexp.positions import PAPER_POSITIONS
+from vitexp.reporting.cells import accuracy_words, gap_words, lost_words, tone_of
 from vitexp.reporting.report import (
     Cell,
     Claim,
@@ -17,7 +18,6 @@ from vitexp.reporting.report import (
     IntervalFigure,
     Panel,
     Report,
-    Tone,
     Value,
 )
 from vitexp.reporting.values import compared_values, ids, top1_interval, top1_values
@@ -26,8 +26,6 @@ from vitexp.reporting.words import (
     decimals,
     kind_label,
     model_words,
-    p_value,
-    percent,
     points,
     recipe_words,
     span,
@@ -54,7 +52,6 @@ COLUMNS = (
 )
 PE9 = "learned_1d", AFTER
 """What the claim is about: the paper's default signal, fine-tuned."""
-_TONES: dict[str, Tone] = {"better": "good", "worse": "bad"}
 
 
 def resolution_report(stem: str, grid: Grid) -> Report:
@@ -164,22 +161,8 @@ def _cell(key: Key, groups: Mapping[Key, Group], against: Mapping[Key, Compariso
     if key not in groups:
         return Cell("N/A", tone="muted")
     group, comparison = groups[key], against.get(key)
-    top1, places = group.metric("test_top1"), decimals(group.images)
-    lost = (f"{group.diverged} of {len(group.records)} diverged",) if group.diverged else ()
-    if top1.mean is None:
-        return Cell("diverged", lost)
-    half = "" if top1.half_width is None else f" ± {percent(top1.half_width, places)}"
-    lines: tuple[str, ...] = ()
-    verdict = ""
-    if comparison is not None:
-        lines = (points(comparison.delta, places),)
-        if comparison.estimate is not None:
-            lines = (f"{lines[0]} {span(*comparison.estimate.interval(), places)}",)
-        if comparison.decision is not None:
-            verdict = comparison.decision.verdict
-            lines += (f"{verdict}, {p_value(comparison.decision.p_holm)}",)
-    text = f"{percent(top1.mean, places)}{half}, n {top1.n}"
-    return Cell(text, (*lost, *lines), _TONES.get(verdict, "plain"))
+    gap = gap_words(comparison, decimals(group.images))
+    return Cell(accuracy_words(group), (*lost_words(group), *gap), tone_of(comparison))
 
 
 def _row(key: Key, group: Group, comparison: Comparison | None) -> dict[str, Value]:
