@@ -19,6 +19,7 @@ from pyarrow import parquet
 from tests.plans import by_fraction, by_position, sorted_into
 from tests.scale_grid import CROSSING, cell, done, scale_grid
 from tests.synthetic import draw, grid, paper_grid
+from vitexp import load
 from vitexp.cli.report import study_of
 from vitexp.datasets.load import describe
 from vitexp.errors import VitexpError
@@ -298,8 +299,8 @@ def test_an_archive_and_the_frame_hold_what_probes_found(rng, tmp_path):
     archive.unpacked(other, file)
     assert other.measurement(first.spec, probe) == found
     assert other.measurements(run) == [found]
-    row = next(r for r in frame.rows(results, other.measurements(run)) if r["id"] == run)
-    assert row["probe.other.few_shot_5_top1"] == 0.5
+    table = frame.frame(results, other.measurements(run)).set_index("id")
+    assert table.loc[run, "probe.other.few_shot_5_top1"] == 0.5
     name = f"runs/{run}/measurement-{found.id}.json"
     files = entries(file.read_bytes())
     moved = {n.replace(found.id, "0" * 16): content for n, content in files.items()}
@@ -361,15 +362,21 @@ def test_links_edited_records_and_other_files_are_refused(rng, tmp_path):
 
 def test_the_frame_has_a_row_a_run_in_csv_and_parquet(rng, tmp_path):
     mixed: list[RunRecord] = [*two(rng), *scale_grid(rng, CROSSING, 1)]
-    table = frame.rows(mixed)
-    assert len(table) == len(mixed)
-    assert len({tuple(row) for row in table}) == 1
+    table = frame.frame(mixed)
+    assert list(table["id"]) == [record.id for record in mixed]
     back = list(csv.DictReader(io.StringIO(frame.csv_bytes(table).decode())))
     assert [float(row["test_top1"]) for row in back] == [r.metrics["test_top1"] for r in mixed]
     read = parquet.read_table(io.BytesIO(frame.parquet_bytes(table))).to_pylist()
     assert [row["id"] for row in read] == [r.id for r in mixed]
     assert read[0]["recipe.lr"] == 1e-3
     stored(Results(mixed), tmp_path)
+    loaded = load(tmp_path).set_index("id")
+    assert loaded.shape == (len(mixed), table.shape[1] - 1)
+    means = loaded.groupby("model.name")["test_top1"].mean()
+    own = [r.metrics["test_top1"] for r in mixed if r.spec.model.name == "r11x1.75"]
+    assert means["r11x1.75"] == pytest.approx(np.mean(own))
+    assert loaded["model.vit.heads"].dtype == "Int64", "whole also where a ResNet has none"
+    assert not load(tmp_path / "nothing").shape[0]
     ran = vitexp("runs", "export", str(tmp_path / "x.doc"), out=tmp_path)
     assert ran.returncode == 2
     assert ".parquet" in ran.stderr
