@@ -91,7 +91,7 @@ def forecast(machine: Machine, plan: Planner, probe: bool) -> Forecast:
 
 
 def as_json(cast: Forecast, machine: Machine, label: live.Label) -> dict[str, Any]:
-    """The forecast under the stable names that the README lists."""
+    """The forecast under the stable names of docs/json.md."""
     first = cast.specs[0]
     return {
         "data": {k: v for k, v in to_json(first.data).items() if k in _DATA},
