@@ -15,9 +15,9 @@ from vitexp.cli import live, screen
 from vitexp.errors import VitexpError
 from vitexp.launch import devices, local
 from vitexp.models.memory import check_fits
+from vitexp.runs.options import ExecutionOptions
 from vitexp.runs.record import Results
 from vitexp.runs.store import Store, ready
-from vitexp.runs.wishes import Wishes
 from vitexp.settings.base import Base
 from vitexp.settings.finetune import resolve_finetune
 from vitexp.settings.flags import Settings
@@ -39,7 +39,7 @@ class Machine:
         precision: of the arithmetic.
         keep: whether final weights stay.
         checkpoint_seconds: between two checkpoints of a run.
-        wishes: how runs are computed.
+        options: how runs are computed.
     """
 
     out: Path
@@ -48,7 +48,7 @@ class Machine:
     precision: Precision
     keep: bool
     checkpoint_seconds: float
-    wishes: Wishes
+    options: ExecutionOptions
 
     @classmethod
     def of(cls, settings: Settings) -> Machine:
@@ -67,7 +67,7 @@ class Machine:
             precision=devices.precision(settings.precision or "auto", found[0]),
             keep=settings.keep is not False,
             checkpoint_seconds=settings.checkpoint_seconds or local.CHECKPOINT_SECONDS,
-            wishes=Wishes(
+            options=ExecutionOptions(
                 deterministic=bool(settings.deterministic),
                 micro_batch=settings.micro_batch,
                 grad_checkpointing=bool(settings.grad_checkpointing),
@@ -145,7 +145,7 @@ def planned(plan: Planner, done: Results, machine: Machine) -> list[RunSpec]:
     jobs = -(-machine.jobs(len(specs)) // len(machine.devices))
     for model in {spec.model for spec in specs}:
         check_model(model)
-        recompute = machine.wishes.grad_checkpointing
+        recompute = machine.options.grad_checkpointing
         check_fits(model, jobs, devices.memory(device), device, recompute)
     return specs
 
@@ -215,7 +215,7 @@ def _wave(
             display,
             machine.keep,
             machine.checkpoint_seconds,
-            machine.wishes,
+            machine.options,
             machine.together,
         )
 

@@ -86,7 +86,7 @@ def forecast(machine: Machine, plan: Planner, probe: bool) -> Forecast:
     jobs = machine.jobs(len(todo))
     times = {}
     if probe and one_each:
-        times = local.probe(one_each, machine.out, machine.devices, jobs, machine.wishes)
+        times = local.probe(one_each, machine.out, machine.devices, jobs, machine.options)
     return Forecast(specs, todo, times, jobs, machine.keep)
 
 
