@@ -35,6 +35,7 @@ FLOORS = [
     ["launch"],
     ["worker"],
     ["cli"],
+    ["__main__"],
 ]
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 TORCH = ("initialisation", "positions", "models", "evaluation", "training", "worker")

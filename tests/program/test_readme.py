@@ -1,7 +1,8 @@
-"""What the README shows works as it stands there."""
+"""What the README and docs/ show works as it stands there."""
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 from pathlib import Path
@@ -14,47 +15,109 @@ from tests.positions.test_positions import assert_contract, made
 from vitexp.cli.main import app
 from vitexp.positions import placements
 
-README = Path(__file__).parents[2].joinpath("README.md").read_text(encoding="utf-8")
-BLOCKS = [
-    re.sub(r"^ {4}", "", block, flags=re.MULTILINE).strip("\n") + "\n"
-    for block in re.findall(r"(?:^ {4}.*\n|^\n(?= {4}))+", README, flags=re.MULTILINE)
-]
-COMMANDS = [
-    line.partition("  #")[0].strip()
-    for block in BLOCKS
-    for line in block.splitlines()
-    if line.startswith("vitexp ")
-]
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+PAGES = {path: path.read_text(encoding="utf-8") for path in (README, *ROOT.glob("docs/*.md"))}
+TEXT = "\n".join(PAGES.values())
+INDENTED = re.compile(r"(?:^ {4}.*\n|^\n(?= {4}))+", re.MULTILINE)
+FENCED = re.compile(r"^```\w+\n# (examples/\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+SHOWN = dict(FENCED.findall(TEXT))
+COMMANDS = sorted(
+    {
+        line.partition("  #")[0].strip()
+        for block in INDENTED.findall(FENCED.sub("", TEXT))
+        for line in block.splitlines()
+        if line.startswith("    vitexp ")
+    }
+)
+PROGRAM: Any = typer.main.get_group(app)
+# Typer brings its own click, or takes the one that is installed.
+USAGE_ERROR = typer.BadParameter.__mro__[1]
 
 
-PROGRAM = typer.main.get_group(app)
-
-
-def options_of(words: list[str]) -> set[str]:
-    """The flags of the command that ``words`` begin with."""
-    command: Any = PROGRAM
-    while words and words[0] in getattr(command, "commands", ()):
+def parsed(words: list[str]) -> None:
+    """Hold a command against the program without running it: names, flags and their values."""
+    command = PROGRAM
+    while hasattr(command, "commands"):
         command, words = command.commands[words[0]], words[1:]
-    assert command is not PROGRAM or words == ["--install-completion"], words
-    return {option for parameter in command.params for option in parameter.opts} | {"--help"}
+    command.make_context(command.name, list(words))
 
 
 @pytest.mark.parametrize("line", COMMANDS)
-def test_every_command_and_flag_exists(line):
-    words = shlex.split(line)[1:]
-    assert {word for word in words if word.startswith("--")} <= options_of(words), line
+def test_every_command_that_is_shown_is_taken(line, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    parsed(shlex.split(line)[1:])
 
 
-def test_every_command_of_the_program_is_in_the_readme():
-    for name in PROGRAM.commands:
-        assert re.search(rf"`vitexp {name}\b", README), name
-    assert len(COMMANDS) >= 4
+@pytest.mark.parametrize("line", ["nonsense", "train --nonsense", "train --seeds few", "compare A"])
+def test_a_command_that_the_program_does_not_take_would_be_noticed(line):
+    with pytest.raises((USAGE_ERROR, KeyError)):
+        parsed(shlex.split(line))
+
+
+def commands(group: Any, name: str = "vitexp") -> dict[str, Any]:
+    if not hasattr(group, "commands"):
+        return {name: group}
+    below = group.commands.items()
+    return {k: v for part, one in below for k, v in commands(one, f"{name} {part}").items()}
+
+
+def test_every_command_of_the_program_is_described():
+    for page in (PAGES[README], PAGES[ROOT / "docs/commands.md"]):
+        for name in PROGRAM.commands:
+            assert re.search(rf"`vitexp {name}\b", page), name
+    assert len(COMMANDS) >= 20
+
+
+def test_every_flag_is_described():
+    for name, command in commands(PROGRAM).items():
+        for parameter in command.params:
+            # Of a switch, whichever way it is not set by default.
+            spelled = {*parameter.opts, *parameter.secondary_opts}
+            flags = [flag for flag in spelled if flag.startswith("--")]
+            known = [flag for flag in flags if re.search(rf"{flag}(?![\w-])", TEXT)]
+            assert known or not flags, f"{name} {flags}"
+
+
+def test_the_readme_is_short_and_names_every_page():
+    assert len(PAGES[README].splitlines()) <= 150
+    for page in PAGES:
+        assert page == README or f"(docs/{page.name})" in PAGES[README], page.name
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    links = re.findall(r"\]\(([^)\s]+)\)", PAGES[page])
+    for link in links:
+        assert "://" in link or (page.parent / link).exists(), link
+    named = re.findall(r"`((?:vitexp|tests|tools|examples)/[\w/.-]+)(?:::\w+)?`", PAGES[page])
+    for path in named:
+        assert (ROOT / path).exists(), path
+
+
+FRAMES = re.findall(r"^ {4}(vitexp/\S+\.py) +(\w+)  ", PAGES[ROOT / "docs/architecture.md"], re.M)
+
+
+@pytest.mark.parametrize(("path", "function"), FRAMES)
+def test_the_way_through_the_code_is_as_described(path, function):
+    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+    assert function in {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)}
+
+
+def test_both_ways_through_the_code_are_there():
+    assert len(FRAMES) >= 20
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_an_example_is_shown_as_it_is(name):
+    assert SHOWN[name] == (ROOT / name).read_text(encoding="utf-8")
+
+
+def test_every_example_is_shown():
+    assert set(SHOWN) == {f"examples/{path.name}" for path in ROOT.glob("examples/*.*")}
 
 
 @pytest.mark.parametrize("placement", placements("my_signal.py:Diagonal"))
-def test_the_signal_that_is_shown_keeps_the_contract(tmp_path, placement):
-    (code,) = (block for block in BLOCKS if block.startswith("# my_signal.py"))
-    file = tmp_path / "my_signal.py"
-    file.write_text(code)
+def test_the_signal_that_is_shown_keeps_the_contract(placement):
     for class_token in (True, False):
-        assert_contract(made(f"{file}:Diagonal", placement, class_token))
+        assert_contract(made(f"{ROOT}/examples/my_signal.py:Diagonal", placement, class_token))

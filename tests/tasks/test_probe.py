@@ -24,9 +24,9 @@ from vitexp.models.build import build
 from vitexp.models.weights.files import exported, write
 from vitexp.runs.lease import alone
 from vitexp.runs.measurement import Measurement
+from vitexp.runs.options import ExecutionOptions
 from vitexp.runs.record import pack_correct
 from vitexp.runs.store import Store
-from vitexp.runs.wishes import Wishes
 from vitexp.spec import ProbeSpec, to_json
 from vitexp.training.measure import measure
 from vitexp.worker.worker import Worker
@@ -103,7 +103,7 @@ def test_two_that_probe_the_same_at_once_measure_it_once(store, run, monkeypatch
     monkeypatch.setattr("vitexp.worker.worker.measure", measured)
     workers = [Worker(store, "cpu", 60, io.StringIO()) for _ in range(2)]
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda worker: worker._measure(spec, probe, 1, Wishes()), workers))
+        list(pool.map(lambda worker: worker._measure(spec, probe, 1, ExecutionOptions()), workers))
     assert len(made) == 1
     found = Store(store).measurement(spec, probe)
     assert found is not None

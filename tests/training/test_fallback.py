@@ -18,7 +18,7 @@ from vitexp.datasets.image_set import ImageSet
 from vitexp.launch.devices import cuda_devices
 from vitexp.models.inputs import pinned
 from vitexp.models.masks import DeviceNoise, HashNoise, HostNoise
-from vitexp.runs.wishes import NONE, Wishes
+from vitexp.runs.options import DEFAULTS, ExecutionOptions
 from vitexp.settings.flags import Settings
 from vitexp.spec import RunSpec
 from vitexp.training import capture, loop
@@ -151,13 +151,15 @@ def test_what_fails_at_the_first_step_is_said_recorded_and_done_plainly(
         assert all(torch.equal(weights[name], value) for name, value in expected_weights.items())
         assert [p.step for p in host.progress] == list(range(1, 13))
         with pytest.raises(RuntimeError, match=error.partition(": ")[2][:20].replace("`", ".")):
-            train(spec, few_digits, Memory(), CPU, threads=1, wishes=Wishes(strict=True))
+            train(spec, few_digits, Memory(), CPU, threads=1, options=ExecutionOptions(strict=True))
         torch.compiler.reset()
 
 
 def test_a_run_that_works_says_nothing_and_is_not_slowed_by_strictness(few_digits, run_spec):
     host = Memory()
-    result = train(run_spec(), few_digits, host, CPU, threads=1, wishes=Wishes(strict=True))
+    result = train(
+        run_spec(), few_digits, host, CPU, threads=1, options=ExecutionOptions(strict=True)
+    )
     assert result is not None
     assert host.said == []
     assert "fell_back" not in result[0].execution
@@ -291,9 +293,9 @@ def test_memory_that_cannot_be_pinned_is_memory_all_the_same():
 
 def test_strictness_is_asked_for_and_is_no_part_of_how_a_run_is_computed(tmp_path):
     machine = Machine.of(Settings(device="cpu", out=str(tmp_path), strict=True))
-    assert machine.wishes == Wishes(strict=True)
-    assert Machine.of(Settings(device="cpu", out=str(tmp_path))).wishes == NONE
-    assert machine.wishes.of_execution() == NONE.of_execution()
+    assert machine.options == ExecutionOptions(strict=True)
+    assert Machine.of(Settings(device="cpu", out=str(tmp_path))).options == DEFAULTS
+    assert machine.options.of_execution() == DEFAULTS.of_execution()
 
 
 @pytest.mark.cuda
@@ -303,7 +305,7 @@ def test_on_cuda_a_step_that_cannot_be_captured_is_launched_and_the_next_run_is_
 ):
     """A step that waits for the device while it is captured, which invalidates the capture."""
     device, spec = torch.device("cuda"), run_spec(averaging=0.9)
-    wishes = Wishes(deterministic=True)
+    options = ExecutionOptions(deterministic=True)
     add, waits = Losses.add, [True]
 
     def wait(losses: Losses, loss: torch.Tensor, step: Any) -> None:
@@ -312,7 +314,7 @@ def test_on_cuda_a_step_that_cannot_be_captured_is_launched_and_the_next_run_is_
         add(losses, loss, step)
 
     def weights_of(host: Memory) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-        result = train(spec, few_digits, host, device, threads=1, wishes=wishes)
+        result = train(spec, few_digits, host, device, threads=1, options=options)
         assert result is not None
         return result[0].execution, result[1]
 

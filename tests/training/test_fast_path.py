@@ -20,7 +20,7 @@ from vitexp.models import count
 from vitexp.models.build import build
 from vitexp.models.masks import HashNoise
 from vitexp.models.vit import attend
-from vitexp.runs.wishes import NONE, Wishes
+from vitexp.runs.options import DEFAULTS, ExecutionOptions
 from vitexp.spec import PositionSpec, RunSpec
 from vitexp.training import capture, compilation, execution, loop
 from vitexp.training.batches import Batches
@@ -88,18 +88,20 @@ def test_the_compiler_leaves_the_attention_as_two_products(compiler):
 
 def test_a_long_run_is_compiled_and_a_short_one_is_not(compiler, run_spec, monkeypatch):
     long = dataclasses.replace(run_spec(steps=COMPILED_FROM), precision="bf16")
-    assert choose(long, CPU, 1, NONE) == Execution(1, "hash", compiled=True)
-    assert not choose(run_spec(steps=COMPILED_FROM - 1), CPU, 1, NONE).compiled
+    assert choose(long, CPU, 1, DEFAULTS) == Execution(1, "hash", compiled=True)
+    assert not choose(run_spec(steps=COMPILED_FROM - 1), CPU, 1, DEFAULTS).compiled
     monkeypatch.setattr(compilation, "has_compiler", lambda device: False)
-    assert not choose(long, CPU, 1, NONE).compiled
+    assert not choose(long, CPU, 1, DEFAULTS).compiled
 
 
 def test_compiling_can_be_asked_for_and_refused(compiler, run_spec):
     long, short = run_spec(steps=COMPILED_FROM), run_spec()
     long = dataclasses.replace(long, precision="bf16")
-    assert choose(short, CPU, 1, Wishes(compiled=True)).compiled
-    assert not choose(long, CPU, 1, Wishes(compiled=False)).compiled
-    assert not choose(short, CPU, 1, Wishes(compiled=True, grad_checkpointing=True)).compiled
+    assert choose(short, CPU, 1, ExecutionOptions(compiled=True)).compiled
+    assert not choose(long, CPU, 1, ExecutionOptions(compiled=False)).compiled
+    assert not choose(
+        short, CPU, 1, ExecutionOptions(compiled=True, grad_checkpointing=True)
+    ).compiled
 
 
 def test_on_cuda_a_run_is_compiled_if_it_trains_for_long(run_spec, monkeypatch):
@@ -111,7 +113,7 @@ def test_on_cuda_a_run_is_compiled_if_it_trains_for_long(run_spec, monkeypatch):
     def compiled(seconds: float) -> bool:
         rate = flops / seconds / execution.USUAL_SHARE
         monkeypatch.setattr(execution, "peak", lambda *_: Peak(rate, 1024, None))
-        return choose(spec, torch.device("cuda"), 1, NONE).compiled
+        return choose(spec, torch.device("cuda"), 1, DEFAULTS).compiled
 
     assert compiled(execution.REPAYING_SECONDS * 1.01)
     assert not compiled(execution.REPAYING_SECONDS * 0.99)
@@ -119,13 +121,13 @@ def test_on_cuda_a_run_is_compiled_if_it_trains_for_long(run_spec, monkeypatch):
 
 def test_a_step_on_cuda_is_captured_unless_its_code_or_its_masks_forbid_it(run_spec):
     def captured(**changes: Any) -> bool:
-        return choose(run_spec(**changes), torch.device("cuda"), 1, NONE).captured
+        return choose(run_spec(**changes), torch.device("cuda"), 1, DEFAULTS).captured
 
     assert captured()
     assert not captured(dropout=0.1)
     assert not captured(stochastic_depth=0.1)
     assert not captured(position=PositionSpec("my.py:Mine", code="0" * 64))
-    assert not choose(run_spec(), CPU, 1, NONE).captured
+    assert not choose(run_spec(), CPU, 1, DEFAULTS).captured
 
 
 def test_the_estimate_of_a_long_run_waits_for_no_compiler(few_digits, run_spec, monkeypatch):
@@ -135,8 +137,8 @@ def test_the_estimate_of_a_long_run_waits_for_no_compiler(few_digits, run_spec, 
     monkeypatch.setattr(compilation, "has_compiler", works)
     long = dataclasses.replace(run_spec(steps=2 * COMPILED_FROM), precision="bf16")
     with pytest.raises(AssertionError, match="asked for"):
-        choose(long, CPU, 1, NONE)
-    assert seconds_per_step(long, few_digits, CPU, 1, NONE, None) > 0
+        choose(long, CPU, 1, DEFAULTS)
+    assert seconds_per_step(long, few_digits, CPU, 1, DEFAULTS, None) > 0
 
 
 WAYS = {

@@ -21,7 +21,7 @@ from vitexp.models.masks import SOURCES, HostNoise
 from vitexp.models.memory import SLACK, training_bytes
 from vitexp.models.recompute import recompute_blocks
 from vitexp.models.stream import AHEAD, Stream
-from vitexp.runs.wishes import Wishes
+from vitexp.runs.options import ExecutionOptions
 from vitexp.spec import ModelSpec, PositionSpec, Recipe, ResNetShape, RunSpec
 from vitexp.training.batches import Batch, Batches
 from vitexp.training.execution import choose
@@ -46,7 +46,7 @@ class Doubles(Batches):
 
 
 def one_step(
-    model: ModelSpec, images: ImageSet, wishes: Wishes, noise: str = HostNoise.source
+    model: ModelSpec, images: ImageSet, options: ExecutionOptions, noise: str = HostNoise.source
 ) -> tuple[Tensor, list[Tensor]]:
     """The loss and the gradient of a step with everything that may differ between samples."""
     changed = {**RECIPES["everything"], "dropout": 0.1 if model.vit else 0.0}
@@ -55,7 +55,7 @@ def one_step(
     for value in net.parameters():
         torch.nn.init.normal_(value, std=0.1, generator=torch.Generator().manual_seed(0))
     spec = RunSpec(model, DATA, recipe, 0)
-    how = dataclasses.replace(choose(spec, CPU, 1, wishes), noise=noise)
+    how = dataclasses.replace(choose(spec, CPU, 1, options), noise=noise)
     step = Step(spec, net, Doubles(images.train, recipe, 10, 0, CPU), CPU, how)
     loss = step(3)
     return loss, [v.grad for v in net.parameters() if v.grad is not None]
@@ -65,8 +65,8 @@ def one_step(
 @pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
 def test_a_batch_in_parts_has_the_gradient_of_the_whole(few_digits, model, noise):
     """Parts of 5 of a batch of 32, with dropout, mixed images and smoothed labels."""
-    loss, whole = one_step(model, few_digits, Wishes(), noise)
-    parts_loss, parts = one_step(model, few_digits, Wishes(micro_batch=5), noise)
+    loss, whole = one_step(model, few_digits, ExecutionOptions(), noise)
+    parts_loss, parts = one_step(model, few_digits, ExecutionOptions(micro_batch=5), noise)
     torch.testing.assert_close(parts_loss, loss, rtol=1e-6, atol=0)
     scale = max(float(gradient.abs().max()) for gradient in whole)
     assert scale > 1e-3
@@ -76,8 +76,8 @@ def test_a_batch_in_parts_has_the_gradient_of_the_whole(few_digits, model, noise
 
 @pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
 def test_blocks_that_are_computed_twice_give_the_same_bits(few_digits, model):
-    loss, kept = one_step(model, few_digits, Wishes())
-    again_loss, again = one_step(model, few_digits, Wishes(grad_checkpointing=True))
+    loss, kept = one_step(model, few_digits, ExecutionOptions())
+    again_loss, again = one_step(model, few_digits, ExecutionOptions(grad_checkpointing=True))
     assert torch.equal(loss, again_loss)
     assert all(torch.equal(one, other) for one, other in zip(kept, again, strict=True))
 
@@ -149,7 +149,7 @@ def test_the_step_that_shows_what_fits_leaves_no_trace(few_digits, run_spec):
     spec = run_spec(**RECIPES["everything"])
     record, _ = finished(spec, few_digits)
     batches = Batches(few_digits.train, spec.recipe, 10, 0, CPU)
-    chosen = choose(spec, CPU, 1, Wishes())
+    chosen = choose(spec, CPU, 1, ExecutionOptions())
     seen: list[bytes] = []
     for size in (32, 8):
         before = torch.get_rng_state()
@@ -186,9 +186,9 @@ def test_streamed_batches_are_the_resident_ones(few_digits, tmp_path, recipe):
 
 def test_a_run_on_streamed_images_gives_the_same_bits(few_digits, run_spec, tmp_path):
     images = dataclasses.replace(few_digits, train=mapped(few_digits.train, tmp_path / "i.npy"))
-    spec, whole = run_spec(), Wishes(micro_batch=32)
+    spec, whole = run_spec(), ExecutionOptions(micro_batch=32)
     record, weights = finished(spec, few_digits)
-    result = train(spec, images, Memory(), CPU, threads=1, wishes=whole, memory=10_000)
+    result = train(spec, images, Memory(), CPU, threads=1, options=whole, memory=10_000)
     assert result is not None
     assert (record.execution["streamed"], result[0].execution["streamed"]) == (False, True)
     assert comparable(result[0]) == comparable(record)

@@ -25,8 +25,8 @@ from vitexp.launch import devices, local, pool
 from vitexp.launch.events import Event
 from vitexp.launch.local import Outcome, launch
 from vitexp.runs.lease import Fenced, Lease, checkpoints
+from vitexp.runs.options import DEFAULTS, ExecutionOptions
 from vitexp.runs.store import Store
-from vitexp.runs.wishes import NONE, Wishes
 from vitexp.spec import RunSpec, to_json
 from vitexp.training.determinism import set_deterministic
 from vitexp.training.host import Waits
@@ -171,7 +171,7 @@ def test_a_run_that_fails_leaves_the_others_of_its_worker_alone(tmp_path, specs,
 
 
 def failing(
-    specs: Specs, tmp_path: Path, error: str, mended: str, wishes: Wishes = NONE
+    specs: Specs, tmp_path: Path, error: str, mended: str, options: ExecutionOptions = DEFAULTS
 ) -> tuple[RunSpec, Outcome, list[str]]:
     """A run that raises ``error``, among ``specs``, until ``mended`` is said; and what is said."""
     mark, said = tmp_path / "mark", list[str]()
@@ -187,7 +187,7 @@ def failing(
                 mark.unlink(missing_ok=True)
 
     todo = [specs[0], bad, specs[1]]
-    outcome = launch(todo, tmp_path / "out", ("cpu",), 1, note, wishes=wishes, together=3)
+    outcome = launch(todo, tmp_path / "out", ("cpu",), 1, note, options=options, together=3)
     return bad, outcome, said
 
 
@@ -205,8 +205,8 @@ def test_a_run_that_fails_among_others_is_tried_again_alone(tmp_path, specs):
 
 @pytest.mark.usefixtures("room_for_three", "memory_for_all")
 def test_a_strict_run_that_fails_among_others_is_not_tried_again(tmp_path, specs):
-    error, wishes = "RuntimeError('crowded')", Wishes(strict=True)
-    bad, outcome, said = failing(specs, tmp_path, error, "alone", wishes)
+    error, options = "RuntimeError('crowded')", ExecutionOptions(strict=True)
+    bad, outcome, said = failing(specs, tmp_path, error, "alone", options)
     assert said == []
     assert outcome.failed == {bad.id: "RuntimeError: crowded"}
     assert sorted(outcome.done) == sorted([specs[0].id, specs[1].id])
@@ -243,8 +243,8 @@ def test_on_cuda_runs_in_turns_have_streams_of_their_own_and_end_with_the_same_b
     found = []
     for together in (3, 1):
         out = tmp_path / str(together)
-        wishes = Wishes(deterministic=True)
-        outcome = launch(specs, out, ("cuda:0",), 1, print, wishes=wishes, together=together)
+        options = ExecutionOptions(deterministic=True)
+        outcome = launch(specs, out, ("cuda:0",), 1, print, options=options, together=together)
         assert sorted(outcome.done) == sorted(spec.id for spec in specs)
         found.append([weights(out, spec) for spec in specs])
     assert found[0] == found[1]

@@ -18,8 +18,8 @@ from vitexp.evaluation.accuracy import accuracy
 from vitexp.models import count
 from vitexp.models.build import build
 from vitexp.positions import POSITIONS, placements
+from vitexp.runs.options import ExecutionOptions
 from vitexp.runs.record import CLOCKED, RunRecord
-from vitexp.runs.wishes import Wishes
 from vitexp.spec import PositionSpec, Recipe
 from vitexp.training.batches import Batches, paste_box, random_box, resized_crop, shifted_crop
 from vitexp.training.draws import Site, uniform
@@ -146,11 +146,11 @@ def test_a_resumed_run_keeps_its_threads(few_digits, run_spec):
 @pytest.mark.parametrize("began", [True, False])
 def test_a_resumed_run_is_as_deterministic_as_it_began(few_digits, run_spec, began):
     host, spec = Memory(stop_after=3), run_spec()
-    first, second = (Wishes(deterministic=on) for on in (began, not began))
-    assert train(spec, few_digits, host, CPU, threads=1, wishes=first) is None
+    first, second = (ExecutionOptions(deterministic=on) for on in (began, not began))
+    assert train(spec, few_digits, host, CPU, threads=1, options=first) is None
     assert torch.are_deterministic_algorithms_enabled() is began
     host.stop_after = None
-    result = train(spec, few_digits, host, CPU, threads=1, wishes=second)
+    result = train(spec, few_digits, host, CPU, threads=1, options=second)
     assert result is not None
     assert result[0].execution["deterministic"] is began
     assert torch.are_deterministic_algorithms_enabled() is began

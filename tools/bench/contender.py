@@ -27,7 +27,7 @@ from tools.bench.contenders import (
     together,
 )
 from tools.bench.stacked import StackedStep
-from vitexp.runs.wishes import NONE, Wishes
+from vitexp.runs.options import DEFAULTS, ExecutionOptions
 from vitexp.spec import ModelSpec, from_json
 from vitexp.training.environment import peak_memory, synchronise
 from vitexp.training.execution import DTYPES
@@ -96,14 +96,16 @@ def main() -> None:
 
 def _ours(order: dict[str, Any], model: ModelSpec, device: torch.device, rounds: Rounds) -> None:
     spec, images = our_run(model, order["batch"], order["precision"])
-    train(spec, images, rounds, device, order["threads"], wishes=_wishes(order, device))
+    train(spec, images, rounds, device, order["threads"], options=_options(order, device))
 
 
-def _wishes(order: dict[str, Any], device: torch.device) -> Wishes:
+def _options(order: dict[str, Any], device: torch.device) -> ExecutionOptions:
     """On a CPU this program's users have what it chooses; on CUDA both ways race, and one that
     could not be compiled is not among the compiled."""
     compiled = order["compiled"]
-    return NONE if device.type == "cpu" else Wishes(compiled=compiled, strict=compiled)
+    return (
+        DEFAULTS if device.type == "cpu" else ExecutionOptions(compiled=compiled, strict=compiled)
+    )
 
 
 def _together(
@@ -111,8 +113,8 @@ def _together(
 ) -> None:
     spec, images = our_run(model, order["batch"], order["precision"])
     runs = [spec.seeded(seed) for seed in range(order["seeds"])]
-    wishes = _wishes(order, device)
-    _drive(together(runs, images, device, order["threads"], wishes, rounds.say), rounds)
+    options = _options(order, device)
+    _drive(together(runs, images, device, order["threads"], options, rounds.say), rounds)
 
 
 def _stacked(order: dict[str, Any], model: ModelSpec, device: torch.device, rounds: Rounds) -> None:

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from vitexp.datasets.image_set import ImageSet
 from vitexp.datasets.noise import noise, noise_spec
-from vitexp.runs.wishes import NONE, Wishes
+from vitexp.runs.options import DEFAULTS, ExecutionOptions
 from vitexp.settings.flags import Settings
 from vitexp.settings.run import resolve_on
 from vitexp.spec import ModelSpec, Precision, RunSpec
@@ -71,7 +71,7 @@ def together(
     images: ImageSet,
     device: torch.device,
     threads: int,
-    wishes: Wishes = NONE,
+    options: ExecutionOptions = DEFAULTS,
     say: Callable[[str], None] = print,
 ) -> Stepping:
     """Runs that share the device as those of a worker do."""
@@ -79,7 +79,7 @@ def together(
     lanes = Lanes(device, len(runs), lambda room: None)
 
     def begun(run: RunSpec, host: Counted, lane: Lane) -> Waits:
-        yield from training(run, images, host, device, threads, wishes=wishes)
+        yield from training(run, images, host, device, threads, options=options)
 
     for host, run in zip(hosts, runs, strict=True):
         lanes.start(run.model.name, functools.partial(begun, run, host))

@@ -37,7 +37,7 @@ from vitexp.datasets.noise import noise, noise_spec
 from vitexp.models.build import build
 from vitexp.models.masks import DeviceNoise, HostNoise
 from vitexp.positions import POSITIONS, placements, position_spec
-from vitexp.runs.wishes import Wishes
+from vitexp.runs.options import ExecutionOptions
 from vitexp.spec import ModelSpec, Precision, Recipe, RunSpec
 from vitexp.training.batches import Batches
 from vitexp.training.environment import synchronise
@@ -52,7 +52,7 @@ STEPS = 8
 LOSS, MOVED = 0.01, 0.05
 """How far the fast path may be from the plain one."""
 
-STRICT = Wishes(strict=True)
+STRICT = ExecutionOptions(strict=True)
 """What would be done another way has failed here."""
 
 Found = dict[str, Any]
@@ -251,7 +251,7 @@ class Kept:
 def whole_run(device: torch.device) -> Found:
     """From the first weights to the record."""
     run, host = _run(SMALL, steps=40, evaluate_every=20), Kept()
-    finished = train(run, _images(run), host, device, threads=1, wishes=STRICT)
+    finished = train(run, _images(run), host, device, threads=1, options=STRICT)
     assert finished is not None
     record = finished[0]
     if record.status != "done":
@@ -267,7 +267,7 @@ def two_at_once(device: torch.device) -> Found:
     lanes = Lanes(device, len(runs), lambda room: None)
 
     def begun(run: RunSpec, lane: Lane) -> Waits:
-        ends[run.seed] = yield from training(run, images, Kept(), device, threads=1, wishes=STRICT)
+        ends[run.seed] = yield from training(run, images, Kept(), device, threads=1, options=STRICT)
 
     for run in runs:
         lanes.start("small", functools.partial(begun, run))
@@ -275,7 +275,7 @@ def two_at_once(device: torch.device) -> Found:
         lanes.turn()
     apart = 0.0
     for run in runs:
-        alone = train(run, images, Kept(), device, threads=1, wishes=STRICT)
+        alone = train(run, images, Kept(), device, threads=1, options=STRICT)
         shared = ends[run.seed]
         assert alone is not None and shared is not None
         far = max(float((alone[1][n] - shared[1][n]).abs().max()) for n in alone[1])

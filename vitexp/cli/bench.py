@@ -36,7 +36,7 @@ def bench(
     jobs = machine.jobs(max(devices.cores(), len(found)))
     check_fits(spec.model, -(-jobs // len(found)), devices.memory(found[0]), found[0])
     with tempfile.TemporaryDirectory() as out, live.timing(screen.stderr()) as timed:
-        told = local.bench(spec, Path(out), found, jobs, seconds, machine.wishes, timed)
+        told = local.bench(spec, Path(out), found, jobs, seconds, machine.options, timed)
     value = {
         "model": spec.model.name,
         "image_size": spec.model.image_size,

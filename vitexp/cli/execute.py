@@ -16,10 +16,10 @@ from vitexp.errors import VitexpError
 from vitexp.experiment.plan import Plan
 from vitexp.launch import devices, local
 from vitexp.models.memory import check_fits
+from vitexp.runs.options import ExecutionOptions
 from vitexp.runs.plans import Key
 from vitexp.runs.record import Results
 from vitexp.runs.store import Store, ready
-from vitexp.runs.wishes import Wishes
 from vitexp.settings.base import Base
 from vitexp.settings.finetune import resolve_finetune
 from vitexp.settings.flags import Settings
@@ -43,7 +43,7 @@ class Machine:
         precision: of the arithmetic.
         keep: whether final weights stay.
         checkpoint_seconds: between two checkpoints of a run.
-        wishes: how runs are computed.
+        options: how runs are computed.
     """
 
     out: Path
@@ -52,7 +52,7 @@ class Machine:
     precision: Precision
     keep: bool
     checkpoint_seconds: float
-    wishes: Wishes
+    options: ExecutionOptions
 
     @classmethod
     def of(cls, settings: Settings) -> Machine:
@@ -71,7 +71,7 @@ class Machine:
             precision=devices.precision(settings.precision or "auto", found[0]),
             keep=settings.keep is not False,
             checkpoint_seconds=settings.checkpoint_seconds or local.CHECKPOINT_SECONDS,
-            wishes=Wishes(
+            options=ExecutionOptions(
                 deterministic=bool(settings.deterministic),
                 micro_batch=settings.micro_batch,
                 grad_checkpointing=bool(settings.grad_checkpointing),
@@ -149,7 +149,7 @@ def planned(plan: Planner, done: Results, machine: Machine) -> Plan:
     jobs = -(-machine.jobs(len(found.runs)) // len(machine.devices))
     for model in {spec.model for spec in found.runs}:
         check_model(model)
-        recompute = machine.wishes.grad_checkpointing
+        recompute = machine.options.grad_checkpointing
         check_fits(model, jobs, devices.memory(device), device, recompute)
     return found
 
@@ -225,7 +225,7 @@ def _wave(
             display,
             machine.keep,
             machine.checkpoint_seconds,
-            machine.wishes,
+            machine.options,
             machine.together,
         )
 

@@ -87,12 +87,12 @@ def forecast(machine: Machine, plan: Planner, probe: bool) -> Forecast:
     jobs = machine.jobs(len(todo))
     times = {}
     if probe and one_each:
-        times = local.probe(one_each, machine.out, machine.devices, jobs, machine.wishes)
+        times = local.probe(one_each, machine.out, machine.devices, jobs, machine.options)
     return Forecast(found, todo, times, jobs, machine.keep)
 
 
 def as_json(cast: Forecast, machine: Machine, label: Label) -> dict[str, Any]:
-    """The forecast under the stable names that the README lists."""
+    """The forecast under the stable names of docs/json.md."""
     first = cast.plan.runs[0]
     return {
         "data": {k: v for k, v in to_json(first.data).items() if k in _DATA},

@@ -57,14 +57,14 @@ def probe(
     """
     from vitexp.cli import screen
     from vitexp.launch import devices, local
+    from vitexp.runs.options import ExecutionOptions
     from vitexp.runs.store import Store
-    from vitexp.runs.wishes import Wishes
 
     store = Store(out)
     asked = [_asked(thing, store, dataset, model) for thing in dict.fromkeys(things)]
     todo = [(a.of, a.probe) for a in asked if store.measurement(a.of, a.probe) is None]
     found = devices.resolve(device)
-    jobs, how = devices.jobs(found, None, len(todo)), Wishes(deterministic=deterministic)
+    jobs, how = devices.jobs(found, None, len(todo)), ExecutionOptions(deterministic=deterministic)
     failed = local.measure(todo, out, found, jobs, how) if todo else {}
     names = {a.of.id: a.name for a in asked}
     for subject, message in failed.items():

@@ -85,7 +85,7 @@ def _show(report: Report, files: Sequence[Path], json: bool) -> None:
 
 
 def _as_json(report: Report, files: Sequence[Path]) -> dict[str, Any]:
-    """A report under the stable names that the README lists."""
+    """A report under the stable names of docs/json.md."""
     return {
         "study": report.stem,
         "facts": dict(report.facts),

@@ -97,7 +97,7 @@ def _metrics(soup: Soup) -> dict[str, float]:
 def _as_json(
     runs: Sequence[RunRecord], made: Sequence[Soup], files: dict[str, Path]
 ) -> dict[str, Any]:
-    """What was averaged and what came of it, under the stable names that the README lists."""
+    """What was averaged and what came of it, under the stable names of docs/json.md."""
     from vitexp.tasks.soup import best_run, best_soup
 
     return {

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from vitexp.errors import VitexpError
 from vitexp.experiment.plan import Grid, Plan
@@ -35,6 +36,15 @@ class Study(ABC):
     decides: ClassVar[tuple[str, ...]] = ()
     own: ClassVar[tuple[str, ...]] = ()
     needs: ClassVar[Literal["transformer", "vit"] | None] = None
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Names a study after its class where it does not name itself: ``PosEmb`` -> ``pos_emb``,
+        ``ablate pos-emb``."""
+        super().__init_subclass__(**options)
+        if "stem" not in vars(cls):
+            cls.stem = re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
+        if "command" not in vars(cls):
+            cls.command = f"ablate {cls.stem.replace('_', '-')}"
 
     @classmethod
     def configured(cls, own: Mapping[str, str], settings: Settings) -> Self:

@@ -3,7 +3,7 @@
 To a worker:   {"run": spec, "keep": bool}, {"probe": spec}, {"bench": spec, "seconds": x},
                {"measure": probe spec, "of": spec}, {"measure": probe spec, "file": checkpoint} or
                {"soup": soup spec},
-               each with "threads": n, "memory": bytes or null, and "wishes": {...}; a run also
+               each with "threads": n, "memory": bytes or null, and "options": {...}; a run also
                with "crash": what ended the process that worked on it before, if anything did
 From a worker: an Event
 """

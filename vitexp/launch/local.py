@@ -17,8 +17,8 @@ from vitexp.errors import VitexpError
 from vitexp.launch.devices import cores, memory
 from vitexp.launch.events import Event
 from vitexp.launch.pool import Order, Pool
+from vitexp.runs.options import DEFAULTS, ExecutionOptions
 from vitexp.runs.store import Store
-from vitexp.runs.wishes import NONE, Wishes
 from vitexp.spec import Checkpoint, ProbeSpec, RunSpec, SoupSpec, to_json
 
 ATTEMPTS = 2
@@ -62,7 +62,7 @@ def launch(
     on_event: Callable[[Event], None],
     keep: bool = True,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
-    wishes: Wishes = NONE,
+    options: ExecutionOptions = DEFAULTS,
     together: int = 1,
 ) -> Outcome:
     """Trains ``specs`` with ``jobs`` workers; returns when all are done, failed or stopped.
@@ -74,10 +74,10 @@ def launch(
         devices: worker i works on device i modulo their number.
         keep: whether final weights are kept.
         checkpoint_seconds: how much work a kill may cost.
-        wishes: how to compute.
+        options: how to compute.
         together: how many runs a worker may take at once, where it finds that this pays.
     """
-    common = {"keep": keep, **_means(devices, jobs, wishes)}
+    common = {"keep": keep, **_means(devices, jobs, options)}
     orders = deque(Order(spec.id, {"run": to_json(spec), **common}) for spec in specs)
     outcome, by_id = Outcome(), {spec.id: spec for spec in specs}
     store = Store(out)
@@ -98,7 +98,7 @@ def launch(
             for order, event in pool.events():
                 if event.kind == "failed":
                     why = event.message.partition("\n")[0]
-                    if not wishes.strict and (how := _again(order, why, event.crashed)):
+                    if not options.strict and (how := _again(order, why, event.crashed)):
                         said = f"Run {order.id} failed ({why}); {how}"
                         on_event(Event("note", order.id, message=said))
                         orders.append(order)
@@ -120,14 +120,14 @@ def probe(
     out: Path,
     devices: tuple[str, ...],
     jobs: int,
-    wishes: Wishes = NONE,
+    options: ExecutionOptions = DEFAULTS,
 ) -> dict[str, float]:
     """Run id -> seconds a training step takes, measured with ``jobs`` workers side by side.
 
     Raises:
         KeyboardInterrupt: a signal came in.
     """
-    orders = [Order(s.id, {"probe": to_json(s), **_means(devices, jobs, wishes)}) for s in specs]
+    orders = [Order(s.id, {"probe": to_json(s), **_means(devices, jobs, options)}) for s in specs]
     told = _answers(orders, out, devices, jobs)
     return {e.run_id: e.seconds_per_step for e in told if e.seconds_per_step is not None}
 
@@ -138,7 +138,7 @@ def bench(
     devices: tuple[str, ...],
     jobs: int,
     seconds: float,
-    wishes: Wishes = NONE,
+    options: ExecutionOptions = DEFAULTS,
     on_event: Callable[[Event], None] = lambda event: None,
 ) -> list[dict[str, Any]]:
     """What ``jobs`` workers say that train ``spec`` side by side for some seconds.
@@ -150,7 +150,7 @@ def bench(
         VitexpError: one of them could not.
         KeyboardInterrupt: a signal came in.
     """
-    body = {"bench": to_json(spec), "seconds": seconds, **_means(devices, jobs, wishes)}
+    body = {"bench": to_json(spec), "seconds": seconds, **_means(devices, jobs, options)}
     told = _answers([Order(spec.id, body) for _ in range(jobs)], out, devices, jobs, on_event)
     for event in told:
         if event.kind in ("failed", "refused"):
@@ -164,7 +164,7 @@ def measure(
     out: Path,
     devices: tuple[str, ...],
     jobs: int,
-    wishes: Wishes = NONE,
+    options: ExecutionOptions = DEFAULTS,
 ) -> dict[str, str]:
     """Makes these measurements of finished runs and of files; they are in the store afterwards.
 
@@ -174,7 +174,7 @@ def measure(
     Raises:
         KeyboardInterrupt: a signal came in.
     """
-    common = _means(devices, jobs, wishes)
+    common = _means(devices, jobs, options)
     orders = [
         Order(s.id, {"measure": to_json(p), _called(s): to_json(s), **common}) for s, p in todo
     ]
@@ -195,19 +195,19 @@ def soup(specs: list[SoupSpec], out: Path, devices: tuple[str, ...]) -> dict[str
     Raises:
         KeyboardInterrupt: a signal came in.
     """
-    common = _means(devices[:1], 1, NONE)
+    common = _means(devices[:1], 1, DEFAULTS)
     orders = [Order(s.id, {"soup": to_json(s), **common}) for s in specs]
     told = _answers(orders, out, devices[:1], 1)
     return {e.run_id: e.message for e in told if e.kind in ("failed", "refused")}
 
 
-def _means(devices: tuple[str, ...], jobs: int, wishes: Wishes) -> dict[str, Any]:
+def _means(devices: tuple[str, ...], jobs: int, options: ExecutionOptions) -> dict[str, Any]:
     """What is the same in each of a launch's orders: how to compute, and with how much."""
     each = [size for device in devices if (size := memory(device)) is not None]
     return {
         "threads": max(1, cores() // jobs),
         "memory": min(each) // -(-jobs // len(devices)) if each else None,
-        "wishes": dataclasses.asdict(wishes),
+        "options": dataclasses.asdict(options),
     }
 
 

@@ -30,8 +30,6 @@ SGD_RATE = 30.0
 class Optimizer(Sweep):
     """AdamW against SGD with momentum, for ResNets."""
 
-    stem: ClassVar[str] = "optimizer"
-    command: ClassVar[str] = "ablate optimizer"
     claim_ids: ClassVar[tuple[str, ...]] = ("OP1",)
     decides: ClassVar[tuple[str, ...]] = ("model", "optimizer")
 

@@ -29,8 +29,6 @@ SIDES = (2, 16)
 class Patch(Sweep):
     """Position by patch size."""
 
-    stem: ClassVar[str] = "patch"
-    command: ClassVar[str] = "ablate patch"
     claim_ids: ClassVar[tuple[str, ...]] = ("PE4",)
     decides: ClassVar[tuple[str, ...]] = ("patch", "position", "placement")
     needs: ClassVar = "vit"

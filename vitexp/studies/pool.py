@@ -29,8 +29,6 @@ MARGIN = 0.005
 class Pool(Sweep):
     """Class token against mean pooling, by learning rate."""
 
-    stem: ClassVar[str] = "pool"
-    command: ClassVar[str] = "ablate pool"
     claim_ids: ClassVar[tuple[str, ...]] = ("CT1",)
     decides: ClassVar[tuple[str, ...]] = ("pool",)
     needs: ClassVar = "transformer"

@@ -10,7 +10,7 @@ import torch
 
 from vitexp.datasets.image_set import ImageSet
 from vitexp.models.counted import executed_macs
-from vitexp.runs.wishes import NONE, Wishes
+from vitexp.runs.options import DEFAULTS, ExecutionOptions
 from vitexp.spec import RunSpec
 from vitexp.training.environment import environment, peak_memory, synchronise
 from vitexp.training.execution import DTYPES
@@ -93,14 +93,14 @@ def bench(
     images: ImageSet,
     watch: Stopwatch,
     threads: int,
-    wishes: Wishes = NONE,
+    options: ExecutionOptions = DEFAULTS,
     memory: int | None = None,
 ) -> dict[str, Any]:
     """Trains ``spec`` for a while and forgets it.
 
     Args:
         watch: on the device, for as long as is to be measured; two steps are measured at least.
-        threads, wishes, memory: as for :func:`vitexp.training.loop.train`.
+        threads, options, memory: as for :func:`vitexp.training.loop.train`.
 
     Returns:
         ``windows`` (see :class:`Stopwatch`), ``macs_executed`` of an image or None,
@@ -109,7 +109,7 @@ def bench(
     torch.set_num_threads(threads)
     device = watch.device
     found, macs = peak(device, DTYPES[spec.precision], threads), executed_macs(spec.model)
-    train(spec, images, watch, device, threads, wishes=wishes, memory=memory)
+    train(spec, images, watch, device, threads, options=options, memory=memory)
     return {
         "windows": watch.windows,
         "macs_executed": macs,

@@ -11,7 +11,7 @@ import torch
 
 from vitexp.models.count import TRAINING_FLOPS, macs
 from vitexp.models.masks import DeviceNoise, HashNoise, HostNoise
-from vitexp.runs.wishes import Wishes
+from vitexp.runs.options import ExecutionOptions
 from vitexp.spec import RunSpec
 from vitexp.training import compilation
 from vitexp.training.peak import peak
@@ -57,17 +57,19 @@ class Execution:
         return cls(**{name: execution[name] for name in names if name in execution})
 
 
-def choose(spec: RunSpec, device: torch.device, threads: int, wishes: Wishes) -> Execution:
+def choose(
+    spec: RunSpec, device: torch.device, threads: int, options: ExecutionOptions
+) -> Execution:
     """The fastest way to compute ``spec`` on this device, as far as it is left open."""
-    cuda, compiled = device.type == "cuda", wishes.compiled
+    cuda, compiled = device.type == "cuda", options.compiled
     if compiled is None:
         compiled = _repays(spec, device, threads) and compilation.has_compiler(device)
-    compiled = compiled and spec.model.vit is not None and not wishes.grad_checkpointing
+    compiled = compiled and spec.model.vit is not None and not options.grad_checkpointing
     # Hashed masks that no compiler fuses cost more than the launches that a graph saves, and a
     # user's own code may wait for the device, which a graph cannot.
     captured = cuda and (compiled or not _masked(spec)) and not _has_own_code(spec)
     noise = HashNoise.source if compiled or captured else _drawn(device)
-    how = {**wishes.of_execution(), "compiled": compiled, "captured": captured}
+    how = {**options.of_execution(), "compiled": compiled, "captured": captured}
     return Execution(threads, noise, **how)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 
 from vitexp.models.memory import halved, micro_batch
-from vitexp.runs.wishes import Wishes
+from vitexp.runs.options import ExecutionOptions
 from vitexp.spec import RunSpec
 from vitexp.training.batches import Batches
 from vitexp.training.determinism import set_deterministic
@@ -45,9 +45,9 @@ def fitting(execution: Execution, spec: RunSpec, batches: Batches, memory: int |
     return dataclasses.replace(execution, micro_batch=None if whole else size)
 
 
-def remarks_on(execution: Execution, wishes: Wishes, batch: int) -> list[str]:
+def remarks_on(execution: Execution, options: ExecutionOptions, batch: int) -> list[str]:
     """What the user is told about it."""
-    if execution.micro_batch is None or wishes.micro_batch is not None:
+    if execution.micro_batch is None or options.micro_batch is not None:
         return []
     return [
         f"computes its batch of {batch} in parts of {execution.micro_batch}, which fit into memory;"

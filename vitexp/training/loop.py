@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from vitexp.datasets.image_set import ImageSet
+from vitexp.runs.options import DEFAULTS, ExecutionOptions
 from vitexp.runs.record import RunRecord
-from vitexp.runs.wishes import NONE, Wishes
 from vitexp.spec import RunSpec
 from vitexp.training.batches import Batches
 from vitexp.training.determinism import set_deterministic
@@ -37,13 +37,13 @@ def train(
     device: torch.device,
     threads: int,
     start: Start | None = None,
-    wishes: Wishes = NONE,
+    options: ExecutionOptions = DEFAULTS,
     memory: int | None = None,
     crash: str | None = None,
 ) -> Finished | None:
     """Trains ``spec`` alone; the arguments and what is returned are those of :func:`training`."""
     turns = training(
-        spec, images, host, device, threads, start, wishes, memory, time.perf_counter, crash
+        spec, images, host, device, threads, start, options, memory, time.perf_counter, crash
     )
     while True:
         try:
@@ -62,7 +62,7 @@ def training(
     device: torch.device,
     threads: int,
     start: Start | None = None,
-    wishes: Wishes = NONE,
+    options: ExecutionOptions = DEFAULTS,
     memory: int | None = None,
     clock: Callable[[], float] = time.perf_counter,
     crash: str | None = None,
@@ -74,12 +74,12 @@ def training(
     Args:
         spec: the resolved run.
         images: the data set whose fingerprint the spec names.
-        host: checkpoints, progress and the wish to stop.
+        host: checkpoints, progress and whether to stop.
         device: where to train.
         threads: CPU threads; a resumed run keeps the number that it started with.
         start: what ``spec.init`` names; without it the weights are drawn, as a run that only
             times its steps may do.
-        wishes: how to compute; a resumed run keeps what it started with, if that still works.
+        options: how to compute; a resumed run keeps what it started with, if that still works.
         memory: bytes for this run; None for as many as it takes.
         clock: seconds of the device that are this run's to pay.
         crash: how the process ended that tried this before, if that was the device's doing.
@@ -92,7 +92,7 @@ def training(
     batches = Batches(images.train, spec.recipe, spec.model.classes, spec.seed, device, memory)
     state = host.restore()
     if state is None:
-        before, first = 0, choose(spec, device, threads, wishes)
+        before, first = 0, choose(spec, device, threads, options)
     else:
         before, first = state["step"], Execution.recorded(state["execution"])
     begun = state is not None
@@ -118,12 +118,12 @@ def training(
         return run
 
     left = ways(first, spec, device, begun)
-    run, failures = first_that_works(left, begin, device, wishes.strict, crash)
+    run, failures = first_that_works(left, begin, device, options.strict, crash)
     execution = run.optimise.execution
     asked = (
-        wishes.overruled(asdict(first))
+        options.overruled(asdict(first))
         if begun
-        else remarks_on(execution, wishes, spec.recipe.batch)
+        else remarks_on(execution, options, spec.recipe.batch)
     )
     for remark in asked + failures.remark(execution):
         host.say(f"Run {spec.id} {remark}")

@@ -14,8 +14,8 @@ from vitexp.evaluation.few_shot import few_shot
 from vitexp.models.build import build
 from vitexp.models.weights.files import load_weights
 from vitexp.runs.measurement import Measurement
+from vitexp.runs.options import ExecutionOptions
 from vitexp.runs.record import pack_correct
-from vitexp.runs.wishes import Wishes
 from vitexp.spec import Checkpoint, ModelSpec, ProbeSpec, RunSpec
 from vitexp.training.determinism import set_deterministic
 from vitexp.training.environment import environment
@@ -29,7 +29,7 @@ def measure(
     probe: ProbeSpec,
     images: ImageSet,
     device: torch.device,
-    wishes: Wishes,
+    options: ExecutionOptions,
     reads_test: Callable[[], int],
 ) -> Measurement:
     """The few-shot linear probe of weights on ``images``.
@@ -43,7 +43,7 @@ def measure(
     Raises:
         VitexpError: the file does not hold such a model.
     """
-    set_deterministic(wishes.deterministic)
+    set_deterministic(options.deterministic)
     assert images.fingerprint == probe.data.fingerprint
     model = build(spec, of.seed if isinstance(of, RunSpec) else 0)
     load_weights(model, spec, weights)
@@ -60,7 +60,7 @@ def measure(
         {p.name: [pack_correct(row) for row in p.correct] for p in found},
         {
             **environment(device),
-            "deterministic": wishes.deterministic,
+            "deterministic": options.deterministic,
             "few_shot": [p.details() for p in found],
             "test_reads": reads,
             "ended": datetime.now(UTC).isoformat(timespec="milliseconds"),

@@ -10,7 +10,7 @@ from dataclasses import replace
 import torch
 
 from vitexp.datasets.image_set import ImageSet
-from vitexp.runs.wishes import Wishes
+from vitexp.runs.options import ExecutionOptions
 from vitexp.spec import RunSpec
 from vitexp.training.environment import synchronise
 from vitexp.training.execution import COMPILED_FROM
@@ -69,7 +69,7 @@ def seconds_per_step(
     images: ImageSet,
     device: torch.device,
     threads: int,
-    wishes: Wishes,
+    options: ExecutionOptions,
     memory: int | None,
 ) -> float:
     """The median time of a training step of ``spec`` on this device, in seconds.
@@ -78,6 +78,8 @@ def seconds_per_step(
     """
     host = _Probed(device)
     recipe = replace(spec.recipe, steps=min(spec.recipe.steps, COMPILED_FROM - 1))
-    train(replace(spec, recipe=recipe), images, host, device, threads, wishes=wishes, memory=memory)
+    train(
+        replace(spec, recipe=recipe), images, host, device, threads, options=options, memory=memory
+    )
     gaps = [b - a for a, b in zip(host.times, host.times[1:], strict=False)]
     return statistics.median(gaps[WARM_UP:] or gaps)

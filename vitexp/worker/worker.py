@@ -28,10 +28,10 @@ from vitexp.models.weights.header import header, model_in
 from vitexp.models.weights.sources import open_source
 from vitexp.runs.files import DiskError, file_hash
 from vitexp.runs.lease import A_WHILE, Fenced, Lease, alone
+from vitexp.runs.options import ExecutionOptions
 from vitexp.runs.record import RunRecord
 from vitexp.runs.soup import Soups
 from vitexp.runs.store import Store
-from vitexp.runs.wishes import Wishes
 from vitexp.spec import (
     Checkpoint,
     DataSpec,
@@ -124,8 +124,8 @@ class Worker:
         return has_room(from_json(RunSpec, order["run"]), self.device, order.get("memory"))
 
     def _obey(self, order: dict[str, Any]) -> None:
-        wishes = Wishes(**order.get("wishes", {}))
-        means = {"threads": order["threads"], "wishes": wishes, "memory": order.get("memory")}
+        options = ExecutionOptions(**order.get("options", {}))
+        means = {"threads": order["threads"], "options": options, "memory": order.get("memory")}
         if "run" in order:
             spec, keep = from_json(RunSpec, order["run"]), order["keep"]
             means["crash"] = order.get("crash")
@@ -138,7 +138,7 @@ class Worker:
         elif "measure" in order:
             probe, of = from_json(ProbeSpec, order["measure"]), _subject(order)
             with self._watched(of.id):
-                self._measure(of, probe, order["threads"], wishes)
+                self._measure(of, probe, order["threads"], options)
         else:
             spec = from_json(RunSpec, order.get("probe") or order["bench"])
             with self._watched(spec.id):
@@ -230,7 +230,7 @@ class Worker:
         )
 
     def _measure(
-        self, of: RunSpec | Checkpoint, probe: ProbeSpec, threads: int, wishes: Wishes
+        self, of: RunSpec | Checkpoint, probe: ProbeSpec, threads: int, options: ExecutionOptions
     ) -> None:
         torch.set_num_threads(threads)
         if isinstance(of, Checkpoint):
@@ -243,7 +243,7 @@ class Worker:
         reads = functools.partial(self.store.reads_test, of, probe)
         with alone(self.store.folder_for(of), self._waiting):
             if self.store.measurement(of, probe) is None:
-                found = measure(of, model, weights, probe, images, self.device, wishes, reads)
+                found = measure(of, model, weights, probe, images, self.device, options, reads)
                 self.store.keep(of, found)
         self.tell(Event("measured", of.id))
 

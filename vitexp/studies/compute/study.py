@@ -54,8 +54,6 @@ class Compute(Study):
 
     models: tuple[str, ...] = ()
 
-    stem: ClassVar[str] = "compute"
-    command: ClassVar[str] = "ablate compute"
     claim_ids: ClassVar[tuple[str, ...]] = ("CA1", "CA2", "CA3", "HY1")
     decides: ClassVar[tuple[str, ...]] = ("model",)
     own: ClassVar[tuple[str, ...]] = ("--models",)

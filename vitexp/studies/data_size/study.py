@@ -51,7 +51,6 @@ class DataSize(Study):
     by_steps: bool = False
     tune: bool = False
 
-    stem: ClassVar[str] = "data_size"
     command: ClassVar[str] = "scale"
     claim_ids: ClassVar[tuple[str, ...]] = ("DS1", "DS2", "DS3", "DS4", "DS5")
     decides: ClassVar[tuple[str, ...]] = ("model", "fraction")

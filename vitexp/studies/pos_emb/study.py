@@ -31,8 +31,6 @@ from vitexp.studies.pos_emb.report import COLUMNS, csv_rows, table
 class PosEmb(Study):
     """The positional ablation: signals by placements by seeds."""
 
-    stem: ClassVar[str] = "pos_emb"
-    command: ClassVar[str] = "ablate pos-emb"
     claim_ids: ClassVar[tuple[str, ...]] = ("PE1", "PE2", "PE3")
     decides: ClassVar[tuple[str, ...]] = ("placement",)
     needs: ClassVar = "transformer"

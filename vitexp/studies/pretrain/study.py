@@ -66,8 +66,6 @@ class Pretrain(Study):
     source_classes: int | None = None
     fractions: tuple[float, ...] = FRACTIONS
 
-    stem: ClassVar[str] = "pretrain"
-    command: ClassVar[str] = "ablate pretrain"
     searches: ClassVar[bool] = True
     decides: ClassVar[tuple[str, ...]] = ("fraction",)
     own: ClassVar[tuple[str, ...]] = ("--source", "--target", "--source-classes", "--fractions")

@@ -36,8 +36,6 @@ SHARE = 4
 class Resolution(Study):
     """Positional signals by image sizes, with and without interpolation."""
 
-    stem: ClassVar[str] = "resolution"
-    command: ClassVar[str] = "ablate resolution"
     claim_ids: ClassVar[tuple[str, ...]] = ("PE9",)
     decides: ClassVar[tuple[str, ...]] = ("position", "placement")
     needs: ClassVar = "transformer"

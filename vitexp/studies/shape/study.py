@@ -31,8 +31,6 @@ GROWN = ("depth", "width", "mlp")
 class Shape(Sweep):
     """One dimension of the transformer at a time, and all together."""
 
-    stem: ClassVar[str] = "shape"
-    command: ClassVar[str] = "ablate shape"
     claim_ids: ClassVar[tuple[str, ...]] = ("SH1", "SH2", "SH3", "SH4")
     needs: ClassVar = "vit"
 

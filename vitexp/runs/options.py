@@ -9,7 +9,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Wishes:
+class ExecutionOptions:
     """What may be asked of how runs are computed.
 
     But for ``strict`` it is fixed at a run's first step: a run that is resumed keeps what it began
@@ -44,7 +44,7 @@ class Wishes:
 
 
 _FLAGS = {"compiled": "compile"}
-"""Those that are spelled another way."""
+"""Those whose flag is spelled another way."""
 
 
 def _spelled(name: str, value: int | None) -> str:
@@ -54,5 +54,5 @@ def _spelled(name: str, value: int | None) -> str:
     return f"with {flag}" if value is True else f"with {flag} {value}"
 
 
-NONE = Wishes()
+DEFAULTS = ExecutionOptions()
 """As fast as can be."""
