@@ -20,7 +20,6 @@ from tests.plans import by_fraction, by_position, sorted_into
 from tests.scale_grid import CROSSING, cell, done, scale_grid
 from tests.synthetic import draw, grid, paper_grid
 from vitexp import load
-from vitexp.cli.report import study_of
 from vitexp.datasets.load import describe
 from vitexp.errors import VitexpError
 from vitexp.experiment import ledger
@@ -35,6 +34,7 @@ from vitexp.runs.store import Store
 from vitexp.spec import ProbeSpec
 from vitexp.studies import STUDIES
 from vitexp.studies.data_size.study import DataSize
+from vitexp.studies.named import study_of
 from vitexp.studies.pos_emb.study import PosEmb
 from vitexp.tasks import compare
 

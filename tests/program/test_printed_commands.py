@@ -15,7 +15,6 @@ import vitexp
 from tests.plans import done_of
 from tests.scale_grid import done
 from vitexp.cli.main import main
-from vitexp.cli.report import configured, study_of
 from vitexp.experiment.plan import Grid, Plan
 from vitexp.experiment.study import Study
 from vitexp.models.count import params
@@ -24,6 +23,7 @@ from vitexp.settings.base import Base
 from vitexp.settings.flags import Settings
 from vitexp.settings.run import resolve
 from vitexp.studies import STUDIES
+from vitexp.studies.named import configured, study_of
 
 COMMAND = re.compile("`vitexp ([^`]+)`")
 

@@ -137,3 +137,28 @@ def test_what_was_asked_travels_with_the_runs_but_for_code(before, tmp_path, cap
     archive.unpacked(Store(tmp_path / "there"), file)
     assert plans.kept(tmp_path / "there") == [kept]
     shutil.rmtree(tmp_path / "there")
+
+
+def test_each_data_set_has_files_of_its_own_and_the_latest_the_plain_name_too(tmp_path, capsys):
+    pool = ("ablate", "pool", "--seeds", "1", "--steps", "1", *MACHINE, "--out", tmp_path)
+    read(capsys, *pool, "--image-size", "8")
+    plain = {path.name for path in (tmp_path / "tables").iterdir()}
+    assert plain == {"pool.md", "pool.csv", "pool.tex"}
+    first = (tmp_path / "tables" / "pool.csv").read_text()
+    read(capsys, *pool, "--image-size", "12")
+    rows = read(capsys, "table", "pool", "--out", tmp_path)
+    others = {path.name for path in (tmp_path / "tables").glob("*.csv")} - {"pool.csv"}
+    assert len(others) == 2
+    assert all(name.startswith("pool-digits-") for name in others)
+    texts = {path.name: path.read_text() for path in (tmp_path / "tables").glob("*.csv")}
+    assert first in texts.values()
+    assert texts["pool.csv"] != first
+    assert sorted(texts.values()).count(texts["pool.csv"]) == 2
+    assert set(rows["files"]) == {
+        str(tmp_path / "tables" / f"{Path(name).stem}.{ending}")
+        for name in (*others, "pool.csv")
+        for ending in ("md", "csv", "tex")
+    }
+    code, _, _ = call(capsys, "plot", "--out", tmp_path)
+    assert code == 0
+    assert len(list((tmp_path / "plots").glob("*.png"))) == 3

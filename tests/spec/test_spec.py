@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from vitexp.cli.report import study_of
 from vitexp.errors import VitexpError
 from vitexp.runs.record import Results
 from vitexp.settings.flags import Settings
 from vitexp.settings.run import resolve
 from vitexp.spec import FromFile, FromRun, RunSpec, from_json, to_json
 from vitexp.studies import STUDIES
+from vitexp.studies.named import study_of
 
 RUNS: list[tuple[dict[str, Any], str]] = [
     ({}, "12c767259290e5de"),

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from inspect import isabstract
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vitexp.cli.flags import Json, Out
-from vitexp.settings.flags import Settings
 
 if TYPE_CHECKING:
     from vitexp.experiment.plan import Grid
     from vitexp.experiment.study import Study
     from vitexp.reporting.report import Report
     from vitexp.runs.plans import Asked
+
+    Answer = tuple[Report, list[Report]]
+    """A report to show, and what the files hold: each under its own stem."""
 
 StudyName = Annotated[
     str | None,
@@ -33,11 +35,14 @@ GridName = Annotated[
 def table(
     study: StudyName = None, out: Out = Path("."), grid: GridName = None, json: Json = False
 ) -> None:
-    """Print a study's table and write it to tables/, without running anything."""
+    """Print a study's table and write it to tables/, without running anything.
+
+    Of several grids the latest is printed; each has files of its own, named after its data.
+    """
     from vitexp.render import write_tables
 
-    for report in _reports(study, out, grid):
-        _show(report, write_tables(report, out), json)
+    for report, files in _answers(study, out, grid):
+        _show(report, [path for each in files for path in write_tables(each, out)], json)
 
 
 def plot(
@@ -51,9 +56,9 @@ def plot(
     from vitexp.cli import screen
     from vitexp.render import write_figures
 
-    reports = [_paper(study)] if paper else _reports(study, out, grid)
-    files = [path for report in reports for path in write_figures(report, out)]
-    for report in reports:
+    answers = [(_paper(study), [_paper(study)])] if paper else _answers(study, out, grid)
+    files = [path for _, each in answers for report in each for path in write_figures(report, out)]
+    for report, _ in answers:
         for figure in report.figures:
             for remark in getattr(figure, "remarks", ()):
                 screen.say(remark)
@@ -100,72 +105,79 @@ def _wrote(files: Sequence[Path]) -> str:
     return f"Wrote {', '.join(map(str, files))}."
 
 
-def after(study: Study, out: Path, asked: Asked | None, json: bool) -> None:
-    """Report on what is done of what was asked for."""
+def after(study: Study, asked: Asked | None, out: Path, json: bool) -> None:
+    """Report on what is done of what was just asked for."""
     from vitexp.cli import screen
-    from vitexp.experiment.plan import Grid
-    from vitexp.render import write_figures, write_tables
+    from vitexp.experiment.answers import grids
+    from vitexp.render import write
     from vitexp.runs.store import Store
 
-    grid = asked and Grid(asked, Store(out).results(), study.command)
-    if not grid or not study.answered(grid.keys()):
+    found = grids(study, asked.study, out, Store(out).results()) if asked else []
+    grid = next((grid for grid in found if asked and grid.name == asked.name), None)
+    if grid is None:
         return screen.say("No table: too few of the study's runs are done.")
     report = study.report(grid)
-    _show(report, [*write_tables(report, out), *write_figures(report, out)], json)
+    stems = dict.fromkeys((report.stem, *_stems(grid, found, report.stem)))
+    files = [path for stem in stems for path in write(replace(report, stem=stem), out)]
+    _show(report, files, json)
 
 
-def _reports(name: str | None, out: Path, run: str | None) -> list[Report]:
+def _answers(name: str | None, out: Path, wanted: str | None) -> list[Answer]:
+    """Of each study the latest grid, or the one that is ``wanted``."""
     from vitexp.errors import VitexpError
     from vitexp.experiment.answers import grids
     from vitexp.runs.store import Store
     from vitexp.studies import STUDIES
+    from vitexp.studies.named import study_of
 
     done = Store(out).results()
-    reports = []
-    for each in [name] if name else STUDIES:
+    answers = []
+    for each in [name] if name else _all_studies(out):
         study = study_of(each)
-        if grid := _pick(grids(study, STUDIES.canonical(each), out, done), run):
-            reports.append(study.report(grid))
-    if not reports:
+        found = grids(study, STUDIES.canonical(each), out, done)
+        if chosen := _pick(found, wanted):
+            shown = [chosen] if wanted else found
+            reports = {grid.name: study.report(grid) for grid in shown}
+            files = [
+                replace(reports[grid.name], stem=stem)
+                for grid in shown
+                for stem in _stems(grid, found, study.stem)
+            ]
+            answers.append((reports[chosen.name], files))
+    if not answers:
         asked = f"study {name!r}" if name else "any study"
         raise VitexpError(
             f"No finished runs of {asked} in {out / 'runs'}"
-            + (f" with run {run}." if run else "."),
+            + (f" with run {wanted}." if wanted else "."),
             f"Run it first, with `vitexp {study_of(name or 'pos-emb').command}`,"
             " or choose another --out.",
         )
-    return reports
+    return answers
 
 
-def study_of(name: str) -> Study:
-    """The study that ``name`` stands for, with its own flags left out.
-
-    Raises:
-        VitexpError: unknown, or something in a file that is not a study.
-    """
-    return configured(name, {}, Settings())
-
-
-def configured(name: str, own: Mapping[str, str], settings: Settings) -> Study:
-    """The study that ``name`` stands for, with its own flags.
-
-    Raises:
-        VitexpError: unknown, something in a file that is not a study, or a flag that it lacks.
-    """
-    from vitexp.errors import VitexpError
-    from vitexp.experiment.study import Study
+def _all_studies(out: Path) -> list[str]:
+    """The names of all studies, those in files that were asked for here included."""
+    from vitexp.cli import screen
     from vitexp.registry import is_reference
+    from vitexp.runs.plans import kept
     from vitexp.studies import STUDIES
 
-    found = STUDIES.load(name)
-    if isinstance(found, type) and issubclass(found, Study) and not isabstract(found):
-        if is_reference(name):
-            found.command = f"ablate {name}"
-        return found.configured(own, settings)
-    raise VitexpError(
-        f"{name} is not a study.",
-        "Give a class that derives from vitexp.experiment.study.Study and defines its methods.",
-    )
+    own = dict.fromkeys(asked.study for asked in kept(out) if is_reference(asked.study))
+    there = [name for name in own if Path(name.rpartition(":")[0]).is_file()]
+    for name in own.keys() - there:
+        screen.say(f"{name} was run here, and its file is not there: it is left out.")
+    return [*STUDIES, *there]
+
+
+def _stems(grid: Grid, grids: Sequence[Grid], stem: str) -> list[str]:
+    """What a grid's files are called: ``stem`` if it is the latest; where there are others, also
+    after its data, and if these are another's, too, after its digest."""
+    plain = [stem] if grid is grids[-1] else []
+    if len(grids) == 1:
+        return plain
+    data = [re.sub(r"[^\w.-]+", "_", each.spec.data.name) for each in grids]
+    own = data[grids.index(grid)]
+    return [*plain, f"{stem}-{own}" if data.count(own) == 1 else f"{stem}-{own}-{grid.digest[:8]}"]
 
 
 def _pick(grids: Sequence[Grid], wanted: str | None) -> Grid | None:

@@ -16,6 +16,7 @@ from vitexp.settings.base import Base
 from vitexp.settings.flags import Settings, spelled
 from vitexp.settings.model import Wanted
 from vitexp.studies import STUDIES
+from vitexp.studies.named import configured
 
 _WITHOUT = {
     "transformer": ({"resnet": "ResNet"}, "vit-xs/4 or r20+vit-ti"),
@@ -45,7 +46,7 @@ def run(
             about, or a limit for a study whose runs cannot all be told beforehand.
         typer.Exit: with 1 where a run failed.
     """
-    study = report.configured(name, own, settings)
+    study = configured(name, own, settings)
     _check(study, settings)
     if limit is not None and study.searches:
         raise VitexpError(
@@ -106,6 +107,6 @@ def carry_out(
         return planned
 
     well = execute.execute(machine, planner, study.label)
-    report.after(study, machine.out, question, json)
+    report.after(study, question, machine.out, json)
     if not well:
         raise typer.Exit(1)

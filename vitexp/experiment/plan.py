@@ -80,7 +80,7 @@ class Grid(Mapping[Any, Group]):
         tries: the runs that chose settings.
         flags: that ask for it again, but for the seeds.
         command: what takes them, after ``vitexp``.
-        digest: of what is compared: hexadecimal digits.
+        name, digest: the plan's, and of what it compares: hexadecimal digits.
     """
 
     def __init__(self, asked: Asked, done: Results, command: str) -> None:
@@ -91,7 +91,7 @@ class Grid(Mapping[Any, Group]):
         self.reference = asked.reference
         self.tries: tuple[RunRecord, ...] = tuple(done[run] for run in asked.tries if run in done)
         self.flags, self.command = asked.flags, command
-        self.digest = asked.name.rpartition("-")[2]
+        self.name, self.digest = asked.name, asked.name.rpartition("-")[2]
 
     def __getitem__(self, key: Key) -> Group:
         return self._groups[key]
