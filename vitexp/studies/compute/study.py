@@ -182,7 +182,8 @@ def _run(grid: Grid, seeds: int) -> str:
 
 def _more(grid: Grid, families: Sequence[str]) -> str:
     """What to type for one more size of each family, the largest first, as a sentence."""
-    known = [called(group.spec.model) for group in grid.values()]
+    # As they are typed: what else a flag gave them follows the name.
+    known = [called(group.spec.model).split()[0] for group in grid.values()]
     new = [n for n in nearest(MORE, grid.spec.model.image_size) if n not in known]
     first = (next((n for n in new if parse(n).family == family), None) for family in families)
     larger = [name for name in first if name]
