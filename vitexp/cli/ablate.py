@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from vitexp.cli.flags import Json, with_settings
-from vitexp.cli.options import Budget, DryRun, Probe
+from vitexp.cli.options import Budget, DryRun, Notes, Probe, Quiet, detail
 from vitexp.settings.flags import Settings
 
 
@@ -40,6 +40,8 @@ def ablate(
     dry_run: DryRun = False,
     probe: Probe = True,
     budget: Budget = None,
+    notes: Notes = False,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Run a study's missing runs; then print its table and write tables/ and plots/.
@@ -58,4 +60,4 @@ def ablate(
     }
     settings = dataclasses.replace(settings, dataset=source or settings.dataset)
     own = {flag: value for flag, value in asked.items() if value}
-    run(study, settings, own, dry_run, probe, json, budget)
+    run(study, settings, own, dry_run, probe, json, budget, detail(notes, quiet))

@@ -31,6 +31,14 @@ def claims(out: Out = Path("."), json: Json = False) -> None:
         return screen.emit(ledger.as_rows(judged))
     from vitexp.render.console import console
 
+    tested = [claim for claim in judged if claim.standing != "NOT RUN"]
+    open_still = [claim for claim in judged if claim.standing == "NOT RUN"]
     # A line a claim reads better on a screen than a table of sentences.
-    screen.stdout().print(console(replace(report, tables=(), claims=judged)))
+    named = tuple(replace(c, sentence=f"On {c.dataset}: {c.sentence}") for c in tested)
+    screen.stdout().print(console(replace(report, tables=(), claims=named, notes=())))
+    for settle in dict.fromkeys(claim.settle for claim in open_still):
+        ids = ", ".join(claim.id for claim in open_still if claim.settle == settle)
+        screen.stdout().print(f"NOT RUN  {ids}. {settle or 'No study here tests these.'}")
+    for note in report.notes:
+        screen.stdout().print(note)
     screen.say(f"Wrote {', '.join(map(str, files))}.")

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from vitexp.cli.flags import Json, with_settings
-from vitexp.cli.options import DryRun, Probe
+from vitexp.cli.options import DryRun, Notes, Probe, Quiet, detail
 from vitexp.settings.flags import Settings
 
 Source = Annotated[
@@ -25,6 +25,8 @@ def finetune(
     rates: Rates = "",
     dry_run: DryRun = False,
     probe: Probe = True,
+    notes: Notes = False,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Fine-tune a trained model: new zero-initialised head, SGD, the best of several rates.
@@ -36,7 +38,8 @@ def finetune(
     from vitexp.studies.finetune.study import FineTune
 
     machine, base = execute.prepare_finetune(settings, source, _numbers(rates))
-    study.carry_out(FineTune(), "finetune", machine, base, dry_run, probe, json)
+    shown = detail(notes, quiet)
+    study.carry_out(FineTune(), "finetune", machine, base, dry_run, probe, json, shown)
 
 
 def _numbers(text: str) -> tuple[float, ...]:

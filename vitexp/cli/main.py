@@ -13,7 +13,6 @@ from typing import TextIO
 
 import typer
 
-from vitexp.cli import NARROW
 from vitexp.cli.ablate import ablate
 from vitexp.cli.bench import bench
 from vitexp.cli.claims import claims
@@ -30,6 +29,8 @@ from vitexp.cli.weights import weights
 from vitexp.errors import VitexpError, printable
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
+_PANELS = 100
+"""Columns of a terminal in which panels of flags cut nothing off."""
 
 app = typer.Typer(
     name="vitexp",
@@ -37,7 +38,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     # Panels cut words off where they have no room.
-    rich_markup_mode="rich" if shutil.get_terminal_size().columns >= NARROW else None,
+    rich_markup_mode="rich" if shutil.get_terminal_size().columns >= _PANELS else None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 COMMANDS = (

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from vitexp.render.console import Detail
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="print the plan and its cost; run nothing")]
 Budget = Annotated[
     str | None,
     typer.Option(help="90s, 30min or 2h: drop whole seeds, the last first, to fit"),
 ]
+Notes = Annotated[bool, typer.Option("--notes", help="print the verdicts and notes in full, too")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="print what it comes to alone")]
 Probe = Annotated[bool, typer.Option(help="time a few steps for the plan's estimate")]
+
+
+def detail(notes: bool, quiet: bool) -> Detail:
+    """How much of a report ``--notes`` and ``--quiet`` ask for."""
+    return "notes" if notes else "headline" if quiet else "table"

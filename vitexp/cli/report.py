@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vitexp.cli.flags import Json, Out
+from vitexp.cli.options import Notes, Quiet, detail
 
 if TYPE_CHECKING:
     from vitexp.experiment.plan import Grid
     from vitexp.experiment.study import Study
+    from vitexp.render.console import Detail
     from vitexp.reporting.report import Report
     from vitexp.runs.plans import Asked
 
@@ -33,7 +35,12 @@ GridName = Annotated[
 
 
 def table(
-    study: StudyName = None, out: Out = Path("."), grid: GridName = None, json: Json = False
+    study: StudyName = None,
+    out: Out = Path("."),
+    grid: GridName = None,
+    notes: Notes = False,
+    quiet: Quiet = False,
+    json: Json = False,
 ) -> None:
     """Print a study's table and write it to tables/, without running anything.
 
@@ -42,7 +49,8 @@ def table(
     from vitexp.render import write_tables
 
     for report, files in _answers(study, out, grid):
-        _show(report, [path for each in files for path in write_tables(each, out)], json)
+        paths = [path for each in files for path in write_tables(each, out)]
+        _show(report, paths, json, detail(notes, quiet))
 
 
 def plot(
@@ -79,14 +87,15 @@ def _paper(study: str | None) -> Report:
     return paper_report()
 
 
-def _show(report: Report, files: Sequence[Path], json: bool) -> None:
+def _show(report: Report, files: Sequence[Path], json: bool, detail: Detail) -> None:
     from vitexp.cli import screen
     from vitexp.render.console import console
 
     if json:
         return screen.emit(_as_json(report, files))
-    screen.stdout().print(console(report))
-    screen.say(_wrote(files))
+    screen.stdout().print(console(report, detail))
+    more = "" if detail == "notes" else " More on the screen with --notes."
+    screen.say(f"{_wrote(files)}{more}")
 
 
 def _as_json(report: Report, files: Sequence[Path]) -> dict[str, Any]:
@@ -94,6 +103,7 @@ def _as_json(report: Report, files: Sequence[Path]) -> dict[str, Any]:
     return {
         "study": report.stem,
         "facts": dict(report.facts),
+        "headline": list(report.headline),
         "rows": list(report.rows),
         "claims": [asdict(claim) for claim in report.claims],
         "notes": list(report.notes),
@@ -105,10 +115,12 @@ def _wrote(files: Sequence[Path]) -> str:
     return f"Wrote {', '.join(map(str, files))}."
 
 
-def after(study: Study, asked: Asked | None, out: Path, json: bool) -> None:
+def after(
+    study: Study, asked: Asked | None, out: Path, json: bool, detail: Detail = "table"
+) -> None:
     """Report on what is done of what was just asked for."""
     from vitexp.cli import screen
-    from vitexp.experiment.answers import grids
+    from vitexp.experiment.answers import grids, reported
     from vitexp.render import write
     from vitexp.runs.store import Store
 
@@ -116,16 +128,16 @@ def after(study: Study, asked: Asked | None, out: Path, json: bool) -> None:
     grid = next((grid for grid in found if asked and grid.name == asked.name), None)
     if grid is None:
         return screen.say("No table: too few of the study's runs are done.")
-    report = study.report(grid)
+    report = reported(study, grid)
     stems = dict.fromkeys((report.stem, *_stems(grid, found, report.stem)))
     files = [path for stem in stems for path in write(replace(report, stem=stem), out)]
-    _show(report, files, json)
+    _show(report, files, json, detail)
 
 
 def _answers(name: str | None, out: Path, wanted: str | None) -> list[Answer]:
     """Of each study the latest grid, or the one that is ``wanted``."""
     from vitexp.errors import VitexpError
-    from vitexp.experiment.answers import grids
+    from vitexp.experiment.answers import grids, reported
     from vitexp.runs.store import Store
     from vitexp.studies import STUDIES
     from vitexp.studies.named import study_of
@@ -137,7 +149,7 @@ def _answers(name: str | None, out: Path, wanted: str | None) -> list[Answer]:
         found = grids(study, STUDIES.canonical(each), out, done)
         if chosen := _pick(found, wanted):
             shown = [chosen] if wanted else found
-            reports = {grid.name: study.report(grid) for grid in shown}
+            reports = {grid.name: reported(study, grid) for grid in shown}
             files = [
                 replace(reports[grid.name], stem=stem)
                 for grid in shown

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from vitexp.cli.flags import Json, with_settings
-from vitexp.cli.options import Budget, DryRun, Probe
+from vitexp.cli.options import Budget, DryRun, Notes, Probe, Quiet, detail
 from vitexp.errors import VitexpError
 from vitexp.settings.flags import Settings
 
@@ -28,6 +28,8 @@ def scale(
     dry_run: DryRun = False,
     probe: Probe = True,
     budget: Budget = None,
+    notes: Notes = False,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """How much data each family needs: models by nested fractions of the train split.
@@ -48,4 +50,4 @@ def scale(
         )
     own = {"--models": models, "--fractions": fractions}
     own = {flag: value for flag, value in own.items() if value} | ({"--tune": ""} if tune else {})
-    run("data_size", settings, own, dry_run, probe, json, budget)
+    run("data_size", settings, own, dry_run, probe, json, budget, detail(notes, quiet))

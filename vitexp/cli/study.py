@@ -10,6 +10,7 @@ from vitexp.cli import budget, execute, plan, report, screen
 from vitexp.errors import VitexpError
 from vitexp.experiment.plan import Plan
 from vitexp.experiment.study import Study
+from vitexp.render.console import Detail
 from vitexp.runs import plans
 from vitexp.runs.record import Results
 from vitexp.settings.base import Base
@@ -33,12 +34,14 @@ def run(
     probe: bool,
     json: bool,
     limit: str | None,
+    detail: Detail,
 ) -> None:
     """Run what the study lacks, then report; or, dry, say what that would cost.
 
     Args:
         name: of the study, or ``file.py:Class``.
         own: the study's own flags, as they are written.
+        detail: how much of the report is printed.
         limit: the time that the runs may take, such as ``"2h"``; None for any.
 
     Raises:
@@ -57,7 +60,7 @@ def run(
     base = base.asked_with(own)
     if limit is not None:
         base = budget.fitted(study, base, machine, budget.seconds(limit))
-    carry_out(study, name, machine, base, dry_run, probe, json)
+    carry_out(study, name, machine, base, dry_run, probe, json, detail)
 
 
 def _check(study: Study, settings: Settings) -> None:
@@ -86,6 +89,7 @@ def carry_out(
     dry_run: bool,
     probe: bool,
     json: bool,
+    detail: Detail,
 ) -> None:
     """Run a study from its base, or say what that would cost.
 
@@ -107,6 +111,6 @@ def carry_out(
         return planned
 
     well = execute.execute(machine, planner, study.label)
-    report.after(study, question, machine.out, json)
+    report.after(study, question, machine.out, json, detail)
     if not well:
         raise typer.Exit(1)

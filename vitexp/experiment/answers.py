@@ -10,6 +10,9 @@ from vitexp.errors import VitexpError
 from vitexp.experiment.grids import from_scratch
 from vitexp.experiment.plan import Grid, Plan
 from vitexp.experiment.study import Study
+from vitexp.reporting import training
+from vitexp.reporting.headline import headline
+from vitexp.reporting.report import Report
 from vitexp.runs.plans import Asked, kept
 from vitexp.runs.record import Results, RunRecord
 from vitexp.settings.flags import Settings, said
@@ -26,6 +29,16 @@ def grids(study: Study, name: str, out: Path, done: Results) -> list[Grid]:
     asked = [each for each in kept(out) if each.study == name] or earlier(study, name, done)
     found = (Grid(each, done, study.command) for each in asked)
     return sorted((grid for grid in found if study.answered(grid.keys())), key=lambda g: g.ended)
+
+
+def reported(study: Study, grid: Grid) -> Report:
+    """A study's report on a grid, with how far training came and what it comes to."""
+    said, groups = study.report(grid), list(grid.values())
+    return dataclasses.replace(
+        said,
+        facts=said.facts + training.facts(groups),
+        headline=headline(said, training.undertrained(groups), training.limited_words(groups)),
+    )
 
 
 def earlier(study: Study, name: str, done: Results) -> list[Asked]:

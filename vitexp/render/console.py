@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, ConsoleOptions, Group, RenderableType
@@ -13,6 +14,9 @@ from rich.text import Text
 
 from vitexp.reporting.report import Cell, Claim, GridTable, Report
 
+Detail = Literal["headline", "table", "notes"]
+"""How much of a report is shown: what it comes to; the table and each verdict, too; all of it."""
+
 _TONES = {"plain": "", "good": "green", "bad": "red", "muted": "dim"}
 _STANDINGS = {"SUPPORTED": "green", "REFUTED": "red", "INCONCLUSIVE": "yellow", "NOT RUN": "dim"}
 _ASCII = str.maketrans({"±": "+/-", "−": "-", "×": "x", "–": "-", "’": "'"})
@@ -21,8 +25,8 @@ _ASCII = str.maketrans({"±": "+/-", "−": "-", "×": "x", "–": "-", "’": "
 class ReportView:
     """A Rich renderable of a report, for any width and for terminals without Unicode."""
 
-    def __init__(self, report: Report) -> None:
-        self.report = report
+    def __init__(self, report: Report, detail: Detail) -> None:
+        self.report, self.detail = report, detail
 
     def __rich_console__(
         self, console: Console, options: ConsoleOptions
@@ -30,15 +34,23 @@ class ReportView:
         draw = _Drawer(ascii_only=options.ascii_only)
         report = self.report
         yield draw.text(report.title, "bold")
+        if self.detail == "headline":
+            yield from map(draw.text, report.headline)
+            return
         for name, value in report.facts:
             yield draw.text(f"{name}  ", "dim") + draw.text(value)
+        for line in report.headline:
+            yield draw.text(line, "bold")
         for table in report.tables:
             grid = draw.grid(table)
             unbounded = options.update(max_width=10_000)
             needed = Measurement.get(console, unbounded, grid).maximum
             yield grid if needed <= options.max_width else draw.stack(table)
+        full = self.detail == "notes"
         for claim in report.claims:
-            yield draw.claim(claim)
+            yield draw.claim(claim, full)
+        if not full:
+            return
         yield Text()
         for note in report.notes:
             yield draw.text(note, "dim")
@@ -85,13 +97,14 @@ class _Drawer:
                     blocks += [Padding(self.cell(cell), (0, 0, 0, 4))]
         return Group(*blocks)
 
-    def claim(self, claim: Claim) -> Text:
+    def claim(self, claim: Claim, full: bool) -> Text:
         head = Text.assemble(
             (f"{claim.id} ", "bold"), (claim.standing, _STANDINGS[claim.standing]), "  "
         )
-        return head + self.text(f"{claim.sentence}. {claim.evidence} {claim.settle}".rstrip())
+        more = f" {claim.evidence} {claim.settle}".rstrip() if full else ""
+        return head + self.text(f"{claim.sentence}.{more}")
 
 
-def console(report: Report) -> ReportView:
+def console(report: Report, detail: Detail = "notes") -> ReportView:
     """``report`` as something that Rich prints."""
-    return ReportView(report)
+    return ReportView(report, detail)

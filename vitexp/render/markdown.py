@@ -12,6 +12,7 @@ def markdown(report: Report) -> str:
     parts = [
         f"# {escaped(report.title)}",
         _bullets([f"**{escaped(name)}**: {escaped(value)}" for name, value in report.facts]),
+        *map(escaped, report.headline),
         *(_grid(table) for table in report.tables),
         _bullets([escaped(note) for note in report.notes]),
         _claims(report.claims),

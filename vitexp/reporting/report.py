@@ -214,6 +214,7 @@ class Report:
         facts: (name, value) of the setting: data, model, recipe, ...
         columns, rows: the long form, for CSV; every row has these columns.
         notes: how to read the tables, and what they cannot show.
+        headline: what was found, what is open, what to type next: three lines at most.
     """
 
     stem: str
@@ -225,3 +226,4 @@ class Report:
     figures: tuple[Figure, ...]
     claims: tuple[Claim, ...]
     notes: tuple[str, ...]
+    headline: tuple[str, ...] = ()

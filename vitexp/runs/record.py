@@ -30,9 +30,10 @@ class RunRecord:
         spec: the resolved spec.
         status: ``"diverged"`` when the loss stopped being finite; such a run has no accuracies.
         metrics: name -> value. Accuracies are shares in [0, 1]: ``test_top1``, ``test_top5``,
-            ``val_top1``, ``train_top1`` (last evaluation, on as many training images as there
-            are validation images), ``few_shot_5_top1`` (mean over draws; also 1, 10, 25, where
-            the data allow). ``train_loss``; ``params``; ``macs`` (forward, per image, nominal);
+            ``val_top1``, ``train_top1`` (last evaluation, on ``train_images`` of the training
+            images), ``test_majority`` (of the most common class), ``few_shot_5_top1`` (mean over
+            draws; also 1, 10, 25, where the data allow). ``train_loss``; ``params``;
+            ``macs`` (forward, per image, nominal);
             ``flops`` (training, 6 x MACs x images seen); ``macs_executed`` (forward, per image,
             as computed here); and those of :data:`CLOCKED`, measured by a clock: ``seconds``
             (training and evaluation); ``device_seconds`` (times the CPU's threads);

@@ -176,7 +176,7 @@ class Settings:
         below=1,
     )
     augment: str | None = setting(
-        TRAINING, f"none, or a list of {','.join(AUGMENTATIONS)}", "the recipe's"
+        TRAINING, f"none, or a list of {', '.join(AUGMENTATIONS)}", "the recipe's"
     )
     precision: str | None = setting(
         MACHINE, "auto, fp32 or bf16", "auto", choices=("auto", "fp32", "bf16")

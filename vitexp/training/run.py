@@ -34,6 +34,9 @@ from vitexp.training.peak import peak
 from vitexp.training.start import Start
 from vitexp.training.step import Step, model_of
 
+TRAIN_IMAGES = 2_000
+"""Training images on which the final weights are measured, at most."""
+
 
 class Run:
     """A model on its way: how far it has come, and what was measured of it.
@@ -189,8 +192,7 @@ class Run:
         reported = max(self.curve, key=lambda p: p["val_top1"]) if self.best else self.curve[-1]
         self.execution["test_reads"] = host.reads_test()
         on_test = self._classified(self.images.test)
-        as_many = np.arange(min(len(self.images.train), len(self.images.val)))
-        on_train = self._classified(self.images.train, as_many)
+        on_train = self._classified(self.images.train, _spread(len(self.images.train)))
         yield told(self.device)
         test, train = on_test.accuracy(), on_train.accuracy()
         with plain():
@@ -201,6 +203,8 @@ class Run:
             "test_top5": test.top5,
             "val_top1": reported["val_top1"],
             "train_top1": train.top1,
+            "train_images": float(len(train.correct)),
+            "test_majority": float(np.bincount(self.images.test.labels).max() / len(test.correct)),
         }
         if "train_loss" in reported:
             accuracies["train_loss"] = reported["train_loss"]
@@ -286,3 +290,8 @@ class Run:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _spread(images: int) -> np.ndarray:
+    """At most :data:`TRAIN_IMAGES` rows, evenly over all: images may lie class by class."""
+    return np.linspace(0, images - 1, min(images, TRAIN_IMAGES)).astype(np.int64)

@@ -14,8 +14,8 @@ from vitexp.analysis.two_way import estimate
 from vitexp.experiment.fractions import Cells, Key, Pair, cell_label, fraction_label
 from vitexp.reporting.judge import judge, not_run
 from vitexp.reporting.report import Claim
+from vitexp.reporting.training import compute_limited
 from vitexp.settings.flags import said
-from vitexp.studies.data_size.report import compute_limited
 
 Differences = Callable[[np.ndarray, list[str], Pair], tuple[Finding, str]]
 """From a - b, (F, n, N), and what the fractions are called."""
@@ -86,7 +86,7 @@ def _longer(cells: Cells) -> str:
 
 
 def _limited(cells: Cells, keys: list[Key]) -> str:
-    limited = [cell_label(key) for key in keys if compute_limited(cells.groups[key])]
+    limited = [cell_label(key) for key in keys if compute_limited(cells.groups[key]) != "no"]
     return (
         f"; compute-limited, so more steps may change it: {', '.join(limited)}" if limited else ""
     )

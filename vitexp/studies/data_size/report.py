@@ -22,11 +22,11 @@ from vitexp.experiment.search import TUNED, Searches
 from vitexp.models.count import macs
 from vitexp.reporting.cells import accuracy_words, lost_words
 from vitexp.reporting.report import Cell, CurveFigure, GridTable, Value
+from vitexp.reporting.training import compute_limited, train_words
 from vitexp.reporting.values import collapsed_words, ids, in_percent, top1_values
 from vitexp.reporting.words import (
     FAMILIES,
     data_words,
-    percent,
     points,
     recipe_words,
 )
@@ -143,7 +143,7 @@ def _remarks(cells: Cells, single: bool) -> tuple[str, ...]:
 
 
 def _limited(cells: Cells) -> list[Key]:
-    return [key for key, group in cells.groups.items() if compute_limited(group)]
+    return [key for key, group in cells.groups.items() if compute_limited(group) != "no"]
 
 
 def _name(cells: Cells, model: str) -> str:
@@ -161,7 +161,7 @@ def _row(cells: Cells, key: Key, group: Group) -> dict[str, Value]:
         *(key[0], cells.family(key[0]), macs(group.spec.model), key[1], cells.images(key[1])),
         *(group.spec.recipe.steps, len(group.done)),
         *(*top1_values(group), in_percent(group.metric("train_top1").mean)),
-        "yes" if compute_limited(group) else "no",
+        compute_limited(group),
         ids(group),
     )
     return dict(zip(COLUMNS, values, strict=True))
@@ -203,18 +203,3 @@ def _tuned(cells: Cells) -> bool:
     searches = Searches(cells.grid.tries, *TUNED)
     chosen = {model for (model, _), group in cells.groups.items() if searches.chose(group.records)}
     return chosen == set(cells.models)
-
-
-def compute_limited(group: Group) -> bool:
-    """Whether more compute, not more data, is what a cell lacks: it has not fitted its own
-    training images (below 99 %), and does no better on them (2 points) than on the test images."""
-    train, test = group.metric("train_top1").mean, group.metric("test_top1").mean
-    return train is not None and test is not None and train < 0.99 and train - test < 0.02
-
-
-def train_words(group: Group) -> str:
-    """The accuracy on training images, and whether compute is the limit."""
-    train = group.metric("train_top1").mean
-    if train is None:
-        return ""
-    return f"train {percent(train)}{', compute-limited' if compute_limited(group) else ''}"
