@@ -45,7 +45,7 @@ from vitexp.training.execution import Execution
 from vitexp.training.fallback import first_line, usable
 from vitexp.training.host import Progress, State, Waits
 from vitexp.training.loop import Finished, train, training
-from vitexp.training.sharing import Lane, Lanes
+from vitexp.training.sharing import ActiveRun, ActiveRuns
 from vitexp.training.step import Step
 
 STEPS = 8
@@ -264,15 +264,15 @@ def two_at_once(device: torch.device) -> Found:
     """Two runs that share the device end as they end alone."""
     runs = [_run(SMALL, steps=40).seeded(seed) for seed in range(2)]
     images, ends = _images(runs[0]), dict[int, Finished | None]()
-    lanes = Lanes(device, len(runs), lambda room: None)
+    active = ActiveRuns(device, len(runs), lambda capacity: None)
 
-    def begun(run: RunSpec, lane: Lane) -> Waits:
+    def begun(run: RunSpec, one: ActiveRun) -> Waits:
         ends[run.seed] = yield from training(run, images, Kept(), device, threads=1, options=STRICT)
 
     for run in runs:
-        lanes.start("small", functools.partial(begun, run))
-    while lanes:
-        lanes.turn()
+        active.start("small", functools.partial(begun, run))
+    while active:
+        active.turn()
     apart = 0.0
     for run in runs:
         alone = train(run, images, Kept(), device, threads=1, options=STRICT)

@@ -9,6 +9,7 @@ import typer
 from vitexp.cli import budget, execute, plan, report, screen
 from vitexp.errors import VitexpError
 from vitexp.experiment.study import Study
+from vitexp.launch.machine import Machine
 from vitexp.runs.record import Results
 from vitexp.settings.base import Base
 from vitexp.settings.flags import Settings, spelled
@@ -39,7 +40,7 @@ def run(
 
     Raises:
         VitexpError: a flag for what the study's cells differ in, a model that lacks what it is
-            about, or a limit for a study whose runs cannot all be told beforehand.
+            about, or a limit for a study whose runs are not all known beforehand.
         typer.Exit: with 1 where a run failed.
     """
     _check(study, settings)
@@ -76,7 +77,7 @@ def _check(study: Study, settings: Settings) -> None:
 
 
 def carry_out(
-    study: Study, machine: execute.Machine, base: Base, dry_run: bool, probe: bool, json: bool
+    study: Study, machine: Machine, base: Base, dry_run: bool, probe: bool, json: bool
 ) -> None:
     """Run a study from its base, or say what that would cost.
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from vitexp.models.inputs import sent
-from vitexp.training.environment import told
+from vitexp.training.environment import completion
 
 WARM_UPS = 3
 
@@ -90,7 +90,7 @@ class CapturedStep:
             self._take(parts)
             return self._loss
         self._graph.replay()
-        self._launched.append(told(self._device))
+        self._launched.append(completion(self._device))
         if first:
             self._check()
         return self._loss

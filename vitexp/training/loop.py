@@ -113,7 +113,7 @@ def training(
         run.measure_peak()
         if not run.over and not host.stopping():
             run.take()
-            # Here, and not at some later step, fails what the device was told.
+            # What is queued on the device fails here, and not at some later step.
             synchronise(device)
         return run
 

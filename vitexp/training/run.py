@@ -21,11 +21,11 @@ from vitexp.training.batches import Batches
 from vitexp.training.compilation import plain
 from vitexp.training.cost import cost
 from vitexp.training.environment import (
+    completion,
     environment,
     forget_peak_memory,
     peak_memory,
     taken_memory,
-    told,
 )
 from vitexp.training.execution import DTYPES, Execution
 from vitexp.training.host import Host, Progress, State, Waits
@@ -122,7 +122,7 @@ class Run:
         every = recipe.early_stopping or recipe.evaluate_every
         yield self.optimise.backlog
         if self.step % every == 0 or self.step == recipe.steps:
-            yield told(self.device)
+            yield completion(self.device)
             self._spent("train")
             yield from self._evaluate()
             self._spent("evaluate")
@@ -131,7 +131,7 @@ class Run:
         sound = self._sound()
         with self._averaged():
             found = self._classified(self.images.val)
-        yield told(self.device)
+        yield completion(self.device)
         point = {"step": float(self.step)}
         # A run of no steps has no loss.
         losses = {"train_loss": float(self.losses.sum) / self.window} if self.window else {}
@@ -191,7 +191,7 @@ class Run:
         on_test = self._classified(self.images.test)
         as_many = np.arange(min(len(self.images.train), len(self.images.val)))
         on_train = self._classified(self.images.train, as_many)
-        yield told(self.device)
+        yield completion(self.device)
         test, train = on_test.accuracy(), on_train.accuracy()
         with plain():
             probes = few_shot(self.model, self.images, test, self.device, self.dtype, self._at_once)
@@ -243,7 +243,7 @@ class Run:
     def save(self, host: Host) -> Waits:
         """Checkpoint, unless the run is beyond help: the last checkpoint is always a good one."""
         sound = self._sound()
-        yield told(self.device)
+        yield completion(self.device)
         self._spent("train")
         if bool(sound):
             host.save(self.state())
