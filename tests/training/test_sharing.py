@@ -380,7 +380,9 @@ def test_a_run_waits_for_memory_that_others_have(run_spec):
     assert not has_room(spec, CPU, memory=1 << 10)
 
 
-def test_a_checkpoint_written_aside_is_that_of_its_moment(tmp_path, real_spec, digits, monkeypatch):
+def test_a_checkpoint_written_in_a_thread_is_that_of_its_moment(
+    tmp_path, real_spec, digits, monkeypatch
+):
     """Training changes the weights in place while they are written."""
     spec, may_write = real_spec(steps=60), threading.Event()
     lease = Store(tmp_path).lease(spec)
@@ -393,7 +395,7 @@ def test_a_checkpoint_written_aside_is_that_of_its_moment(tmp_path, real_spec, d
 
     monkeypatch.setattr(Lease, "save", slow)
     went_on = False
-    with LeaseHost(lease, lambda event: None, lambda: False, 1e9, aside=True) as host:
+    with LeaseHost(lease, lambda event: None, lambda: False, 1e9, in_thread=True) as host:
         monkeypatch.setattr(host, "checkpoint_due", lambda: host.step == 20)
         turns = training(spec, digits, host, CPU, threads=1)
         for _ in turns:
@@ -440,14 +442,14 @@ def test_a_worker_ends_where_its_device_does_nothing_more(
     assert Store(tmp_path).lease(missing) is not None
 
 
-def test_what_stops_a_writer_aside_stops_its_run(tmp_path, real_spec, digits):
+def test_what_stops_a_writing_thread_stops_its_run(tmp_path, real_spec, digits):
     spec = real_spec(steps=40)
     lease = Store(tmp_path).lease(spec)
     assert lease is not None
     (lease.folder / "attempt").write_text("7 somebody else\n")
     with (
         pytest.raises(Fenced),
-        LeaseHost(lease, lambda event: None, lambda: False, 0.0, aside=True) as host,
+        LeaseHost(lease, lambda event: None, lambda: False, 0.0, in_thread=True) as host,
     ):
         for _ in training(spec, digits, host, CPU, threads=1):
             pass

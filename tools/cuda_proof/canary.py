@@ -321,21 +321,21 @@ def kill_and_resume(device: torch.device) -> Found:
     with tempfile.TemporaryDirectory() as folder:
         train = ["train", "--model", "vit-xxs/2", "--steps", "1500", "--deterministic"]
         train += ["--checkpoint-seconds", "0.1"]
-        peace, siege = Path(folder, "peace"), Path(folder, "siege")
-        undisturbed = _vitexp(*train, *_flags(device, peace))
-        killed = _vitexp(*train, *_flags(device, siege))
-        while not (saved := list(siege.glob("runs/*/checkpoint-*"))) and killed.poll() is None:
+        whole, resumed = Path(folder, "whole"), Path(folder, "resumed")
+        undisturbed = _vitexp(*train, *_flags(device, whole))
+        killed = _vitexp(*train, *_flags(device, resumed))
+        while not (saved := list(resumed.glob("runs/*/checkpoint-*"))) and killed.poll() is None:
             time.sleep(0.01)
-        for process in (*workers_of(siege), killed.pid):
+        for process in (*workers_of(resumed), killed.pid):
             with suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
         killed.wait()
-        unfinished = not list(siege.glob("runs/*/result.json"))
-        _well(_vitexp(*train, *_flags(device, siege)))
+        unfinished = not list(resumed.glob("runs/*/result.json"))
+        _well(_vitexp(*train, *_flags(device, resumed)))
         _well(undisturbed)
-        ends = [_sha(out) for out in (peace, siege)]
+        ends = [_sha(out) for out in (whole, resumed)]
         if ends[0] != ends[1]:
-            raise Wrong("the weights differ from those of the run that was left in peace")
+            raise Wrong("the weights differ from those of the run that was not killed")
         return {"checkpoints": len(saved), "killed_before_its_end": unfinished}
 
 

@@ -32,7 +32,7 @@ class Outcome:
     """How a launch ended.
 
     Attributes:
-        done: ids of runs that have a result now, whoever made it.
+        done: ids of runs that have a result now, also from other processes.
         diverged: ids of runs whose loss stopped being finite.
         failed: id -> the last attempt's message.
         refused: whether the disk ended the launch.

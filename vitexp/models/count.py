@@ -3,7 +3,7 @@
 Products only: norms, activations, pools and softmax are not counted. *Nominal* MACs are the
 paper's measure: every row of every block, and no head. *Executed* MACs are what this program
 computes: in the last block only the rows that the pool reads, whose one query, where it is one, has
-the kernels of keys and values brought to it; and the head.
+the kernels of keys and values applied to it; and the head.
 """
 
 from __future__ import annotations
@@ -145,9 +145,9 @@ def _block_macs(spec: ModelSpec, vit: ViTShape, block: int, rows: int) -> int:
     """A block of which ``rows`` rows go on after the attention's logits."""
     every = side(spec) ** 2 + (vit.pool == "token")
     added = _macs_inside(vit, block)
-    brought = rows < every and added is None
-    qkv = 3 * (1 if brought else every) * vit.width**2
-    attention = 2 * rows * every * vit.width * (vit.heads if brought else 1)
+    moved = rows < every and added is None
+    qkv = 3 * (1 if moved else every) * vit.width**2
+    attention = 2 * rows * every * vit.width * (vit.heads if moved else 1)
     rest = rows * (vit.width**2 + 2 * vit.width * vit.mlp)
     signal = added(rows, every, vit.pool == "token", vit.width) if added else 0
     return qkv + attention + rest + signal

@@ -94,7 +94,7 @@ def peak_memory(device: torch.device) -> int:
         return torch.cuda.max_memory_allocated(device)
     status = Path("/proc/self/status")
     for line in status.read_text().splitlines() if status.exists() else ():
-        # Better than getrusage: there a process starts with the peak of whoever started it.
+        # Better than getrusage: there a process starts with the peak of its parent.
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -44,7 +44,7 @@ class Run:
         batches: of its training split, on the device where it trains.
         execution: how its steps are computed.
         start: where its first weights come from; None to draw them.
-        clock: seconds of the device that are this run's to pay.
+        clock: seconds of the device that are charged to this run.
     """
 
     def __init__(
@@ -241,7 +241,7 @@ class Run:
         }
 
     def save(self, host: Host) -> Waits:
-        """Checkpoint, unless the run is beyond help: the last checkpoint is always a good one."""
+        """Checkpoint, unless the run has diverged: the last checkpoint is always a good one."""
         sound = self._sound()
         yield completion(self.device)
         self._spent("train")

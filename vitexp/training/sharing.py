@@ -1,7 +1,7 @@
 """Several runs on one device, in turns: where a model is too small to keep it busy alone.
 
 Each run has a stream of its own, so the device computes them side by side; each computes what it
-would compute alone. How many there are is found out by trying: one more as long as that pays.
+would compute alone. How many there are is found out by trying: one more as long as that is faster.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from vitexp.spec import RunSpec
 from vitexp.training.determinism import set_deterministic
 from vitexp.training.host import Waits
 
-PAYS = 1.05
+FASTER = 1.05
 """A further run has to speed all of them together up by this factor."""
 
 SETTLE_SECONDS, WINDOW_SECONDS = 0.5, 1.0
@@ -109,7 +109,7 @@ class ActiveRuns:
         self._joined_or_left()
 
     def seconds(self, run: ActiveRun) -> float:
-        """What ``run`` has had to pay so far."""
+        """The seconds charged to ``run`` so far."""
         now = time.perf_counter()
         for charged in self._charged:
             charged.seconds_charged += (now - self._read) / len(self._charged)
@@ -224,13 +224,13 @@ def wanted(speedups: Mapping[int, float], most: int) -> int:
         most: more are not tried.
 
     Returns:
-        The first number after which one more did not pay, or has not been tried.
+        The first number after which one more was not faster, or has not been tried.
     """
     runs = 1
     while runs < most:
         if runs + 1 not in speedups:
             return runs + 1
-        if speedups[runs + 1] < PAYS * speedups[runs]:
+        if speedups[runs + 1] < FASTER * speedups[runs]:
             break
         runs += 1
     return runs

@@ -56,7 +56,7 @@ Lines = queue.Queue[str | None]
 
 
 class Stopped(Exception):
-    """Somebody said stop while it was another's turn."""
+    """The worker was stopped while it waited for another process."""
 
 
 class Worker:
@@ -67,7 +67,7 @@ class Worker:
         device: such as ``cuda:0``.
         checkpoint: seconds between two checkpoints of a run.
         events: where to tell what happens.
-        together: runs at the same time, at most; it asks for as many as pay.
+        together: runs at the same time, at most; it asks for as many as are faster together.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Worker:
         self._data: tuple[tuple[DataSpec, int], ImageSet] | None = None
 
     def serve(self, orders: TextIO) -> None:
-        """Works until ``orders`` end or somebody says stop."""
+        """Works until ``orders`` end or it is stopped."""
         todo: Lines = queue.Queue()
         threading.Thread(target=self._listen, args=(orders, todo), daemon=True).start()
         while not self.stop.is_set():
@@ -181,7 +181,7 @@ class Worker:
             self.tell,
             self.stop.is_set,
             self.checkpoint_seconds,
-            aside=self.device.type == "cuda",
+            in_thread=self.device.type == "cuda",
             sharing=self.active.__len__,
         )
         clock = functools.partial(self.active.seconds, run)
