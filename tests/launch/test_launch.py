@@ -21,8 +21,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.alone import finished
 from tests.processes import Slowly, wait_until_gone, workers_of
-from tests.training.test_training import finished
 from vitexp.datasets.image_set import ImageSet
 from vitexp.errors import VitexpError
 from vitexp.launch import devices, local, pool

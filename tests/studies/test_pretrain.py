@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.program.test_cli import TINY, call, read
+from tests.commands import TINY, call, read
 from tests.synthetic import draw, record
 from tests.synthetic import spec as digits_spec
 from vitexp.datasets.load import describe, images_of

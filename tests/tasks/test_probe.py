@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.program.test_cli import TINY, call, read
+from tests.commands import TINY, call, read
 from vitexp.catalog import sizes
 from vitexp.cli.main import main
 from vitexp.datasets.image_set import ImageSet

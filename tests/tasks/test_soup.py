@@ -18,7 +18,7 @@ import torch
 from safetensors.numpy import load_file
 from safetensors.torch import save
 
-from tests.program.test_cli import TINY, call, read
+from tests.commands import TINY, call, read
 from tests.tasks.test_probe import folder_of
 from vitexp.cli.main import main
 from vitexp.datasets.image_set import ImageSet

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import torch
 
+from tests.alone import CPU, Memory, comparable, finished
 from tests.recording import recorded
-from tests.training.test_training import CPU, Memory, comparable, finished
 from vitexp.cli.execute import machine_of
 from vitexp.datasets.image_set import ImageSet
 from vitexp.launch.devices import cuda_devices

@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.alone import CPU, Memory, comparable
 from tests.conftest import model_spec
 from tests.launch.test_launch import position_in, real_spec, weights
 from tests.processes import HANG_SECONDS
-from tests.training.test_training import CPU, Memory, comparable
 from vitexp.errors import VitexpError
 from vitexp.launch import devices, pool
 from vitexp.launch.events import Event
