@@ -73,20 +73,20 @@ def launch(
             todo += elsewhere.given_up(outcome)
             while todo and (worker := pool.free(todo[0])):
                 worker.give(todo.popleft())
-            for one, event in pool.events():
+            for assignment, event in pool.events():
                 if event.kind == "failed":
                     why = event.message.partition("\n")[0]
                     strict = machine.options.strict
-                    if not strict and (how := _again(one, why, event.crashed)):
-                        said = f"Run {one.id} failed ({why}); {how}"
-                        on_event(Event("note", one.id, message=said))
-                        todo.append(one)
+                    if not strict and (how := _again(assignment, why, event.crashed)):
+                        said = f"Run {assignment.id} failed ({why}); {how}"
+                        on_event(Event("note", assignment.id, message=said))
+                        todo.append(assignment)
                         continue
-                    _keep_reason(store, by_id[one.id], event.message)
+                    _keep_reason(store, by_id[assignment.id], event.message)
                 if event.kind == "stopped":
-                    todo.append(one)
+                    todo.append(assignment)
                 if event.kind in ("busy", "lost"):
-                    elsewhere.add(one, event)
+                    elsewhere.add(assignment, event)
                 tell(event)
         for _, event in pool.finish():
             tell(event)
@@ -191,18 +191,18 @@ def _count(outcome: Outcome, event: Event) -> None:
         outcome.refused |= event.kind == "refused"
 
 
-def _again(one: Assignment, why: str, crashed: bool) -> str | None:
+def _again(assignment: Assignment, why: str, crashed: bool) -> str | None:
     """How an order that failed is tried again; None where it is given up."""
-    if one.shared:
+    if assignment.shared:
         # It may have failed for what the others did, or for the memory that they took.
-        one.alone = True
+        assignment.alone = True
         return "once more, alone"
-    one.failures += 1
-    if one.failures == ATTEMPTS:
+    assignment.failures += 1
+    if assignment.failures == ATTEMPTS:
         return None
     if crashed:
-        assert isinstance(one.order, Train)
-        one.order = dataclasses.replace(one.order, crash=why)
+        assert isinstance(assignment.order, Train)
+        assignment.order = dataclasses.replace(assignment.order, crash=why)
         return "once more, by the plain path"
     return "once more"
 
@@ -228,23 +228,23 @@ class _Elsewhere:
         # when, by our own clock, it has not.
         self._pulses: dict[str, tuple[dict[str, int], float]] = {}
 
-    def add(self, one: Assignment, event: Event) -> None:
-        self.waiting.append(one)
+    def add(self, assignment: Assignment, event: Event) -> None:
+        self.waiting.append(assignment)
         if event.kind == "lost":
-            self._pulses[one.id] = {}, time.monotonic()
+            self._pulses[assignment.id] = {}, time.monotonic()
 
     def given_up(self, outcome: Outcome) -> list[Assignment]:
         """The runs that are free again; those that are done are counted in ``outcome``."""
         before, self.waiting, free = self.waiting, [], []
-        for one in before:
-            run = one.id
+        for assignment in before:
+            run = assignment.id
             if self._store.is_done(run):
                 outcome.done.append(run)
             elif self._store.is_leased(run) or self._alive(run):
-                self.waiting.append(one)
+                self.waiting.append(assignment)
                 self._announce(run)
             else:
-                free.append(one)
+                free.append(assignment)
         return free
 
     def _alive(self, run: str) -> bool:

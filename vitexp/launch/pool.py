@@ -112,22 +112,22 @@ class Worker:
                 messages.put((self, line))
         messages.put((self, ""))
 
-    def takes(self, one: Assignment) -> bool:
+    def takes(self, assignment: Assignment) -> bool:
         """Whether it has room for one more."""
         if self.leaving or self.crashed:
             return False
-        alone = one.alone or any(other.alone for other in self.assigned.values())
+        alone = assignment.alone or any(other.alone for other in self.assigned.values())
         return len(self.assigned) < (1 if alone else self.capacity)
 
-    def give(self, one: Assignment) -> None:
-        assert one.id not in self.assigned and self.process.stdin is not None
+    def give(self, assignment: Assignment) -> None:
+        assert assignment.id not in self.assigned and self.process.stdin is not None
         for other in self.assigned.values():
             other.shared = True
-        one.shared = bool(self.assigned)
-        self.assigned[one.id] = one
+        assignment.shared = bool(self.assigned)
+        self.assigned[assignment.id] = assignment
         # A worker that has died cannot be written to; its listener says so.
         with suppress(BrokenPipeError):
-            self.process.stdin.write(orders.line(one.order))
+            self.process.stdin.write(orders.line(assignment.order))
             self.process.stdin.flush()
 
     def close(self) -> None:
@@ -174,7 +174,7 @@ class Pool:
     def working(self) -> bool:
         return any(worker.assigned for worker in self._workers)
 
-    def free(self, one: Assignment) -> Worker | None:
+    def free(self, assignment: Assignment) -> Worker | None:
         """The worker with the least to do that takes one more, started if there are not enough
         yet."""
         least = min(self._workers, key=lambda worker: len(worker.assigned), default=None)
@@ -182,7 +182,7 @@ class Pool:
             device = next(self._devices)
             self._workers.append(Worker(self._machine, device, self._together, self._messages))
             return self._workers[-1]
-        free = [worker for worker in self._workers if worker.takes(one)]
+        free = [worker for worker in self._workers if worker.takes(assignment)]
         return min(free, key=lambda worker: len(worker.assigned), default=None)
 
     def events(self) -> Iterator[tuple[Assignment, Event]]:
@@ -200,14 +200,14 @@ class Pool:
             event = Event.parse(line)
             if event.kind == "capacity":
                 worker.capacity = event.capacity
-            if (one := worker.assigned.get(event.run_id)) is None:
+            if (assignment := worker.assigned.get(event.run_id)) is None:
                 continue
             if event.kind not in ("start", "progress", "note"):
-                del worker.assigned[one.id]
+                del worker.assigned[assignment.id]
             if event.kind == "stopped":
                 worker.leaving = True
             worker.crashed |= event.crashed
-            yield one, event
+            yield assignment, event
 
     def _died(self, worker: Worker) -> Iterator[tuple[Assignment, Event]]:
         self._workers.remove(worker)
@@ -215,11 +215,11 @@ class Pool:
         message = f"{_ended(code)}\n{worker.last_words()}".strip()
         # Others than the one that it reported are not to blame.
         crashed = code not in (0, -signal.SIGKILL, -signal.SIGTERM) and not worker.crashed
-        for one in worker.assigned.values():
+        for assignment in worker.assigned.values():
             if worker.leaving:
-                yield one, Event("stopped", one.id)
+                yield assignment, Event("stopped", assignment.id)
             else:
-                yield one, Event("failed", one.id, message=message, crashed=crashed)
+                yield assignment, Event("failed", assignment.id, message=message, crashed=crashed)
 
     def finish(self) -> Iterator[tuple[Assignment, Event]]:
         """Lets the workers checkpoint; kills them after the grace time or at a second signal."""
