@@ -24,7 +24,7 @@ def listed(command: str) -> set[str]:
 
 
 @pytest.fixture
-def store(tmp_path, capsys) -> Path:
+def store(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
     read(capsys, "train", *TINY, "--seeds", 2, "--out", tmp_path)
     return tmp_path
 

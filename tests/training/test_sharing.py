@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import io
 import itertools
-import json
 import os
 import signal
 import threading
@@ -25,16 +24,16 @@ from vitexp.launch import devices, pool
 from vitexp.launch.events import Event
 from vitexp.launch.local import Outcome, launch
 from vitexp.launch.machine import Machine
-from vitexp.launch.orders import Resources, Train
+from vitexp.launch.orders import Resources, Train, line
 from vitexp.runs.lease import Fenced, Lease, checkpoints
 from vitexp.runs.options import DEFAULTS, ExecutionOptions
 from vitexp.runs.store import Store
-from vitexp.spec import RunSpec, to_json
+from vitexp.spec import RunSpec
 from vitexp.training.determinism import set_deterministic
 from vitexp.training.host import Waits
 from vitexp.training.loop import train, training
 from vitexp.training.sharing import ActiveRun, ActiveRuns, has_room, wanted
-from vitexp.worker import worker as orders
+from vitexp.worker import worker as worker_module
 from vitexp.worker.host import LeaseHost
 from vitexp.worker.worker import Worker
 
@@ -427,17 +426,18 @@ def test_a_worker_ends_where_its_device_does_nothing_more(
     def broken(*_: object) -> None:
         raise torch.AcceleratorError("an illegal memory access was encountered")
 
-    monkeypatch.setattr(orders, told_at, broken if told_at == "images_of" else lambda _: False)
-    order = {"run": to_json(missing), "keep": False, "threads": 1, "memory": None}
+    monkeypatch.setattr(
+        worker_module, told_at, broken if told_at == "images_of" else lambda _: False
+    )
     reads, writes = os.pipe()
     with open(reads) as told, open(writes, "w") as tells, open(tmp_path / "events", "w+") as events:
-        tells.write(json.dumps(order) + "\n")
+        tells.write(line(Train(missing, Resources(1))))
         tells.flush()
-        worker = orders.Worker(tmp_path, "cpu", 60.0, events)
+        worker = Worker(tmp_path, "cpu", 60.0, events)
         with pytest.raises((torch.AcceleratorError, VitexpError)):
             worker.serve(told)
         events.seek(0)
-        told_of = [Event.parse(line) for line in events]
+        told_of = [Event.parse(text) for text in events]
         assert [(event.kind, event.crashed) for event in told_of] == [("failed", True)]
     assert Store(tmp_path).lease(missing) is not None
 
