@@ -84,7 +84,8 @@ def reports(store: Path, kept: Path) -> Iterator[str]:
     def shown(name: str, *commands: tuple[str, ...]) -> str:
         out = kept / name
         out.mkdir(parents=True)
-        (out / "runs").symlink_to((store / "runs").resolve())
+        for folder in ("runs", "studies"):
+            (out / folder).symlink_to((store / folder).resolve())
         printed = [said(*command, "--out", str(out)) for command in commands]
         (out / "printed.json").write_text(printed[0][0].replace(str(out), ""))
         return printed[-1][1]

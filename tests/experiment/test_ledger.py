@@ -16,20 +16,26 @@ import numpy as np
 import pytest
 from pyarrow import parquet
 
+from tests.plans import by_fraction, by_position, sorted_into
 from tests.scale_grid import CROSSING, cell, done, scale_grid
 from tests.synthetic import draw, grid, paper_grid
-from vitexp.cli.report import study_of
+from vitexp import load
 from vitexp.datasets.load import describe
 from vitexp.errors import VitexpError
 from vitexp.experiment import ledger
+from vitexp.experiment.plan import Grid
 from vitexp.reporting.report import Claim
 from vitexp.runs import archive, frame
 from vitexp.runs.measurement import Measurement
+from vitexp.runs.plans import Asked, keep
 from vitexp.runs.record import Results, RunRecord
 from vitexp.runs.removal import remove
 from vitexp.runs.store import Store
 from vitexp.spec import ProbeSpec
 from vitexp.studies import STUDIES
+from vitexp.studies.data_size.study import DataSize
+from vitexp.studies.named import study_of
+from vitexp.studies.pos_emb.study import PosEmb
 from vitexp.tasks import compare
 
 KEYS = ["id", "claim", "verdict", "effect", "low", "high", "n", "dataset", "runs", "next"]
@@ -40,9 +46,34 @@ def rng():
     return np.random.default_rng(2)
 
 
+def no_grids(results: Results) -> list[Grid]:
+    return []
+
+
+def of_positions(results: Results) -> list[Grid]:
+    """A grid a learning rate."""
+    own = [
+        record
+        for record in results
+        if record.spec.data.fraction is None and record.spec.recipe.early_stopping is None
+    ]
+    rates = dict.fromkeys(record.spec.recipe.lr for record in own)
+    by_rate = ([record for record in own if record.spec.recipe.lr == rate] for rate in rates)
+    return [sorted_into(PosEmb(), runs, by_position, ("none", "stem")) for runs in by_rate]
+
+
+def of_fractions(results: Results) -> list[Grid]:
+    own = [record for record in results if record.spec.recipe.early_stopping]
+    return [sorted_into(DataSize(), own, by_fraction)] if own else []
+
+
+GRIDS = {"pos_emb": of_positions, "data_size": of_fractions}
+
+
 def judged(results: Results) -> dict[str, list[Claim]]:
     found: dict[str, list[Claim]] = {}
-    for claim in ledger.ledger(map(study_of, STUDIES), results):
+    answers = [(study_of(name), GRIDS.get(name, no_grids)(results)) for name in STUDIES]
+    for claim in ledger.ledger(answers):
         found.setdefault(claim.id, []).append(claim)
     return found
 
@@ -100,7 +131,10 @@ def test_two_settings_have_an_entry_each_and_are_not_pooled(rng):
 
 
 def test_the_command_writes_and_prints_the_ledger(rng, tmp_path):
-    stored(paper_grid(rng, 3), tmp_path)
+    (grid,) = of_positions(results := paper_grid(rng, 3))
+    stored(results, tmp_path)
+    cells = {key: tuple(record.id for record in group.records) for key, group in grid.items()}
+    keep(tmp_path, Asked("pos_emb", "pos_emb-0", grid.flags, cells, grid.reference))
     ran = vitexp("claims", "--json", out=tmp_path)
     rows = json.loads(ran.stdout)
     assert [list(row) for row in rows] == [KEYS] * len(rows)
@@ -265,8 +299,8 @@ def test_an_archive_and_the_frame_hold_what_probes_found(rng, tmp_path):
     archive.unpacked(other, file)
     assert other.measurement(first.spec, probe) == found
     assert other.measurements(run) == [found]
-    row = next(r for r in frame.rows(results, other.measurements(run)) if r["id"] == run)
-    assert row["probe.other.few_shot_5_top1"] == 0.5
+    table = frame.frame(results, other.measurements(run)).set_index("id")
+    assert table.loc[run, "probe.other.few_shot_5_top1"] == 0.5
     name = f"runs/{run}/measurement-{found.id}.json"
     files = entries(file.read_bytes())
     moved = {n.replace(found.id, "0" * 16): content for n, content in files.items()}
@@ -328,15 +362,21 @@ def test_links_edited_records_and_other_files_are_refused(rng, tmp_path):
 
 def test_the_frame_has_a_row_a_run_in_csv_and_parquet(rng, tmp_path):
     mixed: list[RunRecord] = [*two(rng), *scale_grid(rng, CROSSING, 1)]
-    table = frame.rows(mixed)
-    assert len(table) == len(mixed)
-    assert len({tuple(row) for row in table}) == 1
+    table = frame.frame(mixed)
+    assert list(table["id"]) == [record.id for record in mixed]
     back = list(csv.DictReader(io.StringIO(frame.csv_bytes(table).decode())))
     assert [float(row["test_top1"]) for row in back] == [r.metrics["test_top1"] for r in mixed]
     read = parquet.read_table(io.BytesIO(frame.parquet_bytes(table))).to_pylist()
     assert [row["id"] for row in read] == [r.id for r in mixed]
     assert read[0]["recipe.lr"] == 1e-3
     stored(Results(mixed), tmp_path)
+    loaded = load(tmp_path).set_index("id")
+    assert loaded.shape == (len(mixed), table.shape[1] - 1)
+    means = loaded.groupby("model.name")["test_top1"].mean()
+    own = [r.metrics["test_top1"] for r in mixed if r.spec.model.name == "r11x1.75"]
+    assert means["r11x1.75"] == pytest.approx(np.mean(own))
+    assert loaded["model.vit.heads"].dtype == "Int64", "whole also where a ResNet has none"
+    assert not load(tmp_path / "nothing").shape[0]
     ran = vitexp("runs", "export", str(tmp_path / "x.doc"), out=tmp_path)
     assert ran.returncode == 2
     assert ".parquet" in ran.stderr

@@ -18,6 +18,7 @@ from tests.models.test_vit import plain_encoder
 from vitexp.catalog import paper
 from vitexp.catalog.sizes import listed, model, parse
 from vitexp.cli.main import main
+from vitexp.experiment.answers import earlier
 from vitexp.models import count, count_resnet
 from vitexp.models.build import build, skeleton
 from vitexp.models.masks import HostNoise
@@ -409,8 +410,8 @@ def test_a_resnets_spec_survives_json_and_ids_of_vits_are_what_they_were():
 
 def test_the_positional_study_takes_hybrids_and_no_resnets():
     base = resolve(Settings(model="r20", steps=3), "fp32")
-    assert PosEmb().grids(Results([RunRecord(base.run, "done", {}, "", [], {})])) == []
-    assert PosEmb().plan(resolve(Settings(model="r20+vit-xxs", steps=3), "fp32"), Results(()))
+    assert not earlier(PosEmb(), "pos_emb", Results([RunRecord(base.run, "done", {}, "", [], {})]))
+    assert PosEmb().plan(resolve(Settings(model="r20+vit-xxs", steps=3), "fp32"), Results(())).runs
 
 
 def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:

@@ -12,38 +12,27 @@ import numpy as np
 import pytest
 
 import vitexp
+from tests.plans import done_of
 from tests.scale_grid import done
 from vitexp.cli.main import main
-from vitexp.cli.report import study_of
+from vitexp.experiment.plan import Grid, Plan
 from vitexp.experiment.study import Study
 from vitexp.models.count import params
 from vitexp.runs.record import Results, RunRecord
 from vitexp.settings.base import Base
 from vitexp.settings.flags import Settings
 from vitexp.settings.run import resolve
-from vitexp.spec import RunSpec
 from vitexp.studies import STUDIES
+from vitexp.studies.named import configured, study_of
 
 COMMAND = re.compile("`vitexp ([^`]+)`")
 
-SCALED = "--dataset digits --models vit-xxs/4,r11 --fractions 10%,100% --tune"
-TRANSFERRED = "--dataset digits --source digits --source-classes 6 --fractions 30%,100%"
-# What else may have asked for a run that is in a study's table.
-ASKED = {
-    "pos_emb": ("--dataset digits --position 2d --placement shared",),
-    "data_size": (
-        "--dataset digits --model vit-xxs/3 --patch 2 --fraction 0.1 --epochs 3 --early-stopping",
-        "--dataset digits --model r8x2.5 --blocks 1,1 --fraction 0.1",
-        f"{SCALED} --epochs 3",
-    ),
-    "compute": ("--dataset digits --model r8x2.5 --trunk-width 32", "--dataset digits --width 96"),
-    "shape": ("--dataset digits --depth 4 --epochs 3",),
-    "patch": ("--dataset digits --patch 4 --position none --placement stem",),
-    "pool": ("--dataset digits --pool gap --lr 0.001",),
-    "optimizer": ("--dataset digits --model r8x2.5 --stem small --optimizer sgd --momentum 0.8",),
-    "resolution": ("--dataset digits --position 2d --placement stem",),
-    "pretrain": ("--dataset digits --model vit-xxs/2 --fraction 0.1 --early-stopping",),
+OWN = {
+    "data_size": {"--models": "vit-xxs/4,r11", "--fractions": "10%,100%", "--tune": ""},
+    "compute": {"--models": "vit-xxs/4,r11"},
+    "pretrain": {"--source": "digits", "--source-classes": "6", "--fractions": "30%,100%"},
 }
+"""Flags of their own that studies have."""
 
 
 @pytest.fixture(scope="module")
@@ -51,15 +40,16 @@ def base() -> Base:
     return resolve(Settings(dataset="digits", seeds=3, steps=20), "fp32")
 
 
-def finished(study: Study, base: Base, rng: np.random.Generator) -> Results:
-    """All runs of a study, with made-up results."""
-    found: dict[str, RunSpec] = {}
+def finished(study: Study, base: Base, rng: np.random.Generator) -> tuple[Plan, Results]:
+    """A study's plan and all its runs, with made-up results."""
     results = Results([])
-    while new := {r.id: r for r in study.plan(base, results) if r.id not in found}:
-        found |= new
-        drawn = [done(run, rng.random(run.data.test) < 0.9) for run in new.values()]
+    while True:
+        plan = study.plan(base, results)
+        new = [run for run in plan.runs if run.id not in results]
+        if not new:
+            return plan, results
+        drawn = [done(run, rng.random(run.data.test) < 0.9) for run in new]
         results = Results([*results, *map(counted, drawn)])
-    return results
 
 
 def counted(record: RunRecord) -> RunRecord:
@@ -67,37 +57,34 @@ def counted(record: RunRecord) -> RunRecord:
     return replace(record, metrics=record.metrics | size)
 
 
-def printed(study: Study, results: Results) -> set[str]:
-    """The commands in what is said of a study's grids."""
-    text = []
-    for grid in study.grids(results):
-        said = study.report(grid)
-        text += [*said.notes, *(f"{claim.evidence} {claim.settle}" for claim in said.claims)]
-        text += [str(table) for table in said.tables]
-        text += [f"{claim.evidence} {claim.settle}" for claim in study.verdicts(grid)]
+def printed(study: Study, grid: Grid) -> set[str]:
+    """The commands in what is said of a study's grid."""
+    said = study.report(grid)
+    text = [*said.notes, *(f"{claim.evidence} {claim.settle}" for claim in said.claims)]
+    text += [str(table) for table in said.tables]
+    text += [f"{claim.evidence} {claim.settle}" for claim in study.verdicts(grid)]
     return {command for one in text for command in COMMAND.findall(one)}
 
 
-@pytest.mark.parametrize("name", sorted(ASKED))
-def test_what_a_report_prints_is_taken(name, base, tmp_path, capsys):
-    study, rng = study_of(name), np.random.default_rng(3)
-    whole = finished(study, base, rng)
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize("settings", [{}, {"width": 96, "epochs": 3.0}])
+@pytest.mark.parametrize("name", sorted(set(STUDIES) - {"finetune"}))
+def test_what_a_report_prints_is_taken(name, settings, own, tmp_path, capsys):
+    flags, rng = OWN.get(name, {}) if own else {}, np.random.default_rng(3)
+    asked = Settings(dataset="digits", seeds=3, **(settings or {"steps": 20}))
+    study = configured(name, flags, asked)
+    plan, whole = finished(study, resolve(asked, "fp32").asked_with(flags), rng)
+    lost = [replace(r, status="diverged", correct="", metrics={}) for r in whole][:1]
+    few = [record for record in whole if record.spec.seed != 2]
     commands = set()
-    for asked in ("", *ASKED[name], SCALED, TRANSFERRED):
-        records = [replace(r, spec=replace(r.spec, asked=asked or r.spec.asked)) for r in whole]
-        lost = [replace(r, status="diverged", correct="", metrics={}) for r in records[:1]]
-        for some in (records, [r for r in records if r.spec.seed != 2], [*lost, *records[1:]]):
-            commands |= printed(study, Results(some))
+    for some in (whole, Results(few), Results([*whole, *lost])):
+        commands |= printed(study, done_of(study, plan, some))
     assert commands or name == "resolution"
     for command in sorted(commands):
         with pytest.raises(SystemExit) as left:
             main([*shlex.split(command), "--dry-run", "--no-probe", "--out", str(tmp_path)])
         assert not left.value.code, f"{command}: {capsys.readouterr().err}"
         capsys.readouterr()
-
-
-def test_every_study_is_among_them():
-    assert set(ASKED) == set(STUDIES) - {"finetune"}
 
 
 def texts(path: Path) -> list[str]:

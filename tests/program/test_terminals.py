@@ -16,8 +16,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.plans import by_position
 from tests.synthetic import paper_grid
 from vitexp.cli import screen
+from vitexp.runs.plans import Asked, Key, keep
 from vitexp.runs.store import Store
 
 PROGRAM = [sys.executable, "-c", "from vitexp.cli.main import main; main()"]
@@ -145,6 +147,7 @@ EVIL = "cat\x1b]0;owned\x07\x1b[31m\x9b2J\u202e"
 def test_no_name_steers_the_terminal(tmp_path, columns):
     rng = np.random.default_rng(1)
     store = Store(tmp_path)
+    cells: dict[Key, tuple[str, ...]] = {}
     for record in paper_grid(rng, 3):
         spec = record.spec
         named = replace(
@@ -156,6 +159,8 @@ def test_no_name_steers_the_terminal(tmp_path, columns):
         assert lease is not None
         lease.publish(replace(record, spec=named), None)
         lease.release()
+        cells[by_position(named)] = (*cells.get(by_position(named), ()), named.id)
+    keep(tmp_path, Asked("pos_emb", f"pos_emb-{'0' * 16}", f"--dataset '{EVIL}'", cells))
     run = store.entries()[0].id
     for words in (
         ["table", "pos-emb"],

@@ -18,6 +18,7 @@ from matplotlib.text import Text
 from PIL import Image
 from rich.console import Console
 
+from tests.plans import by_position, sorted_into
 from tests.synthetic import paper_grid
 from vitexp.errors import VitexpError
 from vitexp.render import write, write_figures, write_tables
@@ -37,14 +38,13 @@ from vitexp.reporting.report import (
     Series,
     Span,
 )
-from vitexp.runs.record import Results
 from vitexp.studies.pos_emb.study import PosEmb
 
 
 @pytest.fixture(scope="module")
 def report() -> Report:
     study = PosEmb()
-    return study.report(study.grids(paper_grid(np.random.default_rng(3)))[-1])
+    return study.report(sorted_into(study, paper_grid(np.random.default_rng(3)), by_position))
 
 
 def nasty(text: str) -> Report:
@@ -242,7 +242,7 @@ def test_a_hostile_data_set_name_stays_text() -> None:
         for record in paper_grid(np.random.default_rng(3))
     ]
     study = PosEmb()
-    hostile = study.report(study.grids(Results(records))[-1])
+    hostile = study.report(sorted_into(study, records, by_position))
     assert "/" not in hostile.stem
     assert "\\input" not in latex(hostile)
     assert "<script>" not in markdown(hostile).replace("\\<script\\>", "")

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from tests.alone import Memory, comparable
 from tests.commands import TINY, call, read
+from tests.plans import done_of
 from tests.synthetic import draw, record
 from tests.synthetic import spec as digits_spec
 from vitexp.cli.main import main
@@ -209,14 +210,14 @@ def searched(scores: dict[float, float | None], asked: Base) -> Results:
     """Results of a search in which each rate got this validation score."""
     done: list[RunRecord] = []
     for rate, score in scores.items():
-        runs = STUDY.plan(asked, Results(done))
+        runs = STUDY.plan(asked, Results(done)).runs
         run = next(r for r in runs if r.tries and r.recipe.lr == rate)
         done.append(finished(run, score))
     return Results(done)
 
 
 def test_the_search_and_the_parents_are_planned_before_a_parent_exists():
-    runs = STUDY.plan(base(), EMPTY)
+    runs = STUDY.plan(base(), EMPTY).runs
     search = [run for run in runs if run.init is not None]
     parents = [run for run in runs if run.init is None]
     assert [run.recipe.lr for run in search] == list(RATES)
@@ -230,7 +231,7 @@ def test_the_search_and_the_parents_are_planned_before_a_parent_exists():
 def test_the_best_rate_on_validation_is_trained_with_the_seeds_of_the_parents():
     asked = base()
     done = searched({0.01: 0.7, 0.03: 0.8, 0.1: 0.6}, asked)
-    tuned = [r for r in STUDY.plan(asked, done) if r.init and not r.tries]
+    tuned = [r for r in STUDY.plan(asked, done).runs if r.init and not r.tries]
     assert [(r.seed, r.recipe.lr) for r in tuned] == [(0, 0.03), (1, 0.03), (2, 0.03)]
     assert asked.parent is not None
     assert [r.parent for r in tuned] == [asked.parent.seeded(seed).id for seed in range(3)]
@@ -239,23 +240,25 @@ def test_the_best_rate_on_validation_is_trained_with_the_seeds_of_the_parents():
 def test_a_best_rate_at_the_edge_widens_the_search_a_few_times():
     asked = base()
     done = searched({0.01: 0.5, 0.03: 0.6, 0.1: 0.7}, asked)
-    runs = STUDY.plan(asked, done)
+    runs = STUDY.plan(asked, done).runs
     assert [r.recipe.lr for r in runs if r.id not in done and r.init] == [0.316]
     assert all(r.tries for r in runs if r.init)
     done = searched({0.01: 0.5, 0.03: 0.6, 0.1: 0.7, 0.316: 0.8, 0.999: 0.9}, asked)
-    assert {r.recipe.lr for r in STUDY.plan(asked, done) if r.seed in (1, 2) and r.init} == {0.999}
+    assert {r.recipe.lr for r in STUDY.plan(asked, done).runs if r.seed in (1, 2) and r.init} == {
+        0.999
+    }
 
 
 def test_rates_that_diverge_are_not_chosen():
     asked = base()
     done = searched({0.01: 0.5, 0.03: 0.6, 0.1: None}, asked)
-    assert {r.recipe.lr for r in STUDY.plan(asked, done) if r.init and r.seed < 3} == {0.03}
+    assert {r.recipe.lr for r in STUDY.plan(asked, done).runs if r.init and r.seed < 3} == {0.03}
     with pytest.raises(VitexpError, match="Every learning rate that was tried diverged"):
         STUDY.plan(asked, searched({0.01: None, 0.03: None, 0.1: None}, asked))
 
 
 def test_one_rate_needs_no_search():
-    runs = STUDY.plan(base(rates=(0.05,)), EMPTY)
+    runs = STUDY.plan(base(rates=(0.05,)), EMPTY).runs
     assert [r.recipe.lr for r in runs if r.init] == [0.05] * 3
 
 
@@ -263,11 +266,12 @@ def test_the_report_compares_each_seed_with_its_parent():
     asked, rng = base(), np.random.default_rng(5)
     done = list(searched({0.01: 0.7, 0.03: 0.8, 0.1: 0.6}, asked))
     before, after = draw(rng, [0.7, 0.9], 3, 360)
-    for run in STUDY.plan(asked, Results(done)):
+    for run in STUDY.plan(asked, Results(done)).runs:
         if not run.tries:
             done.append(record(run, (after if run.init else before)[run.seed]))
-    (grid,) = STUDY.grids(Results(done))
-    assert len(grid) == 9
+    everything = Results(done)
+    grid = done_of(STUDY, STUDY.plan(asked, everything), everything)
+    assert len(grid.records) + len(grid.tries) == 9
     said = STUDY.report(grid)
     first, second = said.rows
     assert (first["stage"], second["stage"], second["lr"]) == ("pre-trained", "fine-tuned", 0.03)
@@ -320,7 +324,7 @@ def test_parents_that_are_not_there_are_planned_first(store, capsys):
     command = ["finetune", "--from", of(store, False).id, "--seeds", "3", "--lr", "0.1"]
     plan = read(capsys, *command, "--out", store, "--dry-run", "--no-probe")
     cells = {cell["row"]: cell for cell in plan["cells"]}
-    assert (cells["parent"]["seeds"], cells["parent"]["done"]) == ([1, 2, 3], 1)
+    assert (cells["pre-trained"]["seeds"], cells["pre-trained"]["done"]) == ([1, 2, 3], 1)
     assert cells["fine-tuned"]["seeds"] == [1, 2, 3]
 
 
@@ -328,7 +332,7 @@ def test_a_share_of_the_images_is_drawn_by_each_seed(store):
     parent = of(store, False)
     settings = Settings(fraction=0.5, lr=0.1, seeds=2, seed=1, out=str(store))
     asked = resolve_finetune(settings, parent.id, (), Store(store), "fp32", no_progress, print)
-    tuned = [run for run in STUDY.plan(asked, EMPTY) if run.init]
+    tuned = [run for run in STUDY.plan(asked, EMPTY).runs if run.init]
     assert [(run.data.fraction, run.data.subset_seed) for run in tuned] == [(0.5, 1), (0.5, 2)]
     assert tuned[0].recipe.steps == 10 * (round(0.5 * parent.spec.data.train) // 64)
 

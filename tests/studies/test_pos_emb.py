@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from scipy.special import expit, logit
 
+from tests.plans import by_position, sorted_into
 from tests.synthetic import PAPER_CELLS, draw, grid, paper_grid, record, spec
 from vitexp.analysis.groups import Group
 from vitexp.catalog import paper
@@ -45,8 +46,10 @@ def cells_of(runs: list[RunSpec]) -> list[tuple[str, str]]:
 
 
 def report(results: Results) -> Report:
-    (found,) = STUDY.grids(results)
-    return STUDY.report(found)
+    # The order of the plan, which made-up runs need not have.
+    order = {cell: place for place, cell in enumerate((*PAPER_CELLS, ("sincos_2d", "stem")))}
+    runs = sorted(results, key=lambda r: order[by_position(r.spec)])
+    return STUDY.report(sorted_into(STUDY, runs, by_position, ("none", "stem")))
 
 
 def row(said: Report, kind: str, placement: str = "stem") -> dict[str, Any]:
@@ -65,7 +68,7 @@ def test_it_is_the_registered_study():
 
 
 def test_the_plan_is_the_papers_ten_cells_for_each_seed():
-    runs = STUDY.plan(base(), EMPTY)
+    runs = STUDY.plan(base(), EMPTY).runs
     assert len({run.id for run in runs}) == 30
     assert cells_of(runs[:10]) == list(PAPER_CELLS)
     assert [run.seed for run in runs] == [0] * 10 + [1] * 10 + [2] * 10
@@ -79,7 +82,7 @@ def test_the_plan_is_the_papers_ten_cells_for_each_seed():
 
 def test_only_the_position_and_the_seed_differ_from_the_base():
     run = base().run
-    for planned in STUDY.plan(base(), EMPTY):
+    for planned in STUDY.plan(base(), EMPTY).runs:
         assert (planned.data, planned.recipe, planned.precision) == (
             *(run.data, run.recipe, run.precision),
         )
@@ -88,66 +91,40 @@ def test_only_the_position_and_the_seed_differ_from_the_base():
 
 def test_another_position_is_added_to_the_papers():
     more = base(PositionSpec("sincos_2d", std=0.0), seeds=(7,))
-    runs = STUDY.plan(more, EMPTY)
+    runs = STUDY.plan(more, EMPTY).runs
     assert cells_of(runs)[10:] == [("sincos_2d", "stem"), ("sincos_2d", "shared")]
-    assert cells_of(STUDY.plan(base(PositionSpec("relative")), EMPTY)) == list(PAPER_CELLS) * 3
+    assert cells_of(STUDY.plan(base(PositionSpec("relative")), EMPTY).runs) == list(PAPER_CELLS) * 3
 
 
 def test_the_options_of_relative_reach_its_cells():
     asked = base(PositionSpec("learned_1d", scaled=False, per_head=False), seeds=(0,))
-    options = {(r.position.kind, r.position.scaled) for r in STUDY.plan(asked, EMPTY)}
+    options = {(r.position.kind, r.position.scaled) for r in STUDY.plan(asked, EMPTY).runs}
     assert options == {(k, k != "relative") for k in PAPER_POSITIONS}
 
 
-# Grids
+# Which runs are one question
 
 
-def test_settings_are_never_pooled(rng):
-    runs = list(paper_grid(rng))
-    faster = [
-        replace(
-            run,
-            spec=replace(run.spec, recipe=replace(run.spec.recipe, lr=3e-3)),
-            execution={"ended": "2025-01-02T00:00:00+00:00"},
-        )
-        for run in runs
-    ]
-    first, last = STUDY.grids(Results([*faster, *runs]))
-    assert {run.spec.recipe.lr for run in first} == {1e-3}
-    assert {run.spec.recipe.lr for run in last} == {3e-3}
+def test_a_question_is_its_cells_and_not_its_seeds():
+    def name(asked: Base) -> str:
+        return STUDY.plan(asked, EMPTY).asked("pos_emb", "pos_emb").name
+
+    run = base().run
+    preset = replace(run, recipe=replace(run.recipe, name="mine"))
+    faster = replace(run, recipe=replace(run.recipe, lr=3e-3))
+    assert name(base()) == name(base(seeds=(3, 4))) == name(Base(preset, (0,), STD))
+    others = [Base(faster, (0,), STD), Base(run, (0,), STD | {"relative": 1.0})]
+    others.append(base(PositionSpec("sincos_2d", std=0.0)))
+    assert len({name(asked) for asked in (base(), *others)}) == 4
 
 
-def test_a_preset_name_does_not_split_a_grid(rng):
-    runs = list(paper_grid(rng))
-    renamed = [
-        replace(r, spec=replace(r.spec, recipe=replace(r.spec.recipe, name="mine")))
-        for r in runs[:9]
-    ]
-    (only,) = STUDY.grids(Results([*runs[9:], *renamed]))
-    assert len(only) == 30
+def test_each_kinds_initial_std_is_said(rng):
+    assert "1-D 0.5, 2-D 0.5, relative 0.5" in dict(report(paper_grid(rng)).facts).values()
 
 
-def test_one_kind_has_one_initial_std_in_a_grid(rng):
-    runs = list(paper_grid(rng))
-    small = [
-        record(
-            spec(*(run.spec.position.kind, run.spec.position.placement), run.spec.seed, std=0.02),
-            run.correctness(),
-            execution={"ended": "2024-12-31T00:00:00+00:00"},
-        )
-        for run in runs
-        if run.spec.position.kind in ("learned_1d", "learned_2d")
-    ]
-    first, last = STUDY.grids(Results([*runs, *small]))
-    assert {run.spec.position.std for run in first} == {0.0, 0.02, 0.5}
-    assert {run.spec.position.std for run in last} == {0.0, 0.5}
-    assert len(first) == len(last) == 30
-    assert "1-D 0.02, 2-D 0.02, relative 0.5" in dict(STUDY.report(first).facts).values()
-
-
-def test_a_single_cell_is_no_grid(rng):
-    assert STUDY.grids(grid({("none", "stem"): draw(rng, [0.7], 3, 100)[0]})) == []
-    assert STUDY.grids(EMPTY) == []
+def test_a_single_cell_is_no_table(rng):
+    single = sorted_into(STUDY, grid({("none", "stem"): draw(rng, [0.7], 3, 100)[0]}), by_position)
+    assert not STUDY.answered(single.keys())
 
 
 # The report

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tests.commands import TINY, call, read
+from tests.plans import done_of
 from tests.synthetic import draw, record
 from tests.synthetic import spec as digits_spec
 from vitexp.datasets.load import describe, images_of
@@ -20,7 +21,7 @@ from vitexp.runs.store import Store
 from vitexp.settings.base import Base
 from vitexp.spec import RunSpec
 from vitexp.studies import STUDIES
-from vitexp.studies.pretrain.cells import FINE_TUNED, PROBED, SCRATCH, arm_of
+from vitexp.studies.pretrain.cells import FINE_TUNED, PROBED, SCRATCH
 from vitexp.studies.pretrain.study import Pretrain
 
 STUDY = Pretrain(fractions=(0.1, 1.0))
@@ -37,11 +38,18 @@ def searched(asked: Base, study: Pretrain = STUDY, best: float = 0.01) -> Result
     """The trials, each as good on validation as its rate is near ``best``."""
     done = EMPTY
     while True:
-        trials = [run for run in study.plan(asked, done) if run.tries]
+        trials = [run for run in study.plan(asked, done).runs if run.tries]
         if all(run.id in done for run in trials):
             return done
         # A best rate at the end of its list asks for more.
         done = Results(made(r, 0.8, 0.9 - abs(np.log(r.recipe.lr / best)) / 50) for r in trials)
+
+
+def arm_of(run: RunSpec) -> str | None:
+    """Which way a run of the plan is; None for a parent."""
+    if run.parent:
+        return FINE_TUNED if run.recipe.steps else PROBED
+    return SCRATCH if run.recipe.early_stopping else None
 
 
 def made(run: RunSpec, share: float, val: float = 0.8) -> RunRecord:
@@ -53,7 +61,7 @@ def made(run: RunSpec, share: float, val: float = 0.8) -> RunRecord:
 
 def test_the_three_ways_learn_from_the_same_images_that_pre_training_never_saw():
     asked = base()
-    runs = [r for r in STUDY.plan(asked, searched(asked)) if not r.tries]
+    runs = [r for r in STUDY.plan(asked, searched(asked)).runs if not r.tries]
     parents = {run.id: run for run in runs if arm_of(run) is None}
     assert [run.seed for run in parents.values()] == [0, 1, 2]
     assert {run.data.classes for run in parents.values()} == {(0, 1, 2, 3, 4, 5)}
@@ -77,7 +85,7 @@ def test_the_three_ways_learn_from_the_same_images_that_pre_training_never_saw()
 
 def test_each_size_has_a_search_of_its_own_for_both_that_have_a_rate():
     asked = base()
-    trials = [run for run in STUDY.plan(asked, EMPTY) if run.tries]
+    trials = [run for run in STUDY.plan(asked, EMPTY).runs if run.tries]
     rates = {
         (arm, fraction): [
             r.recipe.lr for r in trials if (arm_of(r), r.data.fraction) == (arm, fraction)
@@ -91,9 +99,9 @@ def test_each_size_has_a_search_of_its_own_for_both_that_have_a_rate():
         assert found == pytest.approx(expected, rel=1e-3)
     first = asked.run.seeded(0).seed
     starts = {r.parent for r in trials if r.parent}
-    parents = [r for r in STUDY.plan(asked, EMPTY) if arm_of(r) is None]
+    parents = [r for r in STUDY.plan(asked, EMPTY).runs if arm_of(r) is None]
     assert starts == {next(r.id for r in parents if r.seed == first)}
-    chosen = [r for r in STUDY.plan(asked, searched(asked)) if not r.tries]
+    chosen = [r for r in STUDY.plan(asked, searched(asked)).runs if not r.tries]
     assert {r.recipe.lr for r in chosen if arm_of(r) == FINE_TUNED} == {0.01}
 
 
@@ -102,10 +110,11 @@ def reported(
 ) -> Report:
     asked = base(seeds)
     done = searched(asked, best=best)
-    runs = [r for r in STUDY.plan(asked, done) if not r.tries]
+    runs = [r for r in STUDY.plan(asked, done).runs if not r.tries]
     own = [made(r, shares.get((arm_of(r) or "", r.data.fraction), 0.95)) for r in runs]
-    (grid,) = STUDY.grids(Results([*done, *own]))
-    assert len(grid) == len(own) + len(done)
+    everything = Results([*done, *own])
+    grid = done_of(STUDY, STUDY.plan(asked, everything), everything)
+    assert len(grid.records) + len(grid.tries) == len(everything)
     return STUDY.report(grid)
 
 
@@ -176,7 +185,7 @@ def test_it_runs_and_goes_on(capsys, tmp_path):
 def test_a_target_of_its_own_keeps_the_sources_size(tmp_path: Path) -> None:
     asked = base(1)
     larger, _ = describe("digits", image_size=16)
-    runs = Pretrain(target="digits", fractions=(1.0,)).plan(asked, EMPTY)
+    runs = Pretrain(target="digits", fractions=(1.0,)).plan(asked, EMPTY).runs
     assert {run.data.image_size for run in runs} == {8} != {larger.image_size}
     assert {run.data.classes for run in runs} == {None}
     with pytest.raises(VitexpError, match="some class would have none"):

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from tests.alone import Memory
+from tests.plans import done_of
 from tests.studies.test_finetune import CPU, child, parent
 from tests.synthetic import draw, record
 from tests.synthetic import spec as digits_spec
@@ -38,12 +39,12 @@ def base(seeds: int = 3) -> Base:
 
 
 def how(run: RunSpec) -> str:
-    return STUDY.label(run)[1]
+    return STUDY.label(STUDY.plan(base(), EMPTY).keys[run.id])[1]
 
 
 def test_each_kind_is_fine_tuned_at_three_sizes_with_learned_and_with_fresh_tables():
     assert STUDIES.load("resolution") is Resolution
-    runs = STUDY.plan(base(), EMPTY)
+    runs = STUDY.plan(base(), EMPTY).runs
     assert len({run.id for run in runs}) == len(runs) == 3 * (6 + 3 * 10)
     one_d = [how(r) for r in runs if r.position.kind == "learned_1d" and r.seed == 0]
     assert one_d == [
@@ -86,15 +87,12 @@ def test_fresh_tables_are_those_of_the_seed_and_the_rest_is_the_parents(parent, 
 def made_up(accuracy: Mapping[str, float], seeds: int = 3) -> Report:
     """A grid in which every run got its images right as often as its column says."""
     rng = np.random.default_rng(7)
-    runs = STUDY.plan(base(seeds), EMPTY)
-    (grid,) = STUDY.grids(
-        Results(
-            record(run, draw(rng, [accuracy.get(how(run), 0.8)], 1, run.data.test)[0, 0])
-            for run in runs
-        )
+    plan = STUDY.plan(base(seeds), EMPTY)
+    done = Results(
+        record(run, draw(rng, [accuracy.get(how(run), 0.8)], 1, run.data.test)[0, 0])
+        for run in plan.runs
     )
-    assert len(grid) == len(runs)
-    return STUDY.report(grid)
+    return STUDY.report(done_of(STUDY, plan, done))
 
 
 WORTH_IT = {

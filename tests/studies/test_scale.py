@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.plans import by_fraction, by_model, done_of, sorted_into
 from tests.scale_grid import CROSSING, cell, done, scale_grid
 from tests.synthetic import draw
 from vitexp.analysis.compute_ratio import SIZE_LOOKS
@@ -46,8 +47,12 @@ def base(seeds=2, **settings):
 
 
 def report(grid: Results) -> Report:
-    study = DataSize()
-    return study.report(study.grids(grid)[-1])
+    runs = [record for record in grid if not record.spec.tries]
+    return DataSize().report(sorted_into(DataSize(), runs, by_fraction))
+
+
+def of_sizes(grid: Results) -> Report:
+    return Compute().report(sorted_into(Compute(), grid, by_model))
 
 
 def claims(said: Report) -> dict[str, Claim]:
@@ -58,7 +63,7 @@ def claims(said: Report) -> dict[str, Claim]:
 
 
 def test_every_fraction_gets_the_same_steps_and_batch_and_the_seed_draws_its_subset():
-    runs = DataSize(models=THREE, fractions=(0.03, 0.3, 1.0)).plan(base(), EMPTY)
+    runs = DataSize(models=THREE, fractions=(0.03, 0.3, 1.0)).plan(base(), EMPTY).runs
     assert len(runs) == len({run.id for run in runs}) == 18
     assert {run.recipe.steps for run in runs} == {400}
     assert {run.recipe.batch for run in runs} == {32}, "39 images cannot fill 64"
@@ -70,22 +75,24 @@ def test_every_fraction_gets_the_same_steps_and_batch_and_the_seed_draws_its_sub
 
 def test_a_small_batch_gets_more_steps_unless_they_were_asked_for():
     study = DataSize(models=THREE[:1], fractions=(0.01, 1.0))
-    (few, all_) = study.plan(base(1), EMPTY)
+    (few, all_) = study.plan(base(1), EMPTY).runs
     assert few.recipe.batch == all_.recipe.batch == 8, "13 images"
     assert {few.recipe.steps, all_.recipe.steps} == {1600}
-    asked = replace(study, by_steps=True).plan(base(1, steps=30), EMPTY)
+    asked = replace(study, by_steps=True).plan(base(1, steps=30), EMPTY).runs
     assert {run.recipe.steps for run in asked} == {30}
 
 
 def test_with_epochs_the_steps_follow_from_the_images():
     study = DataSize(models=THREE[:1], fractions=(0.1, 1.0), by_epochs=True)
-    few, all_ = study.plan(base(1, epochs=4), EMPTY)
+    few, all_ = study.plan(base(1, epochs=4), EMPTY).runs
     assert few.recipe.steps == 4 * (129 // 64)
     assert all_.recipe.steps == 4 * (1293 // 64)
 
 
 def test_a_flag_reaches_the_models_that_have_the_part():
-    vit, resnet = DataSize(models=THREE[1:], fractions=(1.0,)).plan(base(1, position="2d"), EMPTY)
+    vit, resnet = (
+        DataSize(models=THREE[1:], fractions=(1.0,)).plan(base(1, position="2d"), EMPTY).runs
+    )
     assert vit.model.transformer.position.kind == "learned_2d"
     assert resnet.model.vit is None
 
@@ -99,7 +106,7 @@ def test_the_defaults_match_three_families_in_compute():
     for side, names in SCALE.items():
         plan = {
             run.model.name: macs(run.model)
-            for run in DataSize(fractions=(1.0,)).plan(base(1, image_size=side), EMPTY)
+            for run in DataSize(fractions=(1.0,)).plan(base(1, image_size=side), EMPTY).runs
         }
         assert len(plan) == 5
         trio = [cost for name in names[:3] if (cost := plan[name])]
@@ -140,7 +147,7 @@ def finished(runs, score):
 
 def test_tuning_tries_the_same_number_for_each_model_with_seeds_of_its_own():
     study = DataSize(models=THREE, fractions=(0.1, 1.0), tune=True)
-    trials = study.plan(base(), EMPTY)
+    trials = study.plan(base(), EMPTY).runs
     assert {run.seed for run in trials} == {TUNING_SEEDS}
     assert {run.data.fraction for run in trials} == {None}
     assert [sum(run.model.name == name for run in trials) for name in THREE] == [9, 9, 9]
@@ -151,7 +158,7 @@ def test_tuning_tries_the_same_number_for_each_model_with_seeds_of_its_own():
         away = (run.recipe.lr / preset.lr, run.recipe.weight_decay / preset.weight_decay)
         return 0.9 - sum(abs(np.log(ratio)) for ratio in away)
 
-    wave = study.plan(base(), finished(trials, middle))
+    wave = study.plan(base(), finished(trials, middle)).runs
     final = [run for run in wave if not run.tries]
     assert len(final) == 12
     chosen = {(run.recipe.lr, run.recipe.weight_decay) for run in final}
@@ -160,12 +167,12 @@ def test_tuning_tries_the_same_number_for_each_model_with_seeds_of_its_own():
 
 def test_a_winner_at_the_edge_widens_every_models_grid():
     study = DataSize(models=THREE[:2], fractions=(1.0,), tune=True)
-    trials = study.plan(base(), EMPTY)
+    trials = study.plan(base(), EMPTY).runs
 
     def steep(run):
         return run.recipe.lr if run.model.name == "vit-xxs/4" else 0.5 - run.recipe.weight_decay
 
-    wider = study.plan(base(), finished(trials, steep))
+    wider = study.plan(base(), finished(trials, steep)).runs
     counts = [sum(run.model.name == name for run in wider) for name in THREE[:2]]
     assert counts[0] == counts[1] > 9
     assert {run.seed for run in wider} == {TUNING_SEEDS}, "no final runs before it is decided"
@@ -181,10 +188,10 @@ def test_a_winner_that_stays_at_the_edge_is_said(slope):
         return 0.5 + (slope * away if steep else -abs(away)) / 10
 
     runs: list[RunSpec] = []
-    while len(more := study.plan(base(), finished(runs, score))) > len(runs):
+    while len(more := study.plan(base(), finished(runs, score)).runs) > len(runs):
         runs = more
-    (grid,) = study.grids(finished(runs, score))
-    said = " ".join(study.report(grid).notes)
+    done = finished(runs, score)
+    said = " ".join(study.report(done_of(study, study.plan(base(), done), done)).notes)
     assert "each model's best on validation" in said
     largest = max(run.recipe.lr for run in runs)
     assert ("At the edge of what was tried" in said) == bool(slope)
@@ -194,20 +201,12 @@ def test_a_winner_that_stays_at_the_edge_is_said(slope):
 def test_runs_that_no_search_tuned_are_not_said_to_be_tuned():
     """A search that was stopped, beside the runs of a command without it."""
     plain = DataSize(models=THREE[:2], fractions=(0.1, 1.0))
-    trials = replace(plain, tune=True).plan(base(), EMPTY)
-    done = finished([*trials, *plain.plan(base(), EMPTY)], lambda run: run.recipe.lr)
-    (grid,) = plain.grids(done)
-    assert len(grid) == len(done)
-    said = " ".join(plain.report(grid).notes)
+    trials, plan = replace(plain, tune=True).plan(base(), EMPTY), plain.plan(base(), EMPTY)
+    assert trials.open
+    done = finished([*trials.runs, *plan.runs], lambda run: run.recipe.lr)
+    said = " ".join(plain.report(done_of(plain, plan, done)).notes)
     assert "best on validation" not in said
     assert "At the edge" not in said
-
-
-def test_no_report_contains_a_tuning_run(rng):
-    grid = scale_grid(rng, CROSSING, 3)
-    tuning = done(cell("vit-xxs/2", 1.0, TUNING_SEEDS), np.ones(360, bool))
-    said = report(Results([*grid, tuning]))
-    assert not any(tuning.id in str(row["run_ids"]) for row in said.rows)
 
 
 # The report
@@ -259,20 +258,6 @@ def test_models_that_have_not_fitted_their_data_are_called_compute_limited(rng):
     assert {row["compute_limited"] for row in fitted.rows} == {"no"}
 
 
-def test_other_data_and_other_budgets_are_other_grids(rng):
-    grid = list(scale_grid(rng, CROSSING, 3))
-    other = [
-        done(replace(r.spec, data=replace(r.spec.data, fingerprint="e" * 16)), r.correctness())
-        for r in grid
-    ]
-    longer = [
-        done(replace(r.spec, recipe=replace(r.spec.recipe, steps=1200)), r.correctness())
-        for r in grid
-    ]
-    grids = DataSize().grids(Results([*grid, *other, *longer]))
-    assert sorted(map(len, grids)) == [len(grid)] * 3
-
-
 def test_a_diverged_run_is_shown_and_stops_the_verdict(rng):
     grid = list(scale_grid(rng, CROSSING, 3))
     lost = grid[0]
@@ -299,13 +284,12 @@ def compute_grid(rng, seeds=3):
 
 
 def test_own_runs_give_a_ratio_or_say_why_not(rng):
-    study = Compute()
-    (grid,) = study.grids(compute_grid(rng))
-    said = study.report(grid)
+    grid = compute_grid(rng)
+    said = of_sizes(grid)
     claim = claims(said)["CA2"]
     assert claim.standing == "SUPPORTED"
     assert claim.effect and claim.low and claim.high and 1 < claim.low < claim.effect < claim.high
-    few = study.report(grid.where(lambda r: r.spec.model.name != "r11"))
+    few = of_sizes(grid.where(lambda r: r.spec.model.name != "r11"))
     assert claims(few)["CA1"].standing == "NOT RUN"
     (figure,) = few.figures
     assert isinstance(figure, CurveFigure)
@@ -317,8 +301,7 @@ def test_the_numbers_behind_the_figure_say_what_each_size_cost(rng):
     grid = compute_grid(rng)
     first, *others = grid
     fast = replace(first, metrics={**first.metrics, "utilisation": 0.25})
-    (with_cost,) = Compute().grids(Results([fast, *others]))
-    rows = {row["model"]: row for row in Compute().report(with_cost).rows}
+    rows = {row["model"]: row for row in of_sizes(Results([fast, *others])).rows}
     assert rows.pop(first.spec.model.name)["utilisation"] == 0.25
     assert {row["utilisation"] for row in rows.values()} == {None}
 
@@ -337,15 +320,15 @@ def with_hybrids(rng, seeds):
 
 
 def test_vits_still_rise_and_the_hybrids_lead_goes_away(rng):
-    study = Compute()
-    (grid,) = study.grids(with_hybrids(rng, 10))
-    found = claims(study.report(grid))
+    grid = with_hybrids(rng, 10)
+    found = claims(of_sizes(grid))
     assert found["CA3"].standing == "SUPPORTED"
     assert found["CA3"].evidence.startswith("vit-xs/2 over vit-xxs/2: +")
     assert "2.6 doublings" in found["CA3"].evidence
     assert found["HY1"].standing == "SUPPORTED"
     assert (found["HY1"].n, found["HY1"].dataset) == (10, "digits")
-    assert "--model vit-ti/2 --early-stopping --seeds 3" in found["CA1"].settle
+    assert "--models r11,r11x1.75,r20x2,vit-xxs/4" in found["CA1"].settle
+    assert "vit-ti/2" in found["CA1"].settle
 
 
 def test_a_vit_that_stands_for_a_hybrids_compute_lies_between_two_on_the_log_axis():
@@ -360,7 +343,7 @@ def test_a_vit_that_stands_for_a_hybrids_compute_lies_between_two_on_the_log_axi
 
 def test_the_compute_ladder_has_hybrids_within_the_vits_range():
     for side in (8, 32, 224):
-        runs = Compute().plan(base(1, image_size=side), EMPTY)
+        runs = Compute().plan(base(1, image_size=side), EMPTY).runs
         keys = [(r.model.name, float(macs(r.model) or 0), r.model.family) for r in runs]
         vits = sorted((k[:2] for k in keys if k[2] == "vit"), key=lambda k: k[1])
         hybrids = [k[:2] for k in keys if k[2] == "hybrid"]
@@ -371,22 +354,21 @@ def test_the_compute_ladder_has_hybrids_within_the_vits_range():
 
 
 def test_what_seeds_cannot_settle_names_the_runs_that_may(rng):
-    study = Compute()
-    (grid,) = study.grids(compute_grid(rng, 3))
-    found = claims(study.report(grid))
+    grid = compute_grid(rng, 3)
+    found = claims(of_sizes(grid))
     assert found["HY1"].standing == "NOT RUN"
     assert found["HY1"].settle == "Run `vitexp ablate compute --dataset digits --seeds 3`."
-    open_ratio = study.report(grid.where(lambda r: r.spec.model.name != "r20x2"))
+    open_ratio = of_sizes(grid.where(lambda r: r.spec.model.name != "r20x2"))
     assert "vitexp ablate compute" in claims(open_ratio)["CA1"].settle
     found = claims(report(scale_grid(rng, {"r11x1.75": (0.9,) * 4, "vit-xxs/2": (0.5,) * 4}, 3)))
     assert "vitexp scale --dataset digits --seeds 3 --steps 1200" in found["DS4"].settle
     assert "vitexp scale" in found["DS2"].settle
 
 
-def test_a_model_trained_by_the_named_command_is_a_cell_of_the_study():
-    planned = next(iter(Compute().plan(base(1), EMPTY)))
+def test_a_run_that_train_made_is_not_made_again():
+    planned = Compute(("vit-ti/2", "r11")).plan(base(1), EMPTY).runs
     alone = base(1, model="vit-ti/2", early_stopping=True).run
-    assert alone == replace(planned, model=alone.model, asked=alone.asked)
+    assert alone.id in {run.id for run in planned}
 
 
 def test_two_sizes_are_similar_somewhere_between(rng):
@@ -414,61 +396,7 @@ def test_the_papers_table_6_is_drawn_with_an_open_claim(tmp_path):
     assert "4.1" in files["compute_paper.svg"].read_text(encoding="utf-8")
 
 
-# Which runs are one row
-
-
-def named(run: RunSpec, name: str, **vit: str) -> RunSpec:
-    shape = replace(run.model.transformer, **vit) if vit else run.model.vit  # type: ignore[arg-type]
-    return replace(run, model=replace(run.model, name=name, vit=shape))
-
-
-def rows_of(study: DataSize | Compute, runs: list[RunSpec]) -> dict[str, tuple[int, str]]:
-    """Model -> seeds and ids, of the cells with all of the data."""
-    (grid,) = study.grids(Results(done(run, np.ones(360, bool)) for run in runs))
-    rows = [row for row in study.report(grid).rows if row.get("fraction", 1.0) == 1.0]
-    assert len(rows) == len({row["model"] for row in rows})
-    return {str(row["model"]): (row["n"], row["run_ids"]) for row in rows}  # type: ignore[misc]
-
-
-def both(name: str, **vit: str) -> list[RunSpec]:
-    """Three seeds of a model with some and with all of the data."""
-    return [
-        named(cell("vit-xxs/2", part, seed), name, **vit)
-        for part in (0.1, 1.0)
-        for seed in (0, 1, 2)
-    ]
-
-
-@pytest.mark.parametrize("study", [DataSize(), Compute()])
-def test_a_model_is_one_row_however_it_was_asked_for(study):
-    others = [cell("vit-xxs/4", part, seed) for part in (0.1, 1.0) for seed in (0, 1, 2)]
-    plain = both("vit-xxs/2")
-    mixed = [named(run, "vit-xxs/2 heads=4") if run.seed else run for run in plain]
-    assert rows_of(study, [*mixed, *others]) == rows_of(study, [*plain, *others])
-    redundant = [named(run, "vit-xxs/2 heads=4") for run in plain]
-    assert rows_of(study, [*redundant, *others]) == rows_of(study, [*plain, *others])
-
-
-@pytest.mark.parametrize("study", [DataSize(), Compute()])
-def test_two_models_of_one_name_are_two_rows_that_can_be_told_apart(study):
-    plain, other = both("vit-xxs/2"), both("vit-xxs/2", gelu="tanh")
-    third = both("vit-xxs/2", pool="gap", gelu="tanh")
-    extra = [cell("vit-xxs/4", part, seed) for part in (0.1, 1.0) for seed in (0, 1, 2)]
-    rows = rows_of(study, [*plain, *other, *third, *extra])
-    whole = {run.id: run.model.transformer for run in [*plain, *other, *third]}
-    assert set(rows) == {
-        "vit-xxs/2",
-        "vit-xxs/2 gelu=tanh",
-        "vit-xxs/2 gelu=tanh pool=gap",
-        "vit-xxs/4",
-    }
-    for label, (count, ids) in rows.items():
-        if label != "vit-xxs/4":
-            shapes = {whole[run] for run in ids.split()}
-            assert (count, len(shapes)) == (3, 1)
-            (shape,) = shapes
-            assert ("pool=gap" in label) == (shape.pool == "gap")
-            assert ("gelu=tanh" in label) == (shape.gelu == "tanh")
+# Names
 
 
 @pytest.mark.parametrize(

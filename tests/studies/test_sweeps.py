@@ -9,14 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.plans import done_of
 from tests.synthetic import draw, record
 from vitexp.cli.budget import seconds
 from vitexp.cli.main import main
 from vitexp.errors import VitexpError
+from vitexp.experiment.plan import Grid
 from vitexp.experiment.sweep import Sweep
 from vitexp.models.count import macs
 from vitexp.reporting.report import Claim
-from vitexp.runs.record import Results, RunRecord
+from vitexp.runs.record import Results
 from vitexp.settings.base import Base
 from vitexp.settings.flags import Settings
 from vitexp.settings.run import resolve
@@ -42,31 +44,44 @@ def results(
     study: Sweep, rng: np.random.Generator, accuracy: dict[str, float], seeds: int = 5
 ) -> Results:
     """Runs of a study's plan whose cells have these accuracies, 0.9 where none is given."""
-    runs = study.plan(base(seeds), EMPTY)
-    names = list(dict.fromkeys(study.label(run)[0] for run in runs))
-    true = [accuracy.get(name, 0.9) for name in names]
+    plan = study.plan(base(seeds), EMPTY)
+    names = {key: study.label(key)[0] for key in plan.cells}
+    true = [accuracy.get(name, 0.9) for name in names.values()]
     drawn = dict(zip(names, draw(rng, true, seeds, 1000, seed_luck=0.02), strict=True))
-    data = replace(runs[0].data, test=1000)
+    data = replace(plan.runs[0].data, test=1000)
     return Results(
-        record(replace(run, data=data), drawn[study.label(run)[0]][run.seed]) for run in runs
+        record(replace(run, data=data), drawn[key][run.seed])
+        for key, runs in plan.cells.items()
+        for run in runs
     )
 
 
-def done_like(record: RunRecord, run: RunSpec) -> RunRecord:
-    return replace(record, spec=replace(run, data=record.spec.data))
+def grid_of(study: Sweep, done: Results) -> Grid:
+    """The results of the study's plan, as :func:`results` makes them."""
+    seeds = 1 + max(record.spec.seed for record in done)
+    plan = study.plan(base(seeds), EMPTY)
+    data = next(iter(done)).spec.data
+    return done_of(
+        study,
+        replace(
+            plan,
+            cells={
+                key: [replace(run, data=data) for run in runs] for key, runs in plan.cells.items()
+            },
+        ),
+        done,
+    )
 
 
 def judged(study: Sweep, done: Results) -> dict[str, Claim]:
-    (grid,) = study.grids(done)
-    return {claim.id: claim for claim in study.report(grid).claims}
+    return {claim.id: claim for claim in study.report(grid_of(study, done)).claims}
 
 
 @pytest.mark.parametrize("study", [Shape(), Patch(), Pool(), Optimizer()])
 def test_every_cell_of_a_plan_is_a_row_of_one_table(study, rng):
     done = results(study, rng, {})
-    (grid,) = study.grids(done)
-    said = study.report(grid)
-    labels = {study.label(run)[0] for run in study.plan(base(1), EMPTY)}
+    said = study.report(grid_of(study, done))
+    labels = {study.label(key)[0] for key in study.plan(base(1), EMPTY).cells}
     assert {" ".join(filter(None, (row["group"], row["cell"]))) for row in said.rows} == labels
     assert {row["n"] for row in said.rows} == {5}
     assert [row["delta"] for row in said.rows].count(None) == 1, "the reference alone"
@@ -75,11 +90,11 @@ def test_every_cell_of_a_plan_is_a_row_of_one_table(study, rng):
 
 def test_only_what_is_under_test_differs(rng):
     plain = base(1).run
-    for run in Pool().plan(base(1), EMPTY):
+    for run in Pool().plan(base(1), EMPTY).runs:
         vit = replace(run.model.transformer, pool="token")
         assert vit == plain.model.transformer
         assert replace(run.recipe, lr=plain.recipe.lr) == plain.recipe
-    for run in Patch().plan(base(1), EMPTY):
+    for run in Patch().plan(base(1), EMPTY).runs:
         assert run.recipe == plain.recipe
         assert run.data == plain.data
 
@@ -112,15 +127,6 @@ def test_adam_is_ahead_only_if_it_is_for_every_model(rng):
     assert judged(study, results(study, rng, mixed))["OP1"].standing == "REFUTED"
 
 
-def test_optimizers_are_compared_on_changed_resnets_too(rng):
-    flags = {"model": "r8x1.25", "blocks": "1,1"}
-    runs = [base(3, optimizer=optimizer, **flags).run for optimizer in ("adamw", "sgd")]
-    runs = [run.seeded(seed) for run in runs for seed in range(3)]
-    rows = draw(rng, [0.9] * len(runs), 1, 360)
-    claim = judged(Optimizer(), Results(map(record, runs, rows[:, 0])))["OP1"]
-    assert len(claim.runs) == 6, "two optimisers, three seeds"
-
-
 def test_shapes_are_compared_with_the_one_they_depart_from(rng):
     study = Shape()
     grown = {
@@ -128,8 +134,7 @@ def test_shapes_are_compared_with_the_one_they_depart_from(rng):
         "depth 4, width 64, MLP 256, patch 1": 0.96,
     }
     done = results(study, rng, grown)
-    (grid,) = study.grids(done)
-    assert study.reference(study.cells(grid)) == ("", "depth 4, width 64, MLP 256, patch 2")
+    assert study.reference(grid_of(study, done)) == ("", "depth 4, width 64, MLP 256, patch 2")
     found = judged(study, done)
     assert {name: claim.standing for name, claim in found.items()} == {
         "SH1": "SUPPORTED",
@@ -154,26 +159,17 @@ def sized(done: Results) -> Results:
 
 def test_compute_against_parameters_is_judged_over_the_shapes(rng):
     study = Shape()
-    names = [study.label(run)[0] for run in study.plan(base(1), EMPTY)]
-    cost = {study.label(r)[0]: macs(r.model) or 1 for r in study.plan(base(1), EMPTY)}
-    rises = {name: 0.7 + 0.05 * float(np.log(cost[name] / min(cost.values()))) for name in names}
+    cells = study.plan(base(1), EMPTY).cells
+    cost = {study.label(key)[0]: macs(runs[0].model) or 1 for key, runs in cells.items()}
+    rises = {name: 0.7 + 0.05 * float(np.log(cost[name] / min(cost.values()))) for name in cost}
     claim = judged(study, sized(results(study, rng, rises, 5)))["SH4"]
     assert claim.standing == "SUPPORTED"
-    assert claim.n == len(names)
+    assert claim.n == len(cost)
     flat = judged(study, sized(results(study, rng, {}, 5)))["SH4"]
     assert flat.standing == "INCONCLUSIVE"
-    assert "vitexp train --dataset digits --lr 0.001 --patch 1 --width 32" in flat.settle
+    assert "another --model" in flat.settle
     few = judged(study, results(study, rng, {}, 5))["SH4"]
     assert (few.standing, "vitexp ablate shape" in few.settle) == ("NOT RUN", True)
-
-
-def test_a_shape_trained_by_itself_joins_the_table(rng):
-    study = Shape()
-    done = sized(results(study, rng, {}, 3))
-    alone = base(3, patch=4, width=128, mlp=512).run
-    extra = [done_like(next(iter(done)), alone.seeded(seed)) for seed in range(3)]
-    (grid,) = study.grids(Results([*done, *extra]))
-    assert len(study.cells(grid)) == len(study.cells(done)) + 1
 
 
 @pytest.mark.parametrize(
@@ -249,14 +245,6 @@ def test_a_wrong_study_lists_the_names_as_they_are_typed(tmp_path, capsys):
     said = capsys.readouterr().err
     assert "Did you mean 'pos-emb'?" in said
     assert "pos_emb" not in said
-
-
-def test_cells_of_other_studies_make_no_table_of_these(rng):
-    done = results(Patch(), rng, {})
-    assert Pool().grids(done) == []
-    assert Optimizer().grids(done) == []
-    one = done.where(lambda r: r.spec.model.transformer.patch == 2)
-    assert Patch().grids(one) == []
 
 
 @pytest.mark.parametrize(("text", "value"), [("90s", 90), ("30min", 1800), ("1.5h", 5400)])

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import shlex
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from vitexp.cli.flags import Json, with_settings
-from vitexp.cli.options import Budget, DryRun, Probe, parsed
+from vitexp.cli.options import Budget, DryRun, Probe
 from vitexp.settings.flags import Settings
-
-if TYPE_CHECKING:
-    from vitexp.experiment.study import Study
 
 
 @with_settings
@@ -27,6 +22,9 @@ def ablate(
             " my_study.py:Study"
         ),
     ],
+    models: Annotated[
+        str, typer.Option(help="compute: names, with commas [three of each family]")
+    ] = "",
     source: Annotated[
         str, typer.Option(help="pretrain: the data set to pre-train on [--dataset]")
     ] = "",
@@ -48,43 +46,16 @@ def ablate(
 
     The same command again goes on where it stopped; more --seeds add to what is there.
     """
-    from vitexp.cli.report import study_of
     from vitexp.cli.study import run
 
-    asked = {"--source": source, "--target": target, "--fractions": fractions}
-    asked["--source-classes"] = "" if source_classes is None else str(source_classes)
+    classes = "" if source_classes is None else str(source_classes)
+    asked = {
+        "--models": models,
+        "--source": source,
+        "--target": target,
+        "--source-classes": classes,
+        "--fractions": fractions,
+    }
+    settings = dataclasses.replace(settings, dataset=source or settings.dataset)
     own = {flag: value for flag, value in asked.items() if value}
-    chosen = study_of(study)
-    if own:
-        chosen = _pretrain(chosen, own)
-        settings = dataclasses.replace(settings, dataset=source or settings.dataset)
-    words = shlex.join(word for pair in own.items() for word in pair)
-    run(chosen, settings, words, dry_run, probe, json, budget)
-
-
-def _pretrain(study: Study, own: Mapping[str, str]) -> Study:
-    """The study of pre-training with its own flags.
-
-    Raises:
-        VitexpError: another study, or flags that exclude one another.
-    """
-    from vitexp.errors import VitexpError
-    from vitexp.studies.data_size.study import FRACTIONS
-    from vitexp.studies.pretrain.study import Pretrain
-
-    if not isinstance(study, Pretrain):
-        raise VitexpError(
-            f"{next(iter(own))} means nothing to this study.",
-            "Leave it out; it is a flag of `vitexp ablate pretrain`.",
-        )
-    if "--target" in own and "--source-classes" in own:
-        raise VitexpError(
-            "--target and --source-classes exclude one another.",
-            "Give --target to go on to another data set, or --source-classes to share one out.",
-        )
-    kept, shares = own.get("--source-classes"), own.get("--fractions")
-    return Pretrain(
-        target=own.get("--target", ""),
-        source_classes=int(kept) if kept else None,
-        fractions=tuple(map(parsed, shares.split(","))) if shares else FRACTIONS,
-    )
+    run(study, settings, own, dry_run, probe, json, budget)

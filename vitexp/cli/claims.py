@@ -15,13 +15,16 @@ def claims(out: Out = Path("."), json: Json = False) -> None:
     settle an open one.
     """
     from vitexp.cli import screen
-    from vitexp.cli.report import study_of
     from vitexp.experiment import ledger
+    from vitexp.experiment.answers import grids
     from vitexp.render import write_tables
     from vitexp.runs.store import Store
     from vitexp.studies import STUDIES
+    from vitexp.studies.named import study_of
 
-    judged = ledger.ledger(map(study_of, STUDIES), Store(out).results())
+    done = Store(out).results()
+    studies = {name: study_of(name) for name in STUDIES}
+    judged = ledger.ledger((s, grids(s, name, out, done)) for name, s in studies.items())
     report = ledger.report(judged)
     files = write_tables(report, out)
     if json:

@@ -12,10 +12,12 @@ import typer
 
 from vitexp.cli import live, screen
 from vitexp.errors import VitexpError
+from vitexp.experiment.plan import Plan
 from vitexp.launch import devices, local
 from vitexp.launch.machine import CHECKPOINT_SECONDS, Machine
 from vitexp.models.memory import check_fits
 from vitexp.runs.options import ExecutionOptions
+from vitexp.runs.plans import Key
 from vitexp.runs.record import Results
 from vitexp.runs.store import Store, ready
 from vitexp.settings.base import Base
@@ -25,7 +27,9 @@ from vitexp.settings.model import check_model
 from vitexp.settings.run import resolve
 from vitexp.spec import RunSpec
 
-Planner = Callable[[Results], list[RunSpec]]
+Planner = Callable[[Results], Plan]
+Label = Callable[[Key], tuple[str, str]]
+"""Row and column of a cell."""
 
 
 def machine_of(settings: Settings) -> Machine:
@@ -98,31 +102,31 @@ def check_writable(out: Path) -> None:
         )
 
 
-def planned(plan: Planner, done: Results, machine: Machine) -> list[RunSpec]:
-    """The runs of a plan, each checked and named once.
+def planned(plan: Planner, done: Results, machine: Machine) -> Plan:
+    """A plan whose models are checked.
 
     Raises:
         VitexpError: no runs, a planned model whose sizes do not fit one another, or one that is
             too big for the machine.
     """
-    specs = list({spec.id: spec for spec in plan(done)}.values())
-    if not specs:
+    found = plan(done)
+    if not found.runs:
         raise VitexpError("The study plans no runs.", "Its plan() has to return at least one.")
     device = machine.devices[0]
     # Each CUDA device has its own memory; runs on the CPU share the host's.
-    jobs = -(-machine.jobs(len(specs)) // len(machine.devices))
-    for model in {spec.model for spec in specs}:
+    jobs = -(-machine.jobs(len(found.runs)) // len(machine.devices))
+    for model in {spec.model for spec in found.runs}:
         check_model(model)
         recompute = machine.options.grad_checkpointing
         check_fits(model, jobs, devices.memory(device), device, recompute)
-    return specs
+    return found
 
 
-def execute(machine: Machine, plan: Planner, label: live.Label) -> tuple[set[str], bool]:
+def execute(machine: Machine, plan: Planner, label: Label) -> bool:
     """Run what a plan lacks until it lacks nothing.
 
     Returns:
-        ids of all planned runs, and whether each of them ended well.
+        whether each planned run ended well.
 
     Raises:
         typer.Exit: with code 128 + the signal's number (130 for Ctrl-C), after a
@@ -131,23 +135,29 @@ def execute(machine: Machine, plan: Planner, label: live.Label) -> tuple[set[str
     store = Store(machine.out)
     well, ran = True, 0
     done = store.results()
-    specs = planned(plan, done, machine)
-    store.tidy(done[spec.id] for spec in specs if spec.id in done)
-    screen.say(setting(specs[0]))
-    while todo := store.missing(specs):
-        outcome = _wave(machine, specs, ready(todo), store.results(), label)
+    found = planned(plan, done, machine)
+    store.tidy(done[spec.id] for spec in found.runs if spec.id in done)
+    screen.say(setting(found.runs[0]))
+    while todo := store.missing(found.runs):
+        called = labelled(found, label)
+        outcome = _wave(machine, found.runs, ready(todo), store.results(), called)
         ran += len(outcome.done) + len(outcome.diverged)
         well = not outcome.failed
         if outcome.signal is not None:
-            _interrupted(len(store.missing(specs)), outcome.signal)
+            _interrupted(len(store.missing(found.runs)), outcome.signal)
         if outcome.failed:
-            _failed(outcome.failed, {spec.id: spec for spec in specs}, label, store)
+            _failed(outcome.failed, {spec.id: spec for spec in found.runs}, called, store)
             break
         assert outcome.done or outcome.diverged
-        specs = planned(plan, store.results(), machine)
+        found = planned(plan, store.results(), machine)
     if well and not ran:
-        screen.say(f"Nothing to run: all {len(specs)} runs are done already.")
-    return {spec.id for spec in specs}, well and not _diverged(specs, store.results(), label)
+        screen.say(f"Nothing to run: all {len(found.runs)} runs are done already.")
+    return well and not _diverged(found.runs, store.results(), labelled(found, label))
+
+
+def labelled(plan: Plan, label: Label) -> live.Label:
+    """Row and column of the cell of a run."""
+    return lambda spec: label(plan.keys[spec.id])
 
 
 def setting(spec: RunSpec) -> str:

@@ -36,7 +36,7 @@ def finetune(
     from vitexp.studies.finetune.study import FineTune
 
     machine, base = execute.prepare_finetune(settings, source, _numbers(rates))
-    study.carry_out(FineTune(), machine, base, dry_run, probe, json)
+    study.carry_out(FineTune(), "finetune", machine, base, dry_run, probe, json)
 
 
 def _numbers(text: str) -> tuple[float, ...]:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from vitexp.catalog.sizes import called
-from vitexp.cli import live, screen
-from vitexp.cli.execute import Planner, planned
+from vitexp.cli import screen
+from vitexp.cli.execute import Label, Planner, planned
 from vitexp.errors import printable
-from vitexp.experiment.grids import same
+from vitexp.experiment.plan import Plan
 from vitexp.launch import local
 from vitexp.launch.machine import Machine
 from vitexp.models.count import TRAINING_FLOPS, macs, params
@@ -24,13 +24,14 @@ class Forecast:
     """What the missing runs of a plan will cost.
 
     Attributes:
-        specs, todo: the runs of the plan, and those that are missing.
+        plan: the whole.
+        todo: its runs that are missing.
         step_seconds: id of a probed run -> seconds a step with ``jobs`` runs side by side.
         jobs: runs at the same time.
         keep: whether final weights stay on disk.
     """
 
-    specs: list[RunSpec]
+    plan: Plan
     todo: list[RunSpec]
     step_seconds: dict[str, float]
     jobs: int
@@ -80,18 +81,18 @@ def _weights(model: ModelSpec) -> int | None:
 def forecast(machine: Machine, plan: Planner, probe: bool) -> Forecast:
     """Ask the store what is missing and, where wanted, a short probe how fast it goes."""
     store = Store(machine.out)
-    specs = planned(plan, store.results(), machine)
-    todo = store.missing(specs)
+    found = planned(plan, store.results(), machine)
+    todo = store.missing(found.runs)
     training = [spec for spec in todo if spec.recipe.steps]
     one_each = list({spec.model: spec for spec in reversed(training)}.values())
     jobs = machine.jobs(len(todo))
     times = local.pace(one_each, machine, jobs) if probe and one_each else {}
-    return Forecast(specs, todo, times, jobs, machine.keep)
+    return Forecast(found, todo, times, jobs, machine.keep)
 
 
-def as_json(cast: Forecast, machine: Machine, label: live.Label) -> dict[str, Any]:
+def as_json(cast: Forecast, machine: Machine, label: Label) -> dict[str, Any]:
     """The forecast under the stable names of docs/json.md."""
-    first = cast.specs[0]
+    first = cast.plan.runs[0]
     return {
         "data": {k: v for k, v in to_json(first.data).items() if k in _DATA},
         "recipe": first.recipe.name,
@@ -103,8 +104,8 @@ def as_json(cast: Forecast, machine: Machine, label: live.Label) -> dict[str, An
         "jobs": cast.jobs,
         "together": machine.together,
         "runs": {
-            "total": len(cast.specs),
-            "done": len(cast.specs) - len(cast.todo),
+            "total": len(cast.plan.runs),
+            "done": len(cast.plan.runs) - len(cast.todo),
             "todo": len(cast.todo),
         },
         "cells": _cells(cast, label),
@@ -114,11 +115,10 @@ def as_json(cast: Forecast, machine: Machine, label: live.Label) -> dict[str, An
     }
 
 
-def _cells(cast: Forecast, label: live.Label) -> list[dict[str, Any]]:
+def _cells(cast: Forecast, label: Label) -> list[dict[str, Any]]:
     todo = {spec.id for spec in cast.todo}
-    cells: dict[tuple[str, str, str], list[RunSpec]] = {}
-    for spec in cast.specs:
-        cells.setdefault((*label(spec), same(spec.model)), []).append(spec)
+    plan = cast.plan
+    cells = [(label(key), runs) for key, runs in (*plan.cells.items(), *plan.tries.items()) if runs]
     return [
         {
             "row": row,
@@ -129,7 +129,7 @@ def _cells(cast: Forecast, label: live.Label) -> list[dict[str, Any]]:
             "params": params(runs[0].model),
             "macs": macs(runs[0].model),
         }
-        for (row, column, _), runs in cells.items()
+        for (row, column), runs in cells
     ]
 
 

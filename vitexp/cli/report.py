@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import asdict
-from inspect import isabstract
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,9 +13,13 @@ import typer
 from vitexp.cli.flags import Json, Out
 
 if TYPE_CHECKING:
+    from vitexp.experiment.plan import Grid
     from vitexp.experiment.study import Study
     from vitexp.reporting.report import Report
-    from vitexp.runs.record import Results
+    from vitexp.runs.plans import Asked
+
+    Answer = tuple[Report, list[Report]]
+    """A report to show, and what the files hold: each under its own stem."""
 
 StudyName = Annotated[
     str | None,
@@ -23,25 +27,28 @@ StudyName = Annotated[
         metavar="[STUDY]", help="pos-emb, data-size, compute or my_study.py:Study [all]"
     ),
 ]
-Grid = Annotated[
-    str | None, typer.Option(help="first digits of a run's id: the grid it is in [the latest]")
+GridName = Annotated[
+    str | None, typer.Option(help="first digits of a grid's name or of a run in it [the latest]")
 ]
 
 
 def table(
-    study: StudyName = None, out: Out = Path("."), grid: Grid = None, json: Json = False
+    study: StudyName = None, out: Out = Path("."), grid: GridName = None, json: Json = False
 ) -> None:
-    """Print a study's table and write it to tables/, without running anything."""
+    """Print a study's table and write it to tables/, without running anything.
+
+    Of several grids the latest is printed; each has files of its own, named after its data.
+    """
     from vitexp.render import write_tables
 
-    for report in _reports(study, out, grid):
-        _show(report, write_tables(report, out), json)
+    for report, files in _answers(study, out, grid):
+        _show(report, [path for each in files for path in write_tables(each, out)], json)
 
 
 def plot(
     study: StudyName = None,
     out: Out = Path("."),
-    grid: Grid = None,
+    grid: GridName = None,
     paper: Annotated[bool, typer.Option("--paper", help="compute: the paper's Table 6")] = False,
     json: Json = False,
 ) -> None:
@@ -49,9 +56,9 @@ def plot(
     from vitexp.cli import screen
     from vitexp.render import write_figures
 
-    reports = [_paper(study)] if paper else _reports(study, out, grid)
-    files = [path for report in reports for path in write_figures(report, out)]
-    for report in reports:
+    answers = [(_paper(study), [_paper(study)])] if paper else _answers(study, out, grid)
+    files = [path for _, each in answers for report in each for path in write_figures(report, out)]
+    for report, _ in answers:
         for figure in report.figures:
             for remark in getattr(figure, "remarks", ()):
                 screen.say(remark)
@@ -98,73 +105,87 @@ def _wrote(files: Sequence[Path]) -> str:
     return f"Wrote {', '.join(map(str, files))}."
 
 
-def after(study: Study, out: Path, ids: Collection[str], json: bool) -> None:
-    """Report on the grid that holds most of the runs ``ids``, the latest of equals."""
+def after(study: Study, asked: Asked | None, out: Path, json: bool) -> None:
+    """Report on what is done of what was just asked for."""
     from vitexp.cli import screen
-    from vitexp.render import write_figures, write_tables
+    from vitexp.experiment.answers import grids
+    from vitexp.render import write
     from vitexp.runs.store import Store
 
-    def planned(grid: Results) -> int:
-        return sum(run in grid for run in ids)
-
-    # Grids may share runs: two initial stds have the cells in common that have no table.
-    grid = max(reversed(study.grids(Store(out).results())), key=planned, default=None)
-    if grid is None or not planned(grid):
+    found = grids(study, asked.study, out, Store(out).results()) if asked else []
+    grid = next((grid for grid in found if asked and grid.name == asked.name), None)
+    if grid is None:
         return screen.say("No table: too few of the study's runs are done.")
     report = study.report(grid)
-    _show(report, [*write_tables(report, out), *write_figures(report, out)], json)
+    stems = dict.fromkeys((report.stem, *_stems(grid, found, report.stem)))
+    files = [path for stem in stems for path in write(replace(report, stem=stem), out)]
+    _show(report, files, json)
 
 
-def _reports(name: str | None, out: Path, run: str | None) -> list[Report]:
+def _answers(name: str | None, out: Path, wanted: str | None) -> list[Answer]:
+    """Of each study the latest grid, or the one that is ``wanted``."""
     from vitexp.errors import VitexpError
+    from vitexp.experiment.answers import grids
     from vitexp.runs.store import Store
     from vitexp.studies import STUDIES
+    from vitexp.studies.named import study_of
 
     done = Store(out).results()
-    wanted = Store(out).find(run).id if run else None
-    reports = []
-    for study in (studies := [study_of(each) for each in ([name] if name else STUDIES)]):
-        if grid := _pick(study.grids(done), wanted):
-            reports.append(study.report(grid))
-    if not reports:
+    answers = []
+    for each in [name] if name else _all_studies(out):
+        study = study_of(each)
+        found = grids(study, STUDIES.canonical(each), out, done)
+        if chosen := _pick(found, wanted):
+            shown = [chosen] if wanted else found
+            reports = {grid.name: study.report(grid) for grid in shown}
+            files = [
+                replace(reports[grid.name], stem=stem)
+                for grid in shown
+                for stem in _stems(grid, found, study.stem)
+            ]
+            answers.append((reports[chosen.name], files))
+    if not answers:
         asked = f"study {name!r}" if name else "any study"
         raise VitexpError(
             f"No finished runs of {asked} in {out / 'runs'}"
-            + (f" with run {run}." if run else "."),
-            f"Run it first, with `vitexp {_command(studies[0], name)}`, or choose another --out.",
+            + (f" with run {wanted}." if wanted else "."),
+            f"Run it first, with `vitexp {study_of(name or 'pos-emb').command}`,"
+            " or choose another --out.",
         )
-    return reports
+    return answers
 
 
-def _command(study: Study, name: str | None) -> str:
-    return getattr(study, "command", f"ablate {name}")
-
-
-def study_of(name: str) -> Study:
-    """The study that ``name`` stands for.
-
-    Raises:
-        VitexpError: unknown, or something in a file that is not a study.
-    """
-    from vitexp.errors import VitexpError
-    from vitexp.experiment.study import Study
+def _all_studies(out: Path) -> list[str]:
+    """The names of all studies, those in files that were asked for here included."""
+    from vitexp.cli import screen
+    from vitexp.registry import is_reference
+    from vitexp.runs.plans import kept
     from vitexp.studies import STUDIES
 
-    found = STUDIES.load(name)
-    if isinstance(found, type) and issubclass(found, Study) and not isabstract(found):
-        return found()
-    raise VitexpError(
-        f"{name} is not a study.",
-        "Give a class that derives from vitexp.experiment.study.Study and defines its methods.",
-    )
+    own = dict.fromkeys(asked.study for asked in kept(out) if is_reference(asked.study))
+    there = [name for name in own if Path(name.rpartition(":")[0]).is_file()]
+    for name in own.keys() - there:
+        screen.say(f"{name} was run here, and its file is not there: it is left out.")
+    return [*STUDIES, *there]
 
 
-def _pick(grids: Sequence[Results], wanted: str | None) -> Results | None:
-    """The grid that holds the run ``wanted``, else the latest; says what else there is."""
+def _stems(grid: Grid, grids: Sequence[Grid], stem: str) -> list[str]:
+    """What a grid's files are called: ``stem`` if it is the latest; where there are others, also
+    after its data, and if these are another's, too, after its digest."""
+    plain = [stem] if grid is grids[-1] else []
+    if len(grids) == 1:
+        return plain
+    data = [re.sub(r"[^\w.-]+", "_", each.spec.data.name) for each in grids]
+    own = data[grids.index(grid)]
+    return [*plain, f"{stem}-{own}" if data.count(own) == 1 else f"{stem}-{own}-{grid.digest[:8]}"]
+
+
+def _pick(grids: Sequence[Grid], wanted: str | None) -> Grid | None:
+    """The latest grid that is called or has a run called ``wanted``; says what else there is."""
     from vitexp.cli import screen
 
     if wanted is not None:
-        return next((grid for grid in grids if wanted in grid), None)
+        return next((grid for grid in reversed(grids) if _is(grid, wanted)), None)
     if len(grids) > 1:
         screen.say(f"{len(grids)} grids here; this is the latest. For another:")
         for grid in grids[:-1]:
@@ -172,10 +193,13 @@ def _pick(grids: Sequence[Results], wanted: str | None) -> Results | None:
     return grids[-1] if grids else None
 
 
-def _describe(grid: Results) -> str:
-    first = next(iter(grid))
-    spec = first.spec
+def _is(grid: Grid, wanted: str) -> bool:
+    return any(name.startswith(wanted) for name in (grid.digest, *(r.id for r in grid.records)))
+
+
+def _describe(grid: Grid) -> str:
+    spec = grid.spec
     return (
-        f"{first.id[:8]}  {spec.data.name}, {spec.model.name}, recipe {spec.recipe.name}, "
-        f"{spec.recipe.steps} steps, {spec.precision}, {len(grid)} runs"
+        f"{grid.digest[:8]}  {spec.data.name}, {spec.model.name}, recipe {spec.recipe.name}, "
+        f"{spec.recipe.steps} steps, {spec.precision}, {len(grid.records)} runs"
     )

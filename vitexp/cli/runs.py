@@ -11,6 +11,8 @@ import typer
 from vitexp.cli.flags import Json, Out
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
+
     from vitexp.runs.folder import Entry
 
 runs = typer.Typer(help="List, show and remove runs.", no_args_is_help=True)
@@ -180,8 +182,9 @@ def export_runs(
     found = [store.find(start).id for start in ids] if ids else None
     records = [r for r in store.results() if found is None or r.id in found]
 
-    def rows() -> list[dict[str, Any]]:
-        return frame.rows(records, (m for r in records for m in store.measurements(r.id)))
+    def rows() -> DataFrame:
+        measured = (m for r in records for m in store.measurements(r.id))
+        return frame.frame(records, measured)
 
     makers: dict[str, Callable[[], bytes]] = {
         ".tar.gz": lambda: archive.packed(store, [record.id for record in records]),

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import Annotated
 
 import typer
 
 from vitexp.cli.flags import Json, with_settings
-from vitexp.cli.options import Budget, DryRun, Probe, parsed
+from vitexp.cli.options import Budget, DryRun, Probe
 from vitexp.errors import VitexpError
 from vitexp.settings.flags import Settings
 
@@ -36,7 +35,6 @@ def scale(
     The same number of steps for every fraction; with --epochs, the same number of epochs.
     """
     from vitexp.cli.study import run
-    from vitexp.studies.data_size.study import DataSize
 
     if settings.model or settings.fraction:
         flag = "--model" if settings.model else "--fraction"
@@ -48,13 +46,6 @@ def scale(
             "--budget cannot tell beforehand how many trials --tune will need.",
             "Leave one of them out; --tune --dry-run shows its first trials.",
         )
-    study = DataSize(
-        models=tuple(name.strip() for name in models.split(",") if name.strip()),
-        fractions=tuple(parsed(part) for part in fractions.split(",")),
-        by_epochs=settings.epochs is not None,
-        by_steps=settings.steps is not None,
-        tune=tune,
-    )
     own = {"--models": models, "--fractions": fractions}
-    words = [word for flag, value in own.items() if value for word in (flag, value)]
-    run(study, settings, shlex.join(words + ["--tune"] * tune), dry_run, probe, json, budget)
+    own = {flag: value for flag, value in own.items() if value} | ({"--tune": ""} if tune else {})
+    run("data_size", settings, own, dry_run, probe, json, budget)

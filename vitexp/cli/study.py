@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import dataclasses
+from collections.abc import Mapping
 
 import typer
 
 from vitexp.cli import budget, execute, plan, report, screen
 from vitexp.errors import VitexpError
+from vitexp.experiment.plan import Plan
 from vitexp.experiment.study import Study
 from vitexp.launch.machine import Machine
+from vitexp.runs import plans
 from vitexp.runs.record import Results
 from vitexp.settings.base import Base
 from vitexp.settings.flags import Settings, spelled
 from vitexp.settings.model import Wanted
-from vitexp.spec import RunSpec
+from vitexp.studies import STUDIES
+from vitexp.studies.named import configured
 
 _WITHOUT = {
     "transformer": ({"resnet": "ResNet"}, "vit-xs/4 or r20+vit-ti"),
@@ -24,9 +27,9 @@ _WITHOUT = {
 
 
 def run(
-    study: Study,
+    name: str,
     settings: Settings,
-    own: str,
+    own: Mapping[str, str],
     dry_run: bool,
     probe: bool,
     json: bool,
@@ -35,7 +38,8 @@ def run(
     """Run what the study lacks, then report; or, dry, say what that would cost.
 
     Args:
-        own: the command's own flags, beside the settings', for a command that extends the grid.
+        name: of the study, or ``file.py:Class``.
+        own: the study's own flags, as they are written.
         limit: the time that the runs may take, such as ``"2h"``; None for any.
 
     Raises:
@@ -43,6 +47,7 @@ def run(
             about, or a limit for a study whose runs are not all known beforehand.
         typer.Exit: with 1 where a run failed.
     """
+    study = configured(name, own, settings)
     _check(study, settings)
     if limit is not None and study.searches:
         raise VitexpError(
@@ -50,12 +55,10 @@ def run(
             "Leave it out; --dry-run shows its first trials.",
         )
     machine, base = execute.prepare(settings, seeds=3)
-    asked = f"{base.run.asked} {own}".strip()
-    base = dataclasses.replace(base, run=dataclasses.replace(base.run, asked=asked))
-
+    base = base.asked_with(own)
     if limit is not None:
         base = budget.fitted(study, base, machine, budget.seconds(limit))
-    carry_out(study, machine, base, dry_run, probe, json)
+    carry_out(study, name, machine, base, dry_run, probe, json)
 
 
 def _check(study: Study, settings: Settings) -> None:
@@ -77,7 +80,13 @@ def _check(study: Study, settings: Settings) -> None:
 
 
 def carry_out(
-    study: Study, machine: Machine, base: Base, dry_run: bool, probe: bool, json: bool
+    study: Study,
+    name: str,
+    machine: Machine,
+    base: Base,
+    dry_run: bool,
+    probe: bool,
+    json: bool,
 ) -> None:
     """Run a study from its base, or say what that would cost.
 
@@ -85,13 +94,20 @@ def carry_out(
         typer.Exit: with 1 where a run failed.
     """
 
-    def planner(done: Results) -> list[RunSpec]:
-        return list(study.plan(base, done))
-
     if dry_run:
-        value = plan.as_json(plan.forecast(machine, planner, probe), machine, study.label)
+        cast = plan.forecast(machine, lambda done: study.plan(base, done), probe)
+        value = plan.as_json(cast, machine, study.label)
         return screen.emit(value) if json else plan.show(value)
-    ids, well = execute.execute(machine, planner, study.label)
-    report.after(study, machine.out, ids, json)
+    question = None
+
+    def planner(done: Results) -> Plan:
+        nonlocal question
+        planned = study.plan(base, done)
+        if not planned.open:
+            question = plans.keep(machine.out, planned.asked(STUDIES.canonical(name), study.stem))
+        return planned
+
+    well = execute.execute(machine, planner, study.label)
+    report.after(study, question, machine.out, json)
     if not well:
         raise typer.Exit(1)

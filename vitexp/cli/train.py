@@ -11,7 +11,7 @@ from vitexp.cli.options import DryRun, Probe
 from vitexp.settings.flags import Settings
 
 if TYPE_CHECKING:
-    from vitexp.runs.record import Results, RunRecord
+    from vitexp.runs.record import RunRecord
     from vitexp.spec import RunSpec
 
 
@@ -21,18 +21,16 @@ def train(
 ) -> None:
     """Train one model, with one seed or several, and print what it reaches."""
     from vitexp.cli import execute, plan, screen
+    from vitexp.experiment.plan import Plan
     from vitexp.runs.store import Store
 
     machine, base = execute.prepare(settings, seeds=1)
     specs = [base.seeded(seed) for seed in base.seeds]
-
-    def planner(_: Results) -> list[RunSpec]:
-        return specs
-
+    whole = Plan({_key(base.run): specs})
     if dry_run:
-        value = plan.as_json(plan.forecast(machine, planner, probe), machine, _label)
+        value = plan.as_json(plan.forecast(machine, lambda _: whole, probe), machine, tuple)
         return screen.emit(value) if json else plan.show(value)
-    _, well = execute.execute(machine, planner, _label)
+    well = execute.execute(machine, lambda _: whole, tuple)
     results = Store(machine.out).results()
     rows = [_row(results[spec.id]) for spec in specs if spec.id in results]
     if json:
@@ -47,7 +45,7 @@ _ACCURACIES = ("test %", "validation %", "train %")
 _COLUMNS = ("id", "seed", *_ACCURACIES, "seconds", "images/s", "of peak %", "state")
 
 
-def _label(spec: RunSpec) -> tuple[str, str]:
+def _key(spec: RunSpec) -> tuple[str, str]:
     position = spec.model.vit and spec.model.vit.position
     return spec.model.name, f"{position.kind} {position.placement}" if position else "-"
 

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from vitexp.catalog import paper
+from vitexp.experiment.plan import Grid
 from vitexp.experiment.study import Study
 from vitexp.reporting.report import Cell, Claim, GridTable, Report, Tone, Value
 from vitexp.reporting.words import effect
-from vitexp.runs.record import Results
 
 COLUMNS = (*("id", "claim", "verdict", "effect", "low", "high", "n", "dataset", "runs", "next"),)
 _TONES: dict[str, Tone] = {"SUPPORTED": "good", "REFUTED": "bad", "NOT RUN": "muted"}
 
 
-def ledger(studies: Iterable[Study], done: Results) -> tuple[Claim, ...]:
+def ledger(answers: Iterable[tuple[Study, Sequence[Grid]]]) -> tuple[Claim, ...]:
     """One entry a claim and grid; a claim that no grid gives a verdict has one entry, NOT RUN."""
-    several = tuple(studies)
+    several = tuple(answers)
     found: dict[str, list[Claim]] = {name: [] for name in paper.claims()}
-    for study in several:
-        for grid in study.grids(done):
+    for study, grids in several:
+        for grid in grids:
             for claim in study.verdicts(grid):
                 found.setdefault(claim.id, []).append(claim)
-    commands = {name: study.command for study in several for name in study.claim_ids}
+    commands = {name: study.command for study, _ in several for name in study.claim_ids}
     return tuple(
         claim
         for name, claims in found.items()

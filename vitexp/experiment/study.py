@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
-from typing import ClassVar, Literal
+from collections.abc import Collection, Mapping
+from typing import Any, ClassVar, Literal, Self
 
+from vitexp.errors import VitexpError
+from vitexp.experiment.plan import Grid, Plan
 from vitexp.reporting.report import Claim, Report
+from vitexp.runs.plans import Key
 from vitexp.runs.record import Results
 from vitexp.settings.base import Base
-from vitexp.spec import RunSpec
+from vitexp.settings.flags import Settings
 
 
 class Study(ABC):
     """One research question. Stateless: everything is in the arguments.
 
     Attributes:
-        stem: file name, without ending, of its tables and figures.
+        stem: how the file names of its tables and figures begin.
         command: what to type for it, after ``vitexp``.
         claim_ids: the paper's claims that it tests.
         searches: whether what its first runs reach decides which others it plans.
         decides: the settings that its cells differ in, which a flag cannot ask for.
+        own: the flags that are its own, beside the settings'.
         needs: what its model has to have: a transformer, as a ViT and a hybrid do, or that alone.
     """
 
@@ -28,25 +34,50 @@ class Study(ABC):
     claim_ids: ClassVar[tuple[str, ...]] = ()
     searches: ClassVar[bool] = False
     decides: ClassVar[tuple[str, ...]] = ()
+    own: ClassVar[tuple[str, ...]] = ()
     needs: ClassVar[Literal["transformer", "vit"] | None] = None
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Names a study after its class where it does not name itself: ``PosEmb`` -> ``pos_emb``,
+        ``ablate pos-emb``."""
+        super().__init_subclass__(**options)
+        if "stem" not in vars(cls):
+            cls.stem = re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
+        if "command" not in vars(cls):
+            cls.command = f"ablate {cls.stem.replace('_', '-')}"
+
+    @classmethod
+    def configured(cls, own: Mapping[str, str], settings: Settings) -> Self:
+        """The study with its own flags, as they are written; ``""`` for a switch.
+
+        Raises:
+            VitexpError: a flag that it does not have, or values that exclude one another.
+        """
+        for flag in own:
+            raise VitexpError(f"{flag} means nothing to this study.", "Leave it out.")
+        return cls()
+
     @abstractmethod
-    def plan(self, base: Base, done: Results) -> list[RunSpec]:
+    def plan(self, base: Base, done: Results) -> Plan:
         """The runs that the question needs, given what is done; asked again after each wave."""
 
     @abstractmethod
-    def label(self, spec: RunSpec) -> tuple[str, str]:
-        """Row and column of a run in the grid that is shown while runs run."""
+    def report(self, grid: Grid) -> Report:
+        """Tables, figures and verdicts of what is done of a plan, as data."""
 
-    @abstractmethod
-    def grids(self, done: Results) -> list[Results]:
-        """The runs of the store that answer this question, one entry a setting (data, model,
-        recipe, precision), the most recently finished last. Settings are never pooled."""
-
-    @abstractmethod
-    def report(self, grid: Results) -> Report:
-        """Tables, figures and verdicts of one entry of :meth:`grids`, as data."""
-
-    def verdicts(self, grid: Results) -> tuple[Claim, ...]:
+    def verdicts(self, grid: Grid) -> tuple[Claim, ...]:
         """The claims of :meth:`report`; a study that has them without the rest says so."""
         return self.report(grid).claims
+
+    def earlier(self, done: Results) -> list[Plan] | None:
+        """What was asked for, told from its runs; None where the flags that they keep tell it."""
+        return None
+
+    def answered(self, cells: Collection[Key]) -> bool:
+        """Whether these cells of a plan are enough for a table."""
+        return len(cells) > 1
+
+    def label(self, key: Key) -> tuple[str, str]:
+        """Row and column of a cell in the grid that is shown while runs run."""
+        row, *rest = (f"{100 * part:g} %" if isinstance(part, float) else str(part) for part in key)
+        return row, ", ".join(rest)

@@ -1,19 +1,20 @@
 """A study of named cells that differ in a few settings: what all such studies share.
 
-A study derives from :class:`Sweep` and says which settings its cells have (``arms``), what a
-run's cell is called (``key``) and what its cells have in common (``common``).
+A study derives from :class:`Sweep` and says what its cells are called and which settings each
+changes (``arms``).
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Collection, Hashable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from vitexp.analysis.decide import LOOKS
 from vitexp.analysis.groups import Comparison, Group, compare
-from vitexp.experiment.grids import from_scratch, last_ended, latest_variant, split
+from vitexp.experiment.plan import Grid, Plan
 from vitexp.experiment.study import Study
+from vitexp.reporting.cells import accuracy_words, gap_cell
 from vitexp.reporting.judge import not_run
 from vitexp.reporting.report import (
     Cell,
@@ -23,23 +24,16 @@ from vitexp.reporting.report import (
     IntervalFigure,
     Panel,
     Report,
-    Tone,
     Value,
 )
 from vitexp.reporting.values import collapsed_words, compared_values, ids, top1_values
 from vitexp.reporting.words import (
     data_words,
     decimals,
-    more_seeds,
-    p_value,
-    percent,
-    points,
     recipe_words,
-    span,
 )
-from vitexp.runs.record import Results, RunRecord
+from vitexp.runs.record import Results
 from vitexp.settings.base import Base
-from vitexp.spec import RunSpec
 
 Key = tuple[str, str]
 """(group, member): what a cell is called; a group is a colour of the figure."""
@@ -50,103 +44,68 @@ COLUMNS = (
     *("group", "cell", "params", "macs", "n", "top1_mean", "top1_sd", "top1_low", "top1_high"),
     *("val_top1_mean", "delta", "delta_low", "delta_high", "p_holm", "verdict", "run_ids"),
 )
-_TONES: dict[str, Tone] = {"better": "good", "worse": "bad"}
 
 
 class Sweep(Study):
-    """Cells by seeds; every cell is compared with one of them."""
+    """Cells by seeds; every cell is compared with one, the first where nothing else is said."""
 
     @abstractmethod
-    def arms(self, base: Base) -> Sequence[Mapping[str, Any]]:
-        """The settings that each cell changes."""
+    def arms(self, base: Base) -> Mapping[Key, Mapping[str, Any]]:
+        """What each cell is called -> the settings that it changes."""
 
-    @abstractmethod
-    def key(self, spec: RunSpec) -> Key | None:
-        """The cell of a run; None for a run that is none of the study's."""
-
-    @abstractmethod
-    def answered(self, keys: Collection[Key]) -> bool:
-        """Whether these cells are enough for a table of this study."""
-
-    @abstractmethod
-    def common(self, spec: RunSpec) -> Hashable:
-        """What the runs of one table share."""
-
-    @abstractmethod
-    def reference(self, cells: Cells) -> Key:
+    def reference(self, grid: Grid) -> Key:
         """The cell that the others are compared with."""
+        assert grid.reference is not None
+        return grid.reference if grid.reference in grid else next(iter(grid))
 
-    @abstractmethod
-    def claims(self, cells: Cells) -> tuple[Claim, ...]:
+    def claims(self, grid: Grid) -> tuple[Claim, ...]:
         """The paper's claims, tested on the cells."""
+        return ()
 
-    def plan(self, base: Base, done: Results) -> list[RunSpec]:
-        """All cells of the first seed, then of the next."""
-        runs = [base.departure(**arm) for arm in self.arms(base)]
-        return [run.seeded(seed) for seed in base.seeds for run in runs]
+    def plan(self, base: Base, done: Results) -> Plan:
+        arms = self.arms(base)
+        runs = {key: base.departure(**settings) for key, settings in arms.items()}
+        cells = {key: [run.seeded(seed) for seed in base.seeds] for key, run in runs.items()}
+        return Plan(cells, reference=next(iter(arms)))
 
-    def label(self, spec: RunSpec) -> tuple[str, str]:
-        key = self.key(spec)
-        return (name(key) if key else spec.model.name), ""
+    def label(self, key: Key) -> tuple[str, str]:
+        return name(key), ""
 
-    def grids(self, done: Results) -> list[Results]:
-        able = [record for record in from_scratch(done) if self.key(record.spec)]
-        if not self._answered(able):
-            return []
-        grids = split(able, lambda record: self.common(record.spec))
-        return [Results(grid) for grid in sorted(grids, key=last_ended) if self._answered(grid)]
-
-    def _answered(self, records: Sequence[RunRecord]) -> bool:
-        return self.answered({key for record in records if (key := self.key(record.spec))})
-
-    def report(self, grid: Results) -> Report:
-        cells = self.cells(grid)
-        against = self.reference(cells)
-        others = {key: group for key, group in cells.items() if key != against}
-        compared = compare(others, cells[against])
-        spec = cells[against].spec
+    def report(self, grid: Grid) -> Report:
+        against = self.reference(grid)
+        ordered = {key: grid[key] for key in sorted(grid, key=lambda k: (k[0], _cost(grid[k]), k))}
+        others = {key: group for key, group in ordered.items() if key != against}
+        compared = compare(others, grid[against])
+        spec = grid[against].spec
         title = f"{type(self).__name__} on {spec.data.name}: test top-1 in %"
         return Report(
             stem=self.stem,
             title=title,
             facts=(("data", data_words(spec)), ("recipe", recipe_words(spec))),
-            tables=(_table(title, cells, compared, against),),
+            tables=(_table(title, ordered, compared, against),),
             columns=COLUMNS,
-            rows=tuple(_row(key, group, compared.get(key)) for key, group in cells.items()),
-            figures=(_figure(title, cells, compared, against),),
-            claims=self.claims(cells),
+            rows=tuple(_row(key, group, compared.get(key)) for key, group in ordered.items()),
+            figures=(_figure(title, ordered, compared, against),),
+            claims=self.claims(grid),
             notes=(
                 f"Each cell: mean ± half-width of the 95 % t interval over its seeds; then the"
                 f" difference to {name(against)} with its 95 % interval over seeds and images.",
-                *collapsed_words((name(key), group) for key, group in cells.items()),
+                *collapsed_words((name(key), group) for key, group in ordered.items()),
             ),
         )
 
-    def verdicts(self, grid: Results) -> tuple[Claim, ...]:
-        return self.claims(self.cells(grid))
+    def verdicts(self, grid: Grid) -> tuple[Claim, ...]:
+        return self.claims(grid)
 
-    def cells(self, grid: Results) -> dict[Key, Group]:
-        """The cells of a grid, by group in the order of their MACs."""
-
-        def key(record: RunRecord) -> Key:
-            found = self.key(record.spec)
-            assert found is not None
-            return found
-
-        groups = {key(records[0]): Group(latest_variant(records)) for records in split(grid, key)}
-        order = sorted(groups, key=lambda k: (k[0], groups[k].records[0].metrics.get("macs", 0), k))
-        return {key: groups[key] for key in order}
-
-    def more(self, cells: Cells, first_seed: int, seeds: int) -> str:
-        """What to type for so many seeds of all cells."""
-        spec = next(iter(cells.values())).spec
-        return more_seeds(self.command, spec, first_seed, seeds, self.decides)
-
-    def unanswered(self, claim: str, cells: Cells, why: str) -> Claim:
+    def unanswered(self, claim: str, grid: Grid, why: str) -> Claim:
         """A claim of the paper whose cells are not all there."""
-        group = next(iter(cells.values()))
-        settle = f"Run {self.more(cells, min(group.seeds), LOOKS[0])}."
+        group = next(iter(grid.values()))
+        settle = f"Run {grid.more(min(group.seeds), LOOKS[0])}."
         return not_run(claim, why, settle, group.spec.data.name)
+
+
+def _cost(group: Group) -> float:
+    return group.records[0].metrics.get("macs", 0)
 
 
 def rounded(rate: float) -> float:
@@ -178,19 +137,12 @@ def _table(title: str, cells: Cells, compared: Mapping[Key, Comparison], against
 
 
 def _cells(group: Group, comparison: Comparison | None, reference: bool) -> tuple[Cell, ...]:
-    places, top1 = decimals(group.images), group.metric("test_top1")
     macs = group.records[0].metrics.get("macs")
-    half = "" if top1.half_width is None else f" ± {percent(top1.half_width, places)}"
-    text = "diverged" if top1.mean is None else f"{percent(top1.mean, places)}{half}, n {top1.n}"
     cost = Cell("-" if macs is None else f"{macs / 1e6:.3g}")
-    if comparison is None:
-        return cost, Cell(text), Cell("-" if reference else "no seed in common", tone="muted")
-    interval = comparison.estimate and span(*comparison.estimate.interval(), places)
-    decision = comparison.decision
-    said = f"{decision.verdict}, {p_value(decision.p_holm)}" if decision else "no verdict"
-    tone = _TONES.get(decision.verdict, "plain") if decision else "plain"
-    gap = f"{points(comparison.delta, places)} {interval or ''}"
-    return cost, Cell(text), Cell(gap, (said,), tone)
+    gap = Cell("-" if reference else "no seed in common", tone="muted")
+    if comparison is not None:
+        gap = gap_cell(comparison, decimals(group.images))
+    return cost, Cell(accuracy_words(group)), gap
 
 
 def _figure(

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shlex
-from collections.abc import Collection
 
 from vitexp.settings.flags import Settings, asked, said
-from vitexp.settings.model import other_model
 from vitexp.spec import ResNetShape, RunSpec, ViTShape
+
+FAMILIES = {"vit": "ViT", "resnet": "ResNet", "hybrid": "hybrid"}
+_POSITIONS = {"learned_1d": "1-D", "learned_2d": "2-D"}
+
+
+def kind_label(kind: str) -> str:
+    """What a table calls a kind of position; for ``file.py:Name`` the name."""
+    return _POSITIONS.get(kind, kind.rpartition(":")[2])
 
 
 def decimals(images: int) -> int:
@@ -116,43 +121,9 @@ def recipe_words(spec: RunSpec) -> str:
     return f"{name}{', '.join(parts)}; {spec.precision}"
 
 
-def more_seeds(
-    command: str,
-    spec: RunSpec,
-    first_seed: int,
-    seeds: int,
-    decides: Collection[str] = (),
-    own: Collection[str] = (),
-) -> str:
-    """``command`` (``"ablate pos-emb"``) as it extends a grid to so many seeds.
-
-    Args:
-        decides, own: as for :func:`asked_again`.
-    """
-    first = f" --seed {first_seed}" if first_seed else ""
-    return f"`vitexp {command} {asked_again(spec, decides, own)}{first} --seeds {seeds}`"
-
-
-def asked_again(
-    spec: RunSpec,
-    decides: Collection[str] = (),
-    own: Collection[str] = (),
-    model: str | None = None,
-) -> str:
-    """The flags of a run, perhaps asked for by another command, that a command takes.
-
-    Args:
-        decides: settings that the command chooses by itself.
-        own: its own flags, beside the settings'.
-        model: which it is to have, if it decides that.
-    """
-    given, others = said(spec.asked)
-    settings = Settings(**given)
-    if "model" in decides:
-        settings = dataclasses.replace(other_model(settings, model), model=None)
-    # Momentum is an optimiser's.
-    left = (*decides, "momentum") if "optimizer" in decides else decides
-    settings = dataclasses.replace(settings, **dict.fromkeys(left))
-    kept = [word for flag in others if flag in own for word in (flag, *others[flag])]
-    again = asked(settings, given.get("dataset", spec.data.source))
-    return " ".join(filter(None, (again, shlex.join(kept))))
+def with_flag(flags: str, flag: str, value: str) -> str:
+    """``flags``, as they are written, with one that stands there once, with this value."""
+    settings, others = said(flags)
+    given = asked(Settings(**settings), settings.get("dataset", "digits"))
+    kept = {name: values for name, values in others.items() if name != flag} | {flag: [value]}
+    return f"{given} {shlex.join(word for name in kept for word in (name, *kept[name]))}"

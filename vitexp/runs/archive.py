@@ -1,4 +1,5 @@
-"""Runs in one file, to take elsewhere: a gzipped tar of the folders of finished runs.
+"""Runs in one file, to take elsewhere: a gzipped tar of the folders of finished runs, and of what
+studies asked for.
 
 An archive may come from anybody, so it is read entry by entry: plain files with the names below
 and nothing else, each run's record checked against its spec and its weights against the record.
@@ -14,10 +15,13 @@ import json
 import re
 import tarfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Collection
 from pathlib import Path
 
 from vitexp.errors import VitexpError
+from vitexp.registry import is_reference
+from vitexp.runs import plans
+from vitexp.runs.files import json_bytes
 from vitexp.runs.folder import read_record
 from vitexp.runs.lease import alone
 from vitexp.runs.measurement import Measurement
@@ -29,11 +33,12 @@ _MEASUREMENT = r"measurement-[0-9a-f]{16}\.json"
 _NAME = re.compile(
     r"runs/([0-9a-f]{16})/(" + "|".join([*map(re.escape, _FILES), _MEASUREMENT]) + ")"
 )
+_QUESTION = re.compile(re.escape(plans.FOLDER) + r"/([\w-]{1,80}-[0-9a-f]{16})\.json")
 _LARGEST_TEXT = 64 * 2**20
 """Bytes of a result or a log; a larger one was not written by this program."""
 
 
-def packed(store: Store, ids: Iterable[str]) -> bytes:
+def packed(store: Store, ids: Collection[str]) -> bytes:
     """The finished runs ``ids`` as an archive, the same bytes for the same runs.
 
     Raises:
@@ -47,6 +52,10 @@ def packed(store: Store, ids: Iterable[str]) -> bytes:
         for run in ids:
             for name, stored in _stored(store.folder(run)).items():
                 _add(archive, f"runs/{run}/{name}", stored)
+        for asked in plans.kept(store.out):
+            if any(run in asked for run in ids):
+                name = f"{plans.FOLDER}/{asked.name}.json"
+                _add(archive, name, json_bytes(asked.to_json()))
     return content.getvalue()
 
 
@@ -84,7 +93,9 @@ def unpacked(store: Store, path: Path) -> tuple[list[str], list[str]]:
         VitexpError: no archive, an entry that does not belong in one, or a run that does not
             agree with itself.
     """
-    runs = {run: _checked(path, run, files) for run, files in _read(path).items()}
+    read = _read(path)
+    questions = [_asked(path, name, content) for name, content in read.pop("", {}).items()]
+    runs = {run: _checked(path, run, files) for run, files in read.items()}
     added, known = [], []
     for run, (record, files) in runs.items():
         lease = store.lease(record.spec)
@@ -103,7 +114,20 @@ def unpacked(store: Store, path: Path) -> tuple[list[str], list[str]]:
             with alone(store.folder(run)):
                 for measurement in measurements:
                     store.keep(record.spec, measurement)
+    for asked in questions:
+        # A study in a file is code, and the file of that name here is another.
+        if not is_reference(asked.study):
+            plans.keep(store.out, asked)
     return added, known
+
+
+def _asked(path: Path, name: str, content: bytes) -> plans.Asked:
+    try:
+        return plans.Asked.from_json(name, json.loads(content))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise VitexpError(
+            f"{name} in {path} is damaged: {error}.", "Nothing was imported."
+        ) from error
 
 
 def _measurements(path: Path, run: str, files: dict[str, bytes]) -> list[Measurement]:
@@ -143,6 +167,10 @@ def _read(path: Path) -> dict[str, dict[str, bytes]]:
 
 
 def _named(path: Path, entry: tarfile.TarInfo) -> tuple[str, str]:
+    """The run and the name of the file; no run where it says what a study asked for."""
+    question = _QUESTION.fullmatch(entry.name)
+    if question and entry.isreg() and entry.size <= _LARGEST_TEXT:
+        return "", question[1]
     form = _NAME.fullmatch(entry.name)
     too_large = not entry.name.endswith(".safetensors") and entry.size > _LARGEST_TEXT
     if form is None or not entry.isreg() or too_large:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -37,6 +38,12 @@ class Base:
     def seeded(self, seed: int) -> RunSpec:
         """The base run with another seed."""
         return self.run.seeded(seed)
+
+    def asked_with(self, own: Mapping[str, str]) -> Base:
+        """This base, asked for with a command's own flags, too."""
+        words = shlex.join(word for pair in own.items() for word in pair if word)
+        asked = f"{self.run.asked} {words}".strip()
+        return dataclasses.replace(self, run=dataclasses.replace(self.run, asked=asked))
 
     def departure(self, **changes: Any) -> RunSpec:
         """The first seed's run that the flags would have asked for with these settings changed.

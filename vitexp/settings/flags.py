@@ -278,6 +278,11 @@ def _flags_in(words: list[str]) -> dict[str, list[str]]:
     return found
 
 
+def names(text: str) -> tuple[str, ...]:
+    """``"a, b"`` as ``("a", "b")``."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
 def spelled(name: str) -> str:
     """A setting as it is written on the command line."""
     return "--" + name.replace("_", "-")

@@ -7,8 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from vitexp.catalog.recipes import AUGMENTATIONS, Preset, default_preset, preset
-from vitexp.datasets.image_set import ImageSet
+from vitexp.datasets.image_set import ImageSet, Split
 from vitexp.datasets.load import Progress, describe
 from vitexp.datasets.split import subset
 from vitexp.errors import VitexpError, unknown
@@ -55,13 +57,8 @@ def resolve(
         for text in data.remarks:
             remark(text)
     first = settings.seed or 0
-    found = _Found(data, images, precision, range(first, first + (settings.seeds or seeds)))
-
-    def departed(changes: Mapping[str, Any]) -> RunSpec:
-        return found.run(fitting(dataclasses.replace(settings, **changes)))
-
-    std = _position_std(settings.position_std, _preset(settings, data))
-    return Base(found.run(settings), tuple(found.seeds), std, departed)
+    several = tuple(range(first, first + (settings.seeds or seeds)))
+    return _Found(data, images, precision, several).base(settings)
 
 
 def resolve_on(
@@ -73,7 +70,22 @@ def resolve_on(
         VitexpError: a value that does not fit another.
     """
     check_length(settings)
-    return _Found(data, images, precision, range(1)).run(settings)
+    return _Found(data, images, precision, (0,)).run(settings)
+
+
+def resolve_again(settings: Settings, before: RunSpec, seeds: tuple[int, ...]) -> Base:
+    """What ``settings`` ask for today on the data set of a run, which need not be at hand.
+
+    Raises:
+        VitexpError: a value that does not fit another.
+    """
+    side, channels = before.data.image_size, before.model.channels
+    nothing = Split(np.empty((0, side, side, channels), np.uint8), np.empty(0, np.int64))
+    names = ("",) * before.model.classes
+    flips = before.recipe.flip
+    images = ImageSet(nothing, nothing, nothing, names, "", before.data.name, flips)
+    data = dataclasses.replace(before.data, fraction=None, subset_seed=None)
+    return _Found(data, images, before.precision, seeds).base(settings)
 
 
 @dataclass(frozen=True)
@@ -83,7 +95,14 @@ class _Found:
     data: DataSpec
     images: ImageSet
     precision: Precision
-    seeds: range
+    seeds: tuple[int, ...]
+
+    def base(self, settings: Settings) -> Base:
+        def departed(changes: Mapping[str, Any]) -> RunSpec:
+            return self.run(fitting(dataclasses.replace(settings, **changes)))
+
+        std = _position_std(settings.position_std, _preset(settings, self.data))
+        return Base(self.run(settings), self.seeds, std, departed)
 
     def run(self, settings: Settings) -> RunSpec:
         wanted, data = Wanted.of(settings), self._part(settings.fraction)
@@ -101,7 +120,8 @@ class _Found:
     def _part(self, fraction: float | None) -> DataSpec:
         if fraction is None or fraction == 1:
             return self.data
-        for seed in self.seeds:
+        # What is only known from a run has no labels to draw from.
+        for seed in self.seeds if len(self.images.train) else ():
             subset(self.images.train.labels, fraction, seed)
         return dataclasses.replace(self.data, fraction=fraction, subset_seed=self.seeds[0])
 

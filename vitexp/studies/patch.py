@@ -8,20 +8,18 @@ side. On the embedded digits (patches of 4, 2 and 1 pixels) the gap grows from a
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Collection, Hashable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 
 from vitexp.analysis.findings import Finding, all_exceed
 from vitexp.analysis.two_way import estimate
-from vitexp.experiment.grids import parts
-from vitexp.experiment.sweep import Cells, Key, Sweep, name
+from vitexp.experiment.plan import Grid
+from vitexp.experiment.sweep import Key, Sweep, name
 from vitexp.reporting.judge import judge
 from vitexp.reporting.report import Claim
 from vitexp.settings.base import Base
-from vitexp.spec import PositionSpec, RunSpec
 
 NONE, WITH = "none", "learned_1d"
 SIDES = (2, 16)
@@ -31,43 +29,28 @@ SIDES = (2, 16)
 class Patch(Sweep):
     """Position by patch size."""
 
-    stem: ClassVar[str] = "patch"
-    command: ClassVar[str] = "ablate patch"
     claim_ids: ClassVar[tuple[str, ...]] = ("PE4",)
     decides: ClassVar[tuple[str, ...]] = ("patch", "position", "placement")
     needs: ClassVar = "vit"
 
-    def arms(self, base: Base) -> Sequence[Mapping[str, Any]]:
+    def arms(self, base: Base) -> Mapping[Key, Mapping[str, Any]]:
         side = base.run.model.image_size
         along = [n for n in range(SIDES[0], SIDES[1] + 1) if side % n == 0]
-        return [
-            {"patch": side // n, "position": kind, "placement": "stem"}
-            for n in along
-            for kind in (NONE, WITH)
-        ]
+        return {
+            (f"patch {side // n}", kind): {
+                "patch": side // n,
+                "position": kind,
+                "placement": "stem",
+            }
+            for n in reversed(along)
+            for kind in (WITH, NONE)
+        }
 
-    def key(self, spec: RunSpec) -> Key | None:
-        vit = spec.model.vit
-        if vit is None or vit.position.placement != "stem" or vit.position.kind not in (NONE, WITH):
-            return None
-        return f"patch {vit.patch}", vit.position.kind
-
-    def answered(self, keys: Collection[Key]) -> bool:
-        return len({size for size, _ in keys}) > 1 and len({kind for _, kind in keys}) == 2
-
-    def common(self, spec: RunSpec) -> Hashable:
-        vit = dataclasses.replace(spec.model.transformer, patch=1, position=PositionSpec())
-        return parts(spec, model=dataclasses.replace(spec.model, vit=vit))
-
-    def reference(self, cells: Cells) -> Key:
-        both = [key for key in cells if key[1] == WITH]
-        return both[0] if both else next(iter(cells))
-
-    def claims(self, cells: Cells) -> tuple[Claim, ...]:
+    def claims(self, grid: Grid) -> tuple[Claim, ...]:
         """PE4: the gap to none is larger with the smallest patch than with the largest."""
-        sizes = sorted({key[0] for key in cells}, key=lambda group: int(group.split()[1]))
+        sizes = sorted({key[0] for key in grid}, key=lambda group: int(group.split()[1]))
         if len(sizes) < 2:
-            return (self.unanswered("PE4", cells, "Needs two patch sizes."),)
+            return (self.unanswered("PE4", grid, "Needs two patch sizes."),)
         small, large = sizes[0], sizes[-1]
         needed = [(size, kind) for size in (small, large) for kind in (WITH, NONE)]
 
@@ -79,7 +62,4 @@ class Patch(Sweep):
             growth = {f"growth of the gap from {large} to {small}": estimate(gaps[0] - gaps[1])}
             return all_exceed(growth, 0.0), "it must be above 0"
 
-        def command(first_seed: int, seeds: int) -> str:
-            return self.more(cells, first_seed, seeds)
-
-        return (judge("PE4", cells, needed, test, name, command),)
+        return (judge("PE4", grid, needed, test, name, grid.more),)

@@ -19,13 +19,11 @@ from vitexp.analysis.findings import Standing
 from vitexp.catalog import paper
 from vitexp.reporting.report import Claim, CurveFigure, Series
 from vitexp.reporting.values import in_percent
-from vitexp.reporting.words import percent, sentence, times
+from vitexp.reporting.words import FAMILIES, percent, sentence, times
 
 REFERENCE, FAMILY = "resnet", "vit"
 CLAIMED = (2.0, 4.0)
 """How many times less compute ViT needs (paper, section 4.4)."""
-
-LABELS = {"vit": "ViT", "resnet": "ResNet", "hybrid": "hybrid"}
 
 
 @dataclass(frozen=True)
@@ -79,7 +77,9 @@ class Scaling:
     def families(self) -> list[str]:
         """The known ones first and in one order, so that each has its colour in all figures."""
         own = dict.fromkeys(size.family for size in self.sizes)
-        return sorted(own, key=lambda f: list(LABELS).index(f) if f in LABELS else len(LABELS))
+        return sorted(
+            own, key=lambda f: list(FAMILIES).index(f) if f in FAMILIES else len(FAMILIES)
+        )
 
     @property
     def fit(self) -> ComputeRatio | Obstacle:
@@ -112,7 +112,7 @@ def ratio_words(scaling: Scaling) -> str:
             f" [{low}, {high}] (95 %, Fieller, sizes as replicates; slopes parallel:"
             f" p {fit.p_parallel:.2g})"
         )
-    counts = " and ".join(f"{len(scaling.of(f))} of {LABELS[f]}" for f in (REFERENCE, FAMILY))
+    counts = " and ".join(f"{len(scaling.of(f))} of {FAMILIES[f]}" for f in (REFERENCE, FAMILY))
     return {
         "few sizes": f"no compute ratio: it needs {LEAST_SIZES} sizes of each family; there are"
         f" {counts}",
@@ -147,7 +147,7 @@ def figure(scaling: Scaling, title: str, y_axis: str, unit: tuple[float, str]) -
 def _series(scaling: Scaling, family: str, per: float) -> Series:
     sizes = scaling.of(family)
     return Series(
-        name=LABELS.get(family, family),
+        name=FAMILIES.get(family, family),
         points=tuple((s.compute / per, 100 * s.accuracy) for s in sizes),
         band=tuple(
             None if s.low is None or s.high is None else (100 * s.low, 100 * s.high) for s in sizes

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from vitexp.catalog.paper import table6
 from vitexp.reporting.report import Cell, GridTable, Report
+from vitexp.reporting.words import FAMILIES
 from vitexp.studies.compute.fit import (
     COLUMNS,
-    LABELS,
     Scaling,
     Sized,
     accuracy_words,
@@ -37,7 +37,7 @@ def paper_report() -> Report:
         "model",
         ("family", "exaFLOPs", "average top-1 in %"),
         tuple(
-            (Cell(s.name), (Cell(LABELS[s.family]), Cell(f"{s.compute / EXAFLOP:g}"), _cell(s)))
+            (Cell(s.name), (Cell(FAMILIES[s.family]), Cell(f"{s.compute / EXAFLOP:g}"), _cell(s)))
             for s in sizes
         ),
     )

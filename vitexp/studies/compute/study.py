@@ -10,7 +10,8 @@ the paper's own Table 6 the same way.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from statistics import median
 from typing import ClassVar
 
@@ -19,28 +20,19 @@ from vitexp.analysis.decide import ALPHA, LOOKS, look
 from vitexp.analysis.groups import Group
 from vitexp.catalog.ladders import COMPUTE, MORE, nearest
 from vitexp.catalog.sizes import called, parse
-from vitexp.experiment.grids import (
-    by_position,
-    from_scratch,
-    last_ended,
-    latest_variant,
-    model_names,
-    same,
-    setting,
-    split,
-)
+from vitexp.experiment.plan import Grid, Plan
 from vitexp.experiment.study import Study
 from vitexp.reporting.report import Cell, Claim, GridTable, Report
 from vitexp.reporting.values import collapsed_words
-from vitexp.reporting.words import asked_again, data_words, more_seeds, recipe_words, sentence
-from vitexp.runs.record import CLOCKED, Results, RunRecord
+from vitexp.reporting.words import FAMILIES, data_words, recipe_words, sentence, with_flag
+from vitexp.runs.plans import Key
+from vitexp.runs.record import CLOCKED, Results
 from vitexp.settings.base import Base
-from vitexp.spec import RunSpec
-from vitexp.studies.compute.claims import Cells, Key
+from vitexp.settings.flags import Settings, names
+from vitexp.studies.compute.claims import Cells
 from vitexp.studies.compute.claims import claims as image_by_image
 from vitexp.studies.compute.fit import (
     COLUMNS,
-    LABELS,
     Scaling,
     Sized,
     accuracy_words,
@@ -49,42 +41,38 @@ from vitexp.studies.compute.fit import (
     row,
 )
 
-_FREE = ("lr", "weight_decay", "dropout", "stochastic_depth", "steps", "batch")
-"""What a family's recipe may have of its own, and what decides a run's compute."""
-
 _UNITS = ((1e18, "exaFLOPs"), (1e15, "petaFLOPs"), (1e12, "teraFLOPs"), (1e9, "gigaFLOPs"))
 
 
+@dataclass(frozen=True)
 class Compute(Study):
-    """Sizes of three families on all of the data."""
+    """Sizes of three families on all of the data.
 
-    stem: ClassVar[str] = "compute"
-    command: ClassVar[str] = "ablate compute"
+    Attributes:
+        models: names; empty for those of the ladder.
+    """
+
+    models: tuple[str, ...] = ()
+
     claim_ids: ClassVar[tuple[str, ...]] = ("CA1", "CA2", "CA3", "HY1")
     decides: ClassVar[tuple[str, ...]] = ("model",)
+    own: ClassVar[tuple[str, ...]] = ("--models",)
 
-    def plan(self, base: Base, done: Results) -> list[RunSpec]:
-        """All models of the first seed, then of the next."""
-        models = nearest(COMPUTE, base.run.model.image_size)
-        cells = [base.departure(model=m, early_stopping=True) for m in models]
-        return [run.seeded(seed) for seed in base.seeds for run in cells]
+    @classmethod
+    def configured(cls, own: Mapping[str, str], settings: Settings) -> Compute:
+        rest = {flag: value for flag, value in own.items() if flag not in cls.own}
+        super().configured(rest, settings)
+        return cls(names(own.get("--models", "")))
 
-    def label(self, spec: RunSpec) -> tuple[str, str]:
-        return called(spec.model), LABELS.get(spec.model.family, spec.model.family)
+    def plan(self, base: Base, done: Results) -> Plan:
+        models = self.models or nearest(COMPUTE, base.run.model.image_size)
+        runs = [base.departure(model=m, early_stopping=True) for m in models]
+        return Plan({(called(r.model),): [r.seeded(seed) for seed in base.seeds] for r in runs})
 
-    def grids(self, done: Results) -> list[Results]:
-        """Runs on the same data that differ in model, steps and seed; two sizes at least."""
-        whole = [
-            r for r in from_scratch(done) if r.spec.data.fraction is None and "flops" in r.metrics
-        ]
-        grids = [part for same in split(whole, _setting) for part in by_position(same)]
-        return [
-            Results(grid)
-            for grid in sorted(grids, key=last_ended)
-            if len({called(record.spec.model) for record in grid}) > 1
-        ]
+    def label(self, key: Key) -> tuple[str, str]:
+        return key[0], ""
 
-    def report(self, grid: Results) -> Report:
+    def report(self, grid: Grid) -> Report:
         cells = _cells_of(grid)
         first = next(iter(cells.values()))
         name = first.spec.data.name
@@ -108,7 +96,7 @@ class Compute(Study):
                 {**row(size, scaling), **_clocked(size, grid)} for size in _by_compute(sizes)
             ),
             figures=(figure(scaling, title, "Test top-1 (%)", unit),),
-            claims=_claims(scaling, cells) + _image_by_image(cells),
+            claims=_claims(scaling, grid) + _image_by_image(grid),
             notes=(
                 "Compute: 6 × MACs × images seen, the paper's convention. The ratio's interval"
                 " takes sizes, not seeds, as replicates, each family with its own scatter: more"
@@ -122,17 +110,10 @@ class Compute(Study):
         )
 
 
-def _setting(record: RunRecord) -> tuple[str, bool]:
-    return setting(record.spec, *_FREE), record.spec.recipe.early_stopping is not None
-
-
-def _cells_of(grid: Results) -> dict[Key, Group]:
-    names = model_names(grid)
-
-    def key(record: RunRecord) -> Key:
-        return names[same(record.spec.model)], record.metrics["flops"]
-
-    return {key(records[0]): Group(latest_variant(records)) for records in split(grid, key)}
+def _cells_of(grid: Grid) -> Cells:
+    """The cells with the compute of their training; without models that have no count of it."""
+    first = ((key[0], group, group.records[0].metrics.get("flops")) for key, group in grid.items())
+    return {(name, flops): group for name, group, flops in first if flops is not None}
 
 
 def _sized(name: str, group: Group) -> Sized:
@@ -152,11 +133,12 @@ def _sized(name: str, group: Group) -> Sized:
     )
 
 
-def _clocked(size: Sized, grid: Results) -> dict[str, float | None]:
+def _clocked(size: Sized, grid: Grid) -> dict[str, float | None]:
     """The median over seeds of what a clock measured; None where an older result lacks it."""
+    runs = [record for record in grid.records if record.id in size.runs]
 
     def middle(name: str) -> float | None:
-        values = [m[name] for run in size.runs if name in (m := grid[run].metrics)]
+        values = [run.metrics[name] for run in runs if name in run.metrics]
         return float(f"{median(values):.6g}") if values else None
 
     return {name: middle(name) for name in CLOCKED}
@@ -167,62 +149,47 @@ def _by_compute(sizes: tuple[Sized, ...]) -> list[Sized]:
 
 
 def _cells(size: Sized, unit: float) -> tuple[Cell, ...]:
-    family = LABELS.get(size.family, size.family)
+    family = FAMILIES.get(size.family, size.family)
     return Cell(family), Cell(f"{size.compute / unit:.3g}"), Cell(accuracy_words(size))
 
 
-def _claims(scaling: Scaling, cells: Cells) -> tuple[Claim, ...]:
+def _claims(scaling: Scaling, grid: Grid) -> tuple[Claim, ...]:
     """The claims from the first seeds that every size with a look has, up to the look."""
-    groups = list(cells.values())
-    spec = groups[0].spec
+    cells = _cells_of(grid)
     able = {
         k: group for k, group in cells.items() if look(len(group.records)) and not group.diverged
     }
+    data = grid.spec.data.name
     if not able:
-        few = Scaling((), scaling.alpha)
-        return claims(few, spec.data.name, _run(groups, LOOKS[0]))
+        return claims(Scaling((), scaling.alpha), data, _run(grid, LOOKS[0]))
     shared = look(min(len(group.records) for group in able.values())) or 0
     first = {key: Group(group.records[:shared]) for key, group in able.items()}
     settled = Scaling(tuple(_sized(key[0], group) for key, group in first.items()), scaling.alpha)
     few_sizes = settled.fit == "few sizes"
-    settle = _run(groups, shared) if few_sizes else _more(groups, ("vit", "resnet"))
-    return claims(settled, spec.data.name, settle)
+    settle = _run(grid, shared) if few_sizes else _more(grid, ("vit", "resnet"))
+    return claims(settled, data, settle)
 
 
-def _image_by_image(cells: Cells) -> tuple[Claim, ...]:
+def _image_by_image(grid: Grid) -> tuple[Claim, ...]:
     """The claims that compare models on the same test images."""
-    groups = list(cells.values())
-
-    def command(first_seed: int, seeds: int) -> str:
-        return more_seeds(Compute.command, groups[0].spec, first_seed, seeds, Compute.decides)
-
-    return image_by_image(
-        cells, command, _run(groups, LOOKS[0]), lambda *families: _more(groups, families)
-    )
+    run = _run(grid, LOOKS[0])
+    return image_by_image(_cells_of(grid), grid.more, run, lambda *families: _more(grid, families))
 
 
-def _run(groups: list[Group], seeds: int) -> str:
-    first = min(groups[0].seeds)
-    command = more_seeds(Compute.command, groups[0].spec, first, seeds, Compute.decides)
-    return f"Run {command}."
+def _run(grid: Grid, seeds: int) -> str:
+    return f"Run {grid.more(min(next(iter(grid.values())).seeds), seeds)}."
 
 
-def _more(groups: list[Group], families: Sequence[str]) -> str:
+def _more(grid: Grid, families: Sequence[str]) -> str:
     """What to type for one more size of each family, the largest first, as a sentence."""
-    spec = groups[0].spec
-    known = {called(group.spec.model) for group in groups}
-    new = [name for name in nearest(MORE, spec.model.image_size) if name not in known]
-    by_family = {
-        family: next((n for n in new if _family(n) == family), None) for family in families
-    }
-    typed = [
-        f"`vitexp train {asked_again(spec, Compute.decides, model=name)} --model {name}"
-        f" --early-stopping --seeds {LOOKS[0]}`"
-        for name in by_family.values()
-        if name
-    ]
-    return sentence(f"other sizes may settle it: {' and '.join(typed)}") if typed else ""
-
-
-def _family(name: str) -> str:
-    return parse(name).family
+    # As they are typed: what else a flag gave them follows the name.
+    known = [called(group.spec.model).split()[0] for group in grid.values()]
+    new = [n for n in nearest(MORE, grid.spec.model.image_size) if n not in known]
+    first = (next((n for n in new if parse(n).family == family), None) for family in families)
+    larger = [name for name in first if name]
+    if not larger:
+        return ""
+    flags = with_flag(grid.flags, "--models", ",".join((*known, *larger)))
+    return sentence(
+        f"other sizes may settle it: `vitexp {grid.command} {flags} --seeds {LOOKS[0]}`"
+    )

@@ -11,17 +11,11 @@ from vitexp.analysis.along_data import families_cross, gains_differ
 from vitexp.analysis.decide import LOOKS
 from vitexp.analysis.findings import Finding, all_exceed, some_equivalent
 from vitexp.analysis.two_way import estimate
+from vitexp.experiment.fractions import Cells, Key, Pair, cell_label, fraction_label
 from vitexp.reporting.judge import judge, not_run
 from vitexp.reporting.report import Claim
 from vitexp.settings.flags import said
-from vitexp.studies.data_size.cells import (
-    Cells,
-    Key,
-    Pair,
-    cell_label,
-    compute_limited,
-    fraction_label,
-)
+from vitexp.studies.data_size.report import compute_limited
 
 Differences = Callable[[np.ndarray, list[str], Pair], tuple[Finding, str]]
 """From a - b, (F, n, N), and what the fractions are called."""
@@ -69,7 +63,7 @@ def _claim(name: str, cells: Cells, pair: Pair | None, test: Differences) -> Cla
 
     needed = [(model, fraction) for fraction in cells.fractions for model in (pair.a, pair.b)]
     longer = _longer(cells) if name in ("DS4", "DS5") else ""
-    return judge(name, cells.groups, needed, tested, cell_label, cells.command, longer)
+    return judge(name, cells.groups, needed, tested, cell_label, cells.grid.more, longer)
 
 
 def _without(name: str, cells: Cells) -> Claim:
@@ -79,15 +73,15 @@ def _without(name: str, cells: Cells) -> Claim:
 
 def _run(cells: Cells) -> str:
     """The study's own models and fractions."""
-    return f"Run `vitexp scale --dataset {shlex.quote(cells.first.data.source)}`."
+    return f"Run `vitexp scale --dataset {shlex.quote(cells.grid.spec.data.source)}`."
 
 
 def _longer(cells: Cells) -> str:
     """Three times the steps or epochs, which is another question."""
-    given, _ = said(cells.first.asked)
-    epochs, steps = given.get("epochs"), 3 * cells.first.recipe.steps
+    given, _ = said(cells.grid.flags)
+    epochs, steps = given.get("epochs"), 3 * cells.grid.spec.recipe.steps
     length = f"--epochs {3 * epochs:g}" if epochs else f"--steps {steps}"
-    again = cells.command(min(next(iter(cells.groups.values())).seeds), LOOKS[0]).rstrip("`")
+    again = cells.grid.more(min(next(iter(cells.groups.values())).seeds), LOOKS[0]).rstrip("`")
     return f"Longer training may, and is another question: {again} {length}`."
 
 

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from vitexp.analysis.along_data import Crossing, Curve, crossing, families_cross
+from vitexp.analysis.along_data import crossing, families_cross
 from vitexp.analysis.decide import LOOKS
 from vitexp.analysis.groups import Group
-from vitexp.experiment.search import TUNED, Searches
-from vitexp.models.count import macs
-from vitexp.reporting.report import Cell, CurveFigure, GridTable, Series, Span, Value
-from vitexp.reporting.values import collapsed_words, ids, in_percent, top1_values
-from vitexp.reporting.words import data_words, decimals, percent, points, recipe_words, span
-from vitexp.studies.compute.fit import LABELS
-from vitexp.studies.data_size.cells import (
+from vitexp.experiment.fractions import (
     Cells,
     Key,
     Pair,
+    at_edge_words,
     cell_label,
-    compute_limited,
+    cells_span,
+    crossing_words,
+    curve_of,
     fraction_label,
-    train_words,
+    series_of,
+    span_of,
+)
+from vitexp.experiment.search import TUNED, Searches
+from vitexp.models.count import macs
+from vitexp.reporting.cells import accuracy_words, lost_words
+from vitexp.reporting.report import Cell, CurveFigure, GridTable, Value
+from vitexp.reporting.values import collapsed_words, ids, in_percent, top1_values
+from vitexp.reporting.words import (
+    FAMILIES,
+    data_words,
+    percent,
+    points,
+    recipe_words,
 )
 
 COLUMNS = (
@@ -26,7 +36,6 @@ COLUMNS = (
     *("top1_mean", "top1_sd", "top1_low", "top1_high", "val_top1_mean", "train_top1_mean"),
     *("compute_limited", "run_ids"),
 )
-_SHORT = {"lr": "lr", "weight_decay": "wd"}
 
 
 def facts(cells: Cells) -> tuple[tuple[str, str], ...]:
@@ -40,7 +49,7 @@ def facts(cells: Cells) -> tuple[tuple[str, str], ...]:
     stop = spec.recipe.early_stopping
     kept = "the weights that do best on validation" if stop else "the last weights"
     families = {cells.family(model): cells.spec(model) for model in cells.models}
-    recipes = ((f"recipe, {LABELS.get(f, f)}", recipe_words(s)) for f, s in families.items())
+    recipes = ((f"recipe, {FAMILIES.get(f, f)}", recipe_words(s)) for f, s in families.items())
     return (("data", data_words(spec)), *recipes, ("budget", f"{budget}; {kept}"))
 
 
@@ -70,14 +79,9 @@ def _cell(cells: Cells, key: Key) -> Cell:
     group = cells.groups.get(key)
     if group is None:
         return Cell("not run", tone="muted")
-    lost = (f"{group.diverged} of {len(group.records)} diverged",) if group.diverged else ()
     if not group.done:
-        return Cell("diverged", lost, "bad")
-    top1, places = group.metric("test_top1"), decimals(group.images)
-    assert top1.mean is not None
-    half = "" if top1.half_width is None else f" ± {percent(top1.half_width, places)}"
-    text = f"{percent(top1.mean, places)}{half}, n {top1.n}"
-    return Cell(text, (train_words(group), *lost))
+        return Cell("diverged", lost_words(group), "bad")
+    return Cell(accuracy_words(group), (train_words(group), *lost_words(group)))
 
 
 def _pair_cells(cells: Cells, pair: Pair) -> tuple[Cell, ...]:
@@ -104,34 +108,6 @@ def _pair_cells(cells: Cells, pair: Pair) -> tuple[Cell, ...]:
         Cell(where),
         Cell(verdict, (matched,) if matched else ()),
     )
-
-
-def cells_span(curve: Curve, place: float) -> str:
-    """The 95 % interval of the difference at one amount."""
-    return span(*curve.between(place).interval())
-
-
-def crossing_words(found: Crossing | None) -> str:
-    """Where a pair crosses, in images."""
-    if found is None:
-        return "not reached in your range"
-    low, high = (
-        f"{end:,.0f}" if end is not None else "not reached" for end in (found.low, found.high)
-    )
-    if found.at is None:
-        return f"not reached in your range [{low}, {high}]"
-    return f"{found.at:,.0f} images [{low}, {high}]"
-
-
-def curve_of(cells: Cells, pair: Pair) -> Curve | None:
-    """A pair's difference over the number of images; None below two seeds or two fractions."""
-    import numpy as np
-
-    found = cells.difference(pair, least=2)
-    if found is None:
-        return None
-    d, fractions = found
-    return Curve.of(d, np.array([cells.images(f) for f in fractions]))
 
 
 def figure(cells: Cells, dataset: str) -> CurveFigure:
@@ -171,32 +147,8 @@ def _limited(cells: Cells) -> list[Key]:
 
 
 def _name(cells: Cells, model: str) -> str:
-    family = LABELS.get(cells.family(model), cells.family(model))
+    family = FAMILIES.get(cells.family(model), cells.family(model))
     return f"{family} {model}, {cells.cost(model) / 1e6:.3g} M MACs"
-
-
-def series_of(cells: Cells, model: str, name: str) -> Series:
-    """A model's accuracy over the number of training images."""
-    own = [(f, cells.groups[model, f]) for f in cells.fractions if (model, f) in cells.groups]
-    able = [(float(cells.images(f)), group) for f, group in own if group.done]
-    tops = [(x, group.metric("test_top1")) for x, group in able]
-    return Series(
-        name=name,
-        points=tuple((x, 100 * top.mean) for x, top in tops if top.mean is not None),
-        band=tuple(
-            None if top.low is None or top.high is None else (100 * top.low, 100 * top.high)
-            for _, top in tops
-        ),
-        dots=tuple((x, 100 * r.metrics["test_top1"]) for x, group in able for r in group.done),
-    )
-
-
-def span_of(pair: Pair, curve: Curve) -> Span:
-    """Where a pair crosses, for the figure."""
-    found = crossing(curve)
-    if found is None or found.at is None:
-        return Span(f"{pair.label}: no crossing in this range", None, None, None)
-    return Span(f"{pair.label}: {crossing_words(found)}", found.at, found.low, found.high)
 
 
 def csv_rows(cells: Cells) -> tuple[dict[str, Value], ...]:
@@ -248,19 +200,21 @@ def notes(cells: Cells) -> tuple[str, ...]:
 
 
 def _tuned(cells: Cells) -> bool:
-    searches = Searches(cells.trials, *TUNED)
+    searches = Searches(cells.grid.tries, *TUNED)
     chosen = {model for (model, _), group in cells.groups.items() if searches.chose(group.records)}
     return chosen == set(cells.models)
 
 
-def at_edge_words(cells: Cells, *fields: str) -> tuple[str, ...]:
-    """Which cells took the least or largest value that was tried of a tuned field, if any did."""
-    searches = Searches(cells.trials, *fields)
-    found = [
-        f"{cell_label(key)} ({', '.join(f'{_SHORT[name]} {ends[name]:g}' for name in ends)})"
-        for key, group in cells.groups.items()
-        if (ends := searches.edge(group.records))
-    ]
-    if not found:
-        return ()
-    return (f"At the edge of what was tried, with perhaps better beyond: {', '.join(found)}.",)
+def compute_limited(group: Group) -> bool:
+    """Whether more compute, not more data, is what a cell lacks: it has not fitted its own
+    training images (below 99 %), and does no better on them (2 points) than on the test images."""
+    train, test = group.metric("train_top1").mean, group.metric("test_top1").mean
+    return train is not None and test is not None and train < 0.99 and train - test < 0.02
+
+
+def train_words(group: Group) -> str:
+    """The accuracy on training images, and whether compute is the limit."""
+    train = group.metric("train_top1").mean
+    if train is None:
+        return ""
+    return f"train {percent(train)}{', compute-limited' if compute_limited(group) else ''}"

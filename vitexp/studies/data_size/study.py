@@ -14,28 +14,23 @@ to 4 points: look at the trend, not at single cells.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from vitexp.catalog.ladders import SCALE, nearest
 from vitexp.catalog.sizes import called
+from vitexp.experiment.fractions import FRACTIONS, Cells, Key, shares
+from vitexp.experiment.plan import Grid, Plan
 from vitexp.experiment.search import tuned, with_exponents
 from vitexp.experiment.study import Study
 from vitexp.reporting.report import Claim, Report
 from vitexp.runs.record import Results
 from vitexp.settings.base import Base
+from vitexp.settings.flags import Settings, names
 from vitexp.spec import RunSpec
-from vitexp.studies.data_size.cells import (
-    DECIDES,
-    Cells,
-    fraction_label,
-    fraction_of,
-    grids_of,
-)
 from vitexp.studies.data_size.claims import claims
 from vitexp.studies.data_size.report import COLUMNS, csv_rows, facts, figure, notes, tables
-
-FRACTIONS = (0.03, 0.1, 0.3, 1.0)
 
 
 @dataclass(frozen=True)
@@ -56,24 +51,43 @@ class DataSize(Study):
     by_steps: bool = False
     tune: bool = False
 
-    stem: ClassVar[str] = "data_size"
     command: ClassVar[str] = "scale"
     claim_ids: ClassVar[tuple[str, ...]] = ("DS1", "DS2", "DS3", "DS4", "DS5")
-    decides: ClassVar[tuple[str, ...]] = DECIDES
+    decides: ClassVar[tuple[str, ...]] = ("model", "fraction")
+    own: ClassVar[tuple[str, ...]] = ("--models", "--fractions", "--tune")
 
-    def plan(self, base: Base, done: Results) -> list[RunSpec]:
-        """All cells of the first seed, then of the next; with tuning, its trials before them."""
+    @classmethod
+    def configured(cls, own: Mapping[str, str], settings: Settings) -> DataSize:
+        fractions = own.get("--fractions")
+        return cls(
+            models=names(own.get("--models", "")),
+            fractions=shares(fractions) if fractions else FRACTIONS,
+            by_epochs=settings.epochs is not None,
+            by_steps=settings.steps is not None,
+            tune="--tune" in own,
+        )
+
+    def plan(self, base: Base, done: Results) -> Plan:
+        """All cells; with tuning, its trials before them."""
         models = self.models or nearest(SCALE, base.run.model.image_size)
         fractions = sorted(set(self.fractions))
         cells = {(m, f): base.departure(**self._arm(base, m, f)) for f in fractions for m in models}
-        trials: list[RunSpec] = []
+        tries: dict[tuple[str, str], list[RunSpec]] = {}
         if self.tune:
             trials, best = tuned([cells[model, fractions[-1]] for model in models], done)
+            for run in trials:
+                tries.setdefault((called(run.model), "tuning"), []).append(run)
             if best is None:
-                return trials
+                return Plan({}, tries=tries, open=True)
             chosen = dict(zip(models, best, strict=True))
             cells = {key: with_exponents(run, chosen[key[0]]) for key, run in cells.items()}
-        return trials + [run.seeded(seed) for seed in base.seeds for run in cells.values()]
+        return Plan(
+            {
+                (called(run.model), fraction): [run.seeded(seed) for seed in base.seeds]
+                for (_, fraction), run in cells.items()
+            },
+            tries=tries,
+        )
 
     def _arm(self, base: Base, model: str, fraction: float) -> dict[str, Any]:
         """The settings of a cell. A batch that the smallest fraction cannot fill is halved until
@@ -88,15 +102,11 @@ class DataSize(Study):
             return arm
         return arm | {"steps": steps if self.by_steps else max(steps, steps * full // (2 * batch))}
 
-    def label(self, spec: RunSpec) -> tuple[str, str]:
-        tuning = spec.tries
-        return called(spec.model), "tuning" if tuning else fraction_label(fraction_of(spec))
+    def answered(self, cells: Collection[Key]) -> bool:
+        return len({fraction for _, fraction in cells}) > 1
 
-    def grids(self, done: Results) -> list[Results]:
-        return grids_of(done)
-
-    def report(self, grid: Results) -> Report:
-        cells = Cells.of(grid)
+    def report(self, grid: Grid) -> Report:
+        cells = Cells.by_cost(grid)
         return Report(
             stem=self.stem,
             title=f"Models against the amount of training data on {cells.data}: test top-1 in %",
@@ -109,5 +119,5 @@ class DataSize(Study):
             notes=notes(cells),
         )
 
-    def verdicts(self, grid: Results) -> tuple[Claim, ...]:
-        return claims(Cells.of(grid))
+    def verdicts(self, grid: Grid) -> tuple[Claim, ...]:
+        return claims(Cells.by_cost(grid))

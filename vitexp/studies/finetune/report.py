@@ -6,21 +6,27 @@ from collections.abc import Sequence
 
 from vitexp.analysis.groups import Comparison, Group, compare
 from vitexp.analysis.seeds import Sample
-from vitexp.experiment.search import Searches, trials_in
-from vitexp.reporting.report import Cell, GridTable, Report, Tone, Value
+from vitexp.experiment.plan import Grid
+from vitexp.experiment.search import Searches
+from vitexp.reporting.cells import (
+    accuracy_words,
+    gap_words,
+    lost_words,
+    mean_words,
+    tone_of,
+)
+from vitexp.reporting.report import Cell, GridTable, Report, Value
 from vitexp.reporting.values import compared_values, ids, in_percent, top1_values
 from vitexp.reporting.words import (
     data_words,
     decimals,
     model_words,
-    p_value,
-    percent,
-    points,
     recipe_words,
-    span,
 )
-from vitexp.runs.record import Results, RunRecord
+from vitexp.runs.record import RunRecord
 from vitexp.spec import FromFile, RunSpec
+
+TUNED, PARENTS = ("fine-tuned",), ("pre-trained",)
 
 FEW_SHOT = "few_shot_5_top1"
 COLUMNS = (
@@ -28,15 +34,11 @@ COLUMNS = (
     *("val_top1_mean", "few_shot_5_mean", "delta_parent", "delta_low", "delta_high", "p"),
     *("verdict", "run_ids"),
 )
-_TONES: dict[str, Tone] = {"better": "good", "worse": "bad"}
 
 
-def finetune_report(stem: str, grid: Results) -> Report:
+def finetune_report(stem: str, grid: Grid) -> Report:
     """Table, rows and notes of one setting: the fine-tuned runs, their parents and the search."""
-    tuned = Group(r for r in grid if r.spec.init is not None and not r.spec.tries)
-    wanted = {record.spec.parent for record in tuned.records}
-    parents = [record for record in grid if record.id in wanted]
-    before = Group(parents) if parents else None
+    tuned, before = grid[TUNED], grid.get(PARENTS)
     against = _against(tuned, before)
     spec = tuned.spec
     rows = [_row("fine-tuned", tuned, against)]
@@ -63,7 +65,7 @@ def finetune_report(stem: str, grid: Results) -> Report:
         rows=tuple(rows),
         figures=(),
         claims=(),
-        notes=_notes(tuned, before, trials_in(grid)),
+        notes=_notes(tuned, before, grid.tries),
     )
 
 
@@ -88,38 +90,14 @@ def _few_shot(group: Group) -> Sample | None:
     return group.metric(FEW_SHOT) if measured else None
 
 
-def _mean(found: Sample | None, places: int) -> str:
-    if found is None or found.mean is None:
-        return "-"
-    half = "" if found.half_width is None else f" ± {percent(found.half_width, places)}"
-    return f"{percent(found.mean, places)}{half}"
-
-
 def _cells(group: Group, against: Comparison | None) -> tuple[Cell, ...]:
     spec, places = group.spec, decimals(group.images)
-    top1 = group.metric("test_top1")
-    lost = (f"{group.diverged} of {len(group.records)} diverged",) if group.diverged else ()
-    verdict = against.decision.verdict if against and against.decision else ""
+    gap = gap_words(against, places, " to pre-trained")
     return (
         Cell(f"{spec.data.name}, {spec.model.image_size} px"),
-        Cell(
-            f"{_mean(top1, places)}, n {top1.n}",
-            (*lost, *_difference(against, places)),
-            _TONES.get(verdict, "plain"),
-        ),
-        Cell(_mean(_few_shot(group), places)),
+        Cell(accuracy_words(group), (*lost_words(group), *gap), tone_of(against)),
+        Cell(mean_words(_few_shot(group), places)),
     )
-
-
-def _difference(against: Comparison | None, places: int) -> tuple[str, ...]:
-    if against is None:
-        return ()
-    delta = f"{points(against.delta, places)} to pre-trained"
-    if against.estimate is None:
-        return (delta,)
-    decision = against.decision
-    said = f"{decision.verdict}, {p_value(decision.p_holm)}" if decision else "no verdict"
-    return (f"{delta} {span(*against.estimate.interval(), places)}", said)
 
 
 def _row(stage: str, group: Group, against: Comparison | None) -> dict[str, Value]:

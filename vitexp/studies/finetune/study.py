@@ -11,18 +11,21 @@ seed starts from the parent with the same seed. Parents that are not there are t
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 from functools import partial
 from typing import ClassVar
 
 from vitexp.errors import VitexpError
-from vitexp.experiment.grids import last_ended, split
+from vitexp.experiment.grids import split
+from vitexp.experiment.plan import Grid, Plan
 from vitexp.experiment.search import Point, Searches, search, with_rate
 from vitexp.experiment.study import Study
 from vitexp.reporting.report import Report
-from vitexp.runs.record import Results, RunRecord
+from vitexp.runs.plans import Key
+from vitexp.runs.record import Results
 from vitexp.settings.base import Base
 from vitexp.spec import TUNING_SEEDS, FromRun, RunSpec, digest, identity
-from vitexp.studies.finetune.report import finetune_report
+from vitexp.studies.finetune.report import PARENTS, TUNED, finetune_report
 
 
 class FineTune(Study):
@@ -32,7 +35,7 @@ class FineTune(Study):
     command: ClassVar[str] = "finetune --from RUN"
     searches: ClassVar[bool] = True
 
-    def plan(self, base: Base, done: Results) -> list[RunSpec]:
+    def plan(self, base: Base, done: Results) -> Plan:
         """The parents and the search for a rate; then, with the best, every seed."""
         if base.run.init is None:
             raise VitexpError(
@@ -40,37 +43,37 @@ class FineTune(Study):
                 "Type `vitexp finetune --from RUN`, with an id from `vitexp runs list`.",
             )
         parents = [base.parent.seeded(seed) for seed in base.seeds] if base.parent else []
-        tries: list[RunSpec] = []
+        tries: dict[Key, list[RunSpec]] = {}
         point: Point = (0,)
         if len(base.rates) > 1:
             place = partial(with_rate, _child(base, TUNING_SEEDS), base.rates)
-            tries, best = search([place], (range(len(base.rates)),), done)
+            trials, best = search([place], (range(len(base.rates)),), done)
+            tries = {("rate search", f"lr {run.recipe.lr:g}"): [run] for run in trials}
             if best is None:
-                return [*tries, *parents]
+                return Plan({PARENTS: parents}, tries=tries, open=True)
             point = best[0]
         tuned = [with_rate(_child(base, seed), base.rates, point) for seed in base.seeds]
-        return [*tuned, *tries, *parents]
+        return Plan({TUNED: tuned, PARENTS: parents}, tries=tries)
 
-    def label(self, spec: RunSpec) -> tuple[str, str]:
-        if spec.init is None:
-            return "parent", f"{spec.data.name} {spec.model.image_size} px"
-        what = f"{spec.data.name} {spec.model.image_size} px"
-        if spec.tries:
-            return "rate search", f"{what}, lr {spec.recipe.lr:g}"
-        return "fine-tuned", what
-
-    def grids(self, done: Results) -> list[Results]:
-        tuned = [r for r in done if _reported(r.spec)]
-        parts = sorted(split(tuned, lambda r: _setting(r.spec, done)), key=last_ended)
+    def earlier(self, done: Results) -> list[Plan]:
+        tuned = [r for r in done if r.spec.init and r.spec.recipe.steps and not r.spec.tries]
         searches = Searches(done, "lr")
-        return [Results([*part, *_parents(part, done), *searches.of(part)]) for part in parts]
+        return [
+            Plan(
+                {
+                    TUNED: [record.spec for record in part],
+                    PARENTS: [done[p].spec for r in part if (p := r.spec.parent) and p in done],
+                },
+                tries={("rate search",): [trial.spec for trial in searches.of(part)]},
+            )
+            for part in split(tuned, lambda record: _setting(record.spec, done))
+        ]
 
-    def report(self, grid: Results) -> Report:
+    def answered(self, cells: Collection[Key]) -> bool:
+        return TUNED in cells
+
+    def report(self, grid: Grid) -> Report:
         return finetune_report(self.stem, grid)
-
-
-def _reported(spec: RunSpec) -> bool:
-    return spec.init is not None and spec.recipe.steps > 0 and not spec.tries
 
 
 def _child(base: Base, seed: int) -> RunSpec:
@@ -86,8 +89,3 @@ def _setting(spec: RunSpec, done: Results) -> str:
     if isinstance(init, FromRun) and init.run in done:
         init = FromRun(done[init.run].spec.seeded(0).id, init.tables)
     return digest(identity(dataclasses.replace(spec, init=init).seeded(0)))
-
-
-def _parents(part: list[RunRecord], done: Results) -> list[RunRecord]:
-    wanted = {r.spec.parent for r in part}
-    return [r for r in done if r.id in wanted]

@@ -11,17 +11,15 @@ import numpy as np
 
 from vitexp.analysis.findings import Finding, all_equivalent, all_exceed
 from vitexp.analysis.two_way import Estimate, estimate, pooled_contrast
+from vitexp.experiment.plan import Grid
 from vitexp.reporting.judge import Test, judge
 from vitexp.reporting.report import Claim
-from vitexp.reporting.words import points
+from vitexp.reporting.words import kind_label, points
 from vitexp.studies.pos_emb.cells import (
     NONE,
     PAPER_CELLS,
-    Cells,
     Key,
     cell_label,
-    extended,
-    kind_label,
 )
 
 NONE_MARGIN = 0.01
@@ -36,20 +34,17 @@ Correct = Mapping[Key, np.ndarray]
 """Correctness of each cell at the look: (seeds, test images)."""
 
 
-def claims(cells: Cells) -> tuple[Claim, ...]:
+def claims(grid: Grid) -> tuple[Claim, ...]:
     """PE1 (none is worse), PE2 (kinds are equivalent), PE3 (placements are equivalent)."""
     return (
-        _claim("PE1", cells, PAPER_CELLS, _none_is_worse),
-        _claim("PE2", cells, POSITIONAL, lambda correct: _equivalent(correct, part=0)),
-        _claim("PE3", cells, POSITIONAL, lambda correct: _equivalent(correct, part=1)),
+        _claim("PE1", grid, PAPER_CELLS, _none_is_worse),
+        _claim("PE2", grid, POSITIONAL, lambda correct: _equivalent(correct, part=0)),
+        _claim("PE3", grid, POSITIONAL, lambda correct: _equivalent(correct, part=1)),
     )
 
 
-def _claim(name: str, cells: Cells, needed: tuple[Key, ...], test: Test[Key]) -> Claim:
-    def command(first_seed: int, seeds: int) -> str:
-        return extended(cells, first_seed, seeds)
-
-    return judge(name, cells, needed, test, cell_label, command)
+def _claim(name: str, grid: Grid, needed: tuple[Key, ...], test: Test[Key]) -> Claim:
+    return judge(name, grid, needed, test, cell_label, grid.more)
 
 
 def _none_is_worse(correct: Correct) -> tuple[Finding, str]:

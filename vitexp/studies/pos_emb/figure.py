@@ -6,7 +6,8 @@ from vitexp.analysis.groups import Comparison, Group, finite_seeds
 from vitexp.catalog.paper import table8
 from vitexp.reporting.report import Interval, IntervalFigure, Panel, Reference
 from vitexp.reporting.values import scaled, top1_interval
-from vitexp.studies.pos_emb.cells import NONE, Cells, Key, kind_label
+from vitexp.reporting.words import kind_label
+from vitexp.studies.pos_emb.cells import NONE, Cells, Key
 from vitexp.studies.pos_emb.report import Comparisons
 
 

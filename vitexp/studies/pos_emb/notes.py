@@ -10,15 +10,18 @@ from vitexp.analysis.decide import LOOK_ALPHA, LOOKS, Outlook
 from vitexp.analysis.groups import finite_seeds, stacked
 from vitexp.analysis.seeds import correlations
 from vitexp.analysis.two_way import resolution
+from vitexp.experiment.plan import Grid
+from vitexp.reporting.judge import to_type
 from vitexp.reporting.values import collapsed_words
 from vitexp.reporting.words import (
     data_words,
     decimals,
+    kind_label,
     model_words,
     percent,
     recipe_words,
 )
-from vitexp.studies.pos_emb.cells import NONE, Cells, cell_label, kind_label, to_type
+from vitexp.studies.pos_emb.cells import NONE, Cells, cell_label
 from vitexp.studies.pos_emb.report import Comparisons
 
 READING = (
@@ -53,16 +56,16 @@ def facts(cells: Cells) -> tuple[tuple[str, str], ...]:
     )
 
 
-def notes(cells: Cells, against_none: Comparisons) -> tuple[str, ...]:
+def notes(grid: Grid, against_none: Comparisons) -> tuple[str, ...]:
     """How to read the table, and what it cannot show."""
     return (
         READING,
         *_verdicts(against_none),
-        *_ranking({key: group for key, group in cells.items() if key != NONE}),
-        *_correlation(cells),
-        *_open(cells, against_none),
-        *_diverged(cells),
-        *collapsed_words((cell_label(key), group) for key, group in cells.items()),
+        *_ranking({key: group for key, group in grid.items() if key != NONE}),
+        *_correlation(grid),
+        *_open(grid, against_none),
+        *_diverged(grid),
+        *collapsed_words((cell_label(key), group) for key, group in grid.items()),
         PAPER,
     )
 
@@ -115,14 +118,15 @@ def _correlation(cells: Cells) -> list[str]:
     ]
 
 
-def _open(cells: Cells, against_none: Comparisons) -> list[str]:
+def _open(grid: Grid, against_none: Comparisons) -> list[str]:
     by_outlook: defaultdict[Outlook, list[str]] = defaultdict(list)
     for key, comparison in against_none.items():
         if comparison.decision is not None and comparison.decision.outlook is not None:
             by_outlook[comparison.decision.outlook].append(cell_label(key))
+    first = min(next(iter(grid.values())).seeds)
     return [
         f"Undecided: {', '.join(labels)}. If the difference stays as it is,"
-        f" {outlook}{to_type(cells, outlook)}."
+        f" {outlook}{to_type(outlook, lambda n: grid.more(first, n))}."
         for outlook, labels in by_outlook.items()
     ]
 

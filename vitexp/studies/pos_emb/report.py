@@ -8,11 +8,18 @@ from vitexp.analysis.groups import Comparison, Group
 from vitexp.analysis.seeds import Sample
 from vitexp.catalog.paper import table8
 from vitexp.positions import placements
-from vitexp.reporting.report import Cell, GridTable, Tone, Value
+from vitexp.reporting.cells import (
+    accuracy_words,
+    gap_words,
+    lost_words,
+    mean_words,
+    tone_of,
+)
+from vitexp.reporting.report import Cell, GridTable, Value
 from vitexp.reporting.values import compared_values, ids, in_percent, top1_values
-from vitexp.reporting.words import decimals, p_value, percent, points, span
+from vitexp.reporting.words import decimals, kind_label, percent, points
 from vitexp.spec import PLACEMENTS
-from vitexp.studies.pos_emb.cells import NONE, Cells, Key, kind_label, kinds_of
+from vitexp.studies.pos_emb.cells import NONE, Cells, Key, kinds_of
 
 Comparisons = Mapping[Key, Comparison]
 
@@ -23,7 +30,6 @@ COLUMNS = (
     *("few_shot_5_mean", "few_shot_5_sd", "few_shot_5_low", "few_shot_5_high"),
 )
 FEW_SHOT = "few_shot_5_top1"
-_TONES: dict[str, Tone] = {"better": "good", "worse": "bad"}
 
 
 def table(cells: Cells, against_none: Comparisons) -> GridTable:
@@ -70,43 +76,12 @@ def _cell(cells: Cells, against_none: Comparisons, key: Key) -> Cell:
         return Cell("not run", beside, "muted")
     comparison = against_none.get(key)
     lines = (
-        *_divergence(cells[key]),
-        *_difference(cells[key], comparison),
+        *lost_words(cells[key]),
+        *gap_words(comparison, decimals(cells[key].images), " to none"),
         *_five_shot(cells[key]),
         *beside,
     )
-    return Cell(_accuracy(cells[key]), lines, _TONES.get(verdict(comparison), "plain"))
-
-
-def _accuracy(group: Group) -> str:
-    if not group.done:
-        return "diverged"
-    top1 = group.metric("test_top1")
-    return f"{_mean(top1, decimals(group.images))}, n {top1.n}"
-
-
-def _mean(found: Sample, places: int) -> str:
-    assert found.mean is not None
-    half = "" if found.half_width is None else f" ± {percent(found.half_width, places)}"
-    return f"{percent(found.mean, places)}{half}"
-
-
-def _divergence(group: Group) -> tuple[str, ...]:
-    if not group.diverged:
-        return ()
-    return (f"{group.diverged} of {len(group.records)} diverged",)
-
-
-def _difference(group: Group, comparison: Comparison | None) -> tuple[str, ...]:
-    if comparison is None:
-        return ()
-    places = decimals(group.images)
-    delta = points(comparison.delta, places)
-    if comparison.estimate is None:
-        return (f"{delta} to none",)
-    decision = comparison.decision
-    said = f"{verdict(comparison)}, {p_value(decision.p_holm)}" if decision else "no verdict"
-    return (f"{delta} {span(*comparison.estimate.interval(), places)}", said)
+    return Cell(accuracy_words(cells[key]), lines, tone_of(comparison))
 
 
 def _few_shot(group: Group) -> Sample | None:
@@ -117,7 +92,7 @@ def _few_shot(group: Group) -> Sample | None:
 
 def _five_shot(group: Group) -> tuple[str, ...]:
     found = _few_shot(group)
-    return () if found is None else (f"5-shot {_mean(found, decimals(group.images))}",)
+    return () if found is None else (f"5-shot {mean_words(found, decimals(group.images))}",)
 
 
 def _csv_row(key: Key, group: Group, comparison: Comparison | None) -> dict[str, Value]:

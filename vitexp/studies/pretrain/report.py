@@ -6,31 +6,34 @@ from collections.abc import Iterator, Mapping
 
 from vitexp.analysis.decide import LOOKS
 from vitexp.analysis.groups import Comparison, Group, compare_pairs
-from vitexp.reporting.report import Cell, CurveFigure, GridTable, Report, Span, Tone, Value
+from vitexp.experiment.fractions import (
+    Cells,
+    Key,
+    Pair,
+    at_edge_words,
+    cell_label,
+    curve_of,
+    fraction_label,
+    series_of,
+    span_of,
+)
+from vitexp.experiment.plan import Grid
+from vitexp.reporting.cells import accuracy_words, gap_cell, lost_words
+from vitexp.reporting.report import Cell, CurveFigure, GridTable, Report, Span, Value
 from vitexp.reporting.values import collapsed_words, compared_values, ids, top1_values
 from vitexp.reporting.words import (
     data_words,
     decimals,
     model_words,
-    more_seeds,
-    p_value,
-    percent,
-    points,
     recipe_words,
-    span,
 )
-from vitexp.runs.record import Results
-from vitexp.studies.data_size.cells import Cells, Key, Pair, cell_label, fraction_label
-from vitexp.studies.data_size.report import at_edge_words, curve_of, series_of, span_of
 from vitexp.studies.pretrain.cells import (
     ARMS,
-    DECIDES,
     FINE_TUNED,
-    OWN,
+    PARENTS,
     PROBED,
     SCRATCH,
     cells_of,
-    parents_of,
 )
 
 PAIRS = ((FINE_TUNED, SCRATCH), (PROBED, SCRATCH), (FINE_TUNED, PROBED))
@@ -40,15 +43,14 @@ COLUMNS = (
     *("val_top1_mean", "delta_scratch", "delta_low", "delta_high", "p_holm", "verdict"),
     *("best", "run_ids"),
 )
-_TONES: dict[str, Tone] = {"better": "good", "worse": "bad"}
 
 Compared = Mapping[tuple[float, str, str], Comparison]
 """(fraction, a, b) -> a against b."""
 
 
-def pretrain_report(stem: str, grid: Results) -> Report:
+def pretrain_report(stem: str, grid: Grid) -> Report:
     """Tables, figure, rows and notes of one setting."""
-    cells, before = cells_of(grid), Group(parents_of(grid))
+    cells, before = cells_of(grid), grid[PARENTS]
     compared = compare_pairs(
         {
             (f, a, b): (cells.groups[a, f], cells.groups[b, f])
@@ -64,7 +66,7 @@ def pretrain_report(stem: str, grid: Results) -> Report:
         stem=stem,
         title=title,
         facts=(
-            ("source", f"{data_words(before.spec)}; test top-1 {_top1(before)}"),
+            ("source", f"{data_words(before.spec)}; test top-1 {accuracy_words(before)}"),
             ("target", data_words(target)),
             ("model", model_words(before.spec, before.records[0].metrics.get("params"))),
             ("pre-training", recipe_words(before.spec)),
@@ -108,14 +110,6 @@ def _largest(cells: Cells, arm: str) -> list[Group]:
     return [cells.groups[key] for key in cells.groups if key[0] == arm][-1:]
 
 
-def _top1(group: Group) -> str:
-    top1, places = group.metric("test_top1"), decimals(group.images)
-    if top1.mean is None:
-        return "diverged"
-    half = "" if top1.half_width is None else f" ± {percent(top1.half_width, places)}"
-    return f"{percent(top1.mean, places)}{half}, n {top1.n}"
-
-
 def _size(cells: Cells, fraction: float) -> Cell:
     return Cell(f"{fraction_label(fraction)} ({cells.images(fraction)})")
 
@@ -135,9 +129,8 @@ def _cell(cells: Cells, key: Key) -> Cell:
     group = cells.groups.get(key)
     if group is None:
         return Cell("not run", tone="muted")
-    lost = (f"{group.diverged} of {len(group.records)} diverged",) if group.diverged else ()
     rate = () if key[0] == PROBED else (f"lr {group.spec.recipe.lr:g}",)
-    return Cell(_top1(group), (*rate, *lost))
+    return Cell(accuracy_words(group), (*rate, *lost_words(group)))
 
 
 def _differences(cells: Cells, compared: Compared) -> GridTable:
@@ -152,12 +145,7 @@ def _differences(cells: Cells, compared: Compared) -> GridTable:
 def _difference(cells: Cells, comparison: Comparison | None) -> Cell:
     if comparison is None:
         return Cell("no seed in common", tone="muted")
-    places = decimals(next(iter(cells.groups.values())).images)
-    interval = comparison.estimate and span(*comparison.estimate.interval(), places)
-    decision = comparison.decision
-    said = f"{decision.verdict}, {p_value(decision.p_holm)}" if decision else "no verdict"
-    tone = _TONES.get(decision.verdict, "plain") if decision else "plain"
-    return Cell(f"{points(comparison.delta, places)} {interval or ''}".strip(), (said,), tone)
+    return gap_cell(comparison, decimals(next(iter(cells.groups.values())).images))
 
 
 def _row(key: Key, cells: Cells, compared: Compared) -> dict[str, Value]:
@@ -208,7 +196,7 @@ def _notes(cells: Cells, compared: Compared) -> tuple[str, ...]:
     still = [fraction_label(f) for f in cells.fractions if best(f, cells, compared) not in ARMS]
     settle = ""
     if still and more is not None:
-        command = more_seeds("ablate pretrain", spec, 0, more, DECIDES, OWN)
+        command = cells.grid.more(min(next(iter(cells.groups.values())).seeds), more)
         settle = f" Open at {', '.join(still)}: {command} may settle it."
     return (
         "A cell: mean ± half-width of the 95 % t interval over its n seeds. The three ways learn"

@@ -19,7 +19,7 @@ and 86 %; with all 515 they are equal, at 97 %.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -28,24 +28,28 @@ from vitexp.datasets.image_set import ImageSet
 from vitexp.datasets.load import describe
 from vitexp.datasets.split import subset
 from vitexp.errors import VitexpError
-from vitexp.experiment.search import Grid, Point, search, with_exponents, with_rate
+from vitexp.experiment.fractions import FRACTIONS, shares
+from vitexp.experiment.plan import Grid, Plan
+from vitexp.experiment.search import Grid as Points
+from vitexp.experiment.search import Point, search, with_exponents, with_rate
 from vitexp.experiment.study import Study
 from vitexp.models.check import check_channels
 from vitexp.models.count import onto
 from vitexp.reporting.report import Report
+from vitexp.runs.plans import Key
 from vitexp.runs.record import Results
 from vitexp.settings.base import Base
+from vitexp.settings.flags import Settings
 from vitexp.settings.run import EVALUATIONS
 from vitexp.spec import TUNING_SEEDS, DataSpec, FromRun, Head, Recipe, RunSpec
-from vitexp.studies.data_size.cells import fraction_label, fraction_of
-from vitexp.studies.data_size.study import FRACTIONS
-from vitexp.studies.pretrain.cells import DECIDES, arm_of, grids_of
+from vitexp.studies.pretrain.cells import FINE_TUNED, PARENTS, PROBED, SCRATCH
 from vitexp.studies.pretrain.report import pretrain_report
 
 SOURCE_SHARE = 0.6
 """Of the classes of one data set, where their number is not said."""
 
 Change = Callable[[RunSpec, Point], RunSpec]
+Searched = tuple[list[RunSpec], list[RunSpec] | None]
 
 
 @dataclass(frozen=True)
@@ -62,22 +66,45 @@ class Pretrain(Study):
     source_classes: int | None = None
     fractions: tuple[float, ...] = FRACTIONS
 
-    stem: ClassVar[str] = "pretrain"
-    command: ClassVar[str] = "ablate pretrain"
     searches: ClassVar[bool] = True
-    decides: ClassVar[tuple[str, ...]] = DECIDES
+    decides: ClassVar[tuple[str, ...]] = ("fraction",)
+    own: ClassVar[tuple[str, ...]] = ("--source", "--target", "--source-classes", "--fractions")
 
-    def plan(self, base: Base, done: Results) -> list[RunSpec]:
+    @classmethod
+    def configured(cls, own: Mapping[str, str], settings: Settings) -> Pretrain:
+        if "--target" in own and "--source-classes" in own:
+            raise VitexpError(
+                "--target and --source-classes exclude one another.",
+                "Give --target to go on to another data set, or --source-classes to share one out.",
+            )
+        rest = {flag: value for flag, value in own.items() if flag not in cls.own}
+        super().configured(rest, settings)
+        kept, fractions = own.get("--source-classes"), own.get("--fractions")
+        return cls(
+            target=own.get("--target", ""),
+            source_classes=int(kept) if kept else None,
+            fractions=shares(fractions) if fractions else FRACTIONS,
+        )
+
+    def plan(self, base: Base, done: Results) -> Plan:
         """The parents; for each size the probes, the searches for rates, then all seeds."""
         source, target, images = self._data(base.run)
         parent = _parent(base.run, source)
-        runs = [parent.seeded(seed) for seed in base.seeds]
+        cells: dict[Key, list[RunSpec]] = {PARENTS: [parent.seeded(seed) for seed in base.seeds]}
+        tries: dict[Key, list[RunSpec]] = {}
+        waiting = False
         for fraction in sorted(set(self.fractions)):
             for seed in (*base.seeds, TUNING_SEEDS + base.seeds[0]):
                 subset(images.train.labels, fraction, seed)
             part = dataclasses.replace(target, fraction=None if fraction == 1 else fraction)
-            runs += _Cell(parent, part, images, base.seeds).runs(done)
-        return runs
+            size = _Size(parent, part, images, base.seeds)
+            cells[PROBED, fraction] = [size.probed(seed) for seed in base.seeds]
+            for arm, (trials, best) in size.searched(done).items():
+                tries[f"{arm}, rate search", fraction] = trials
+                waiting |= best is None
+                if best is not None:
+                    cells[arm, fraction] = best
+        return Plan(cells, tries=tries, open=waiting)
 
     def _data(self, run: RunSpec) -> tuple[DataSpec, DataSpec, ImageSet]:
         """The source, the target and the target's images.
@@ -101,16 +128,10 @@ class Pretrain(Study):
         source, _ = _some(before, range(kept))
         return source, *_some(before, range(kept, count))
 
-    def label(self, spec: RunSpec) -> tuple[str, str]:
-        arm, part = arm_of(spec), f"{spec.data.name} {fraction_label(fraction_of(spec))}"
-        if spec.tries:
-            return f"{arm}, lr {spec.recipe.lr:g}", part
-        return ("pre-trained", spec.data.name) if arm is None else (arm, part)
+    def answered(self, cells: Collection[Key]) -> bool:
+        return PARENTS in cells and len({arm for arm, _ in cells}) > 2
 
-    def grids(self, done: Results) -> list[Results]:
-        return grids_of(done)
-
-    def report(self, grid: Results) -> Report:
+    def report(self, grid: Grid) -> Report:
         return pretrain_report(self.stem, grid)
 
 
@@ -138,7 +159,7 @@ def _parent(run: RunSpec, source: DataSpec) -> RunSpec:
 
 
 @dataclass(frozen=True)
-class _Cell:
+class _Size:
     """One size of the target.
 
     Attributes:
@@ -153,27 +174,27 @@ class _Cell:
     images: ImageSet
     seeds: tuple[int, ...]
 
-    def runs(self, done: Results) -> list[RunSpec]:
+    def searched(self, done: Results) -> dict[str, Searched]:
+        """The two ways that have a rate to search for, each with its trials and, once the best of
+        them is known, its runs."""
         rates = preset(FINETUNE).rates
 
         def tuned(run: RunSpec, point: Point) -> RunSpec:
             return with_rate(run, rates, point)
 
-        return [
-            *(self._probed(seed) for seed in self.seeds),
-            *self._best(self._tuned, tuned, (range(len(rates)),), done),
-            *self._best(self._scratch, with_exponents, (range(-1, 2),), done),
-        ]
+        return {
+            FINE_TUNED: self._best(self._tuned, tuned, (range(len(rates)),), done),
+            SCRATCH: self._best(self._scratch, with_exponents, (range(-1, 2),), done),
+        }
 
     def _best(
-        self, make: Callable[[int], RunSpec], change: Change, grid: Grid, done: Results
-    ) -> list[RunSpec]:
-        """The search for a rate, and all seeds with the best one as soon as it is known."""
+        self, make: Callable[[int], RunSpec], change: Change, grid: Points, done: Results
+    ) -> Searched:
         tried = make(TUNING_SEEDS + self.seeds[0])
         trials, best = search([lambda point: change(tried, point)], grid, done)
         if best is None:
-            return trials
-        return [*trials, *(change(make(seed), best[0]) for seed in self.seeds)]
+            return trials, None
+        return trials, [change(make(seed), best[0]) for seed in self.seeds]
 
     def _scratch(self, seed: int) -> RunSpec:
         return self._run(self.parent.recipe, None, seed)
@@ -183,7 +204,7 @@ class _Cell:
             finetuning(self.parent.recipe, self.parent.recipe.steps), self._init(seed), seed
         )
 
-    def _probed(self, seed: int) -> RunSpec:
+    def probed(self, seed: int) -> RunSpec:
         return self._run(measuring(), self._init(seed, "ridge"), seed)
 
     def _init(self, seed: int, head: Head | None = None) -> FromRun:

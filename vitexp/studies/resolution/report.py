@@ -8,8 +8,9 @@ from vitexp.analysis.decide import LOOKS
 from vitexp.analysis.findings import Standing
 from vitexp.analysis.groups import Comparison, Group, compare
 from vitexp.catalog import paper
-from vitexp.experiment.grids import split
+from vitexp.experiment.plan import Grid
 from vitexp.positions import PAPER_POSITIONS
+from vitexp.reporting.cells import accuracy_words, gap_words, lost_words, tone_of
 from vitexp.reporting.report import (
     Cell,
     Claim,
@@ -17,28 +18,23 @@ from vitexp.reporting.report import (
     IntervalFigure,
     Panel,
     Report,
-    Tone,
     Value,
 )
 from vitexp.reporting.values import compared_values, ids, top1_interval, top1_values
 from vitexp.reporting.words import (
     data_words,
     decimals,
+    kind_label,
     model_words,
-    p_value,
-    percent,
     points,
     recipe_words,
     span,
 )
-from vitexp.runs.record import Results, RunRecord
-from vitexp.spec import FromRun
-from vitexp.studies.pos_emb.cells import kind_label
 
 Key = tuple[str, int, str, str]
 """(kind of position, image size, how its tables were made, stage)."""
 
-HOW = ("pre-trained", "learned", "fresh")
+HOW = PARENT, *_ = ("pre-trained", "learned", "fresh")
 BEFORE, AFTER = "not tuned", "fine-tuned"
 COLUMNS = (
     *(
@@ -56,14 +52,13 @@ COLUMNS = (
 )
 PE9 = "learned_1d", AFTER
 """What the claim is about: the paper's default signal, fine-tuned."""
-_TONES: dict[str, Tone] = {"better": "good", "worse": "bad"}
 
 
-def resolution_report(stem: str, grid: Results) -> Report:
+def resolution_report(stem: str, grid: Grid) -> Report:
     """Table, rows and the claim of one setting."""
-    groups = {_key(part[0]): Group(part) for part in split(grid, _key)}
+    groups: Mapping[Key, Group] = grid
     against = _against_fresh(groups)
-    before = next(group.spec for key, group in groups.items() if key[2] == "pre-trained")
+    before = next(group.spec for key, group in groups.items() if key[2] == PARENT)
     tuned = next(group.spec for key, group in groups.items() if key[3] == AFTER)
     title = f"Fine-tuning at larger sizes on {before.data.name}"
     return Report(
@@ -92,13 +87,6 @@ def resolution_report(stem: str, grid: Results) -> Report:
     )
 
 
-def _key(record: RunRecord) -> Key:
-    spec = record.spec
-    how = spec.init.tables or "learned" if isinstance(spec.init, FromRun) else "pre-trained"
-    stage = AFTER if spec.init and spec.recipe.steps else BEFORE
-    return spec.position.kind, spec.model.image_size, how, stage
-
-
 def _kinds(groups: Iterable[Key]) -> list[str]:
     """The kinds of position, in the paper's order."""
     found = {key[0] for key in groups}
@@ -110,7 +98,7 @@ def _tables(groups: Mapping[Key, Group], against: Mapping[Key, Comparison]) -> I
     titles = {AFTER: "Fine-tuned: test top-1 in %", BEFORE: "Not tuned: test top-1 in %"}
     for stage, title in titles.items():
         columns = sorted(
-            {key[1:] for key in groups if key[3] == stage or key[2] == "pre-trained"},
+            {key[1:] for key in groups if key[3] == stage or key[2] == PARENT},
             key=lambda c: (HOW.index(c[1]) > 0, *c),
         )
         names = tuple(_name(*column) for column in columns)
@@ -126,14 +114,14 @@ def _tables(groups: Mapping[Key, Group], against: Mapping[Key, Comparison]) -> I
 
 
 def _name(size: int, how: str, stage: str) -> str:
-    untuned = stage == BEFORE and how != "pre-trained"
+    untuned = stage == BEFORE and how != PARENT
     return f"{size} px, {how}{f', {BEFORE}' if untuned else ''}"
 
 
 def _figure(title: str, groups: Mapping[Key, Group]) -> IntervalFigure:
     """Sizes and tables as rows of each position; before and after fine-tuning side by side."""
     cells = sorted(
-        {(key[0], key[1], "learned" if key[2] == "pre-trained" else key[2]) for key in groups},
+        {(key[0], key[1], "learned" if key[2] == PARENT else key[2]) for key in groups},
         key=lambda cell: (PAPER_POSITIONS.index(cell[0]), cell[1], HOW.index(cell[2])),
     )
 
@@ -141,7 +129,7 @@ def _figure(title: str, groups: Mapping[Key, Group]) -> IntervalFigure:
         found = (
             top1_interval(row, group)
             for row, (kind, size, how) in enumerate(cells)
-            for made in ((how, "pre-trained") if how == "learned" else (how,))
+            for made in ((how, PARENT) if how == "learned" else (how,))
             if (group := groups.get((kind, size, made, stage)))
         )
         return Panel(axis, tuple(each for each in found if each is not None), bounds=(0, 100))
@@ -173,22 +161,8 @@ def _cell(key: Key, groups: Mapping[Key, Group], against: Mapping[Key, Compariso
     if key not in groups:
         return Cell("N/A", tone="muted")
     group, comparison = groups[key], against.get(key)
-    top1, places = group.metric("test_top1"), decimals(group.images)
-    lost = (f"{group.diverged} of {len(group.records)} diverged",) if group.diverged else ()
-    if top1.mean is None:
-        return Cell("diverged", lost)
-    half = "" if top1.half_width is None else f" ± {percent(top1.half_width, places)}"
-    lines: tuple[str, ...] = ()
-    verdict = ""
-    if comparison is not None:
-        lines = (points(comparison.delta, places),)
-        if comparison.estimate is not None:
-            lines = (f"{lines[0]} {span(*comparison.estimate.interval(), places)}",)
-        if comparison.decision is not None:
-            verdict = comparison.decision.verdict
-            lines += (f"{verdict}, {p_value(comparison.decision.p_holm)}",)
-    text = f"{percent(top1.mean, places)}{half}, n {top1.n}"
-    return Cell(text, (*lost, *lines), _TONES.get(verdict, "plain"))
+    gap = gap_words(comparison, decimals(group.images))
+    return Cell(accuracy_words(group), (*lost_words(group), *gap), tone_of(comparison))
 
 
 def _row(key: Key, group: Group, comparison: Comparison | None) -> dict[str, Value]:

@@ -11,20 +11,22 @@ is also measured before it is fine-tuned, with the old head.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 from typing import ClassVar
 
 from vitexp.catalog.recipes import finetuning, measuring
 from vitexp.datasets.load import describe
-from vitexp.experiment.grids import last_ended, split
+from vitexp.experiment.plan import Grid, Plan
 from vitexp.experiment.study import Study
 from vitexp.models import count
 from vitexp.models.count import onto
 from vitexp.positions import PAPER_POSITIONS, position_spec
 from vitexp.reporting.report import Report
-from vitexp.runs.record import Results, RunRecord
+from vitexp.runs.plans import Key
+from vitexp.runs.record import Results
 from vitexp.settings.base import Base
-from vitexp.spec import DataSpec, FromRun, PositionSpec, RunSpec, digest, identity
-from vitexp.studies.resolution.report import resolution_report
+from vitexp.spec import DataSpec, FromRun, RunSpec
+from vitexp.studies.resolution.report import AFTER, BEFORE, PARENT, resolution_report
 
 FACTORS = (1.0, 1.5, 2.0)
 SHARE = 4
@@ -34,66 +36,40 @@ SHARE = 4
 class Resolution(Study):
     """Positional signals by image sizes, with and without interpolation."""
 
-    stem: ClassVar[str] = "resolution"
-    command: ClassVar[str] = "ablate resolution"
     claim_ids: ClassVar[tuple[str, ...]] = ("PE9",)
     decides: ClassVar[tuple[str, ...]] = ("position", "placement")
     needs: ClassVar = "transformer"
 
-    def plan(self, base: Base, done: Results) -> list[RunSpec]:
-        """All cells of the first seed, then of the next; each parent before its fine-tunes."""
+    def plan(self, base: Base, done: Results) -> Plan:
         images = [_data(base.run.data, size) for size in _sizes(base.run)]
-        runs = []
+        cells: dict[Key, list[RunSpec]] = {}
         for seed in base.seeds:
             for kind in PAPER_POSITIONS:
                 parent = base.cell(position_spec(kind, "stem", base.std_of(kind)), seed)
-                runs += [parent, *(run for data in images for run in _children(parent, data))]
-                runs += [run for data in images for run in _measured(parent, data)]
-        return runs
+                children = [run for data in images for run in _children(parent, data)]
+                measured = [run for data in images for run in _measured(parent, data)]
+                for run in (parent, *children, *measured):
+                    cells.setdefault(_key(run), []).append(run)
+        return Plan(cells)
 
-    def label(self, spec: RunSpec) -> tuple[str, str]:
-        size = f"{spec.model.image_size} px"
-        if not isinstance(spec.init, FromRun):
-            return spec.position.kind, f"pre-trained, {size}"
-        before = "" if spec.recipe.steps else ", not tuned"
-        return spec.position.kind, f"{size}, {spec.init.tables or 'learned'}{before}"
+    def label(self, key: Key) -> tuple[str, str]:
+        kind, size, how, stage = key
+        if how == PARENT:
+            return kind, f"{how}, {size} px"
+        return kind, f"{size} px, {how}{f', {stage}' if stage == BEFORE else ''}"
 
-    def grids(self, done: Results) -> list[Results]:
-        tuned = [r for r in done if _tuned(r, done)]
-        parts = split(tuned, lambda r: (_setting(r.spec), _setting(_parent(r, done).spec)))
-        wide = [part for part in parts if len({r.spec.model.image_size for r in part}) > 1]
-        return [Results([*part, *_behind(part, done)]) for part in sorted(wide, key=last_ended)]
+    def answered(self, cells: Collection[Key]) -> bool:
+        tuned = {size for _, size, _, stage in cells if stage == AFTER}
+        return len(tuned) > 1 and any(how == PARENT for _, _, how, _ in cells)
 
-    def report(self, grid: Results) -> Report:
+    def report(self, grid: Grid) -> Report:
         return resolution_report(self.stem, grid)
 
 
-def _tuned(record: RunRecord, done: Results) -> bool:
-    spec = record.spec
-    from_run = spec.parent is not None and spec.parent in done and spec.recipe.steps > 0
-    return from_run and spec.model.vit is not None and not spec.tries
-
-
-def _behind(part: list[RunRecord], done: Results) -> list[RunRecord]:
-    """The parents of fine-tuned runs, and what these reached at other sizes without it."""
-    parents = {record.spec.parent for record in part}
-    sizes = {record.spec.data.fingerprint for record in part}
-    return [
-        record
-        for record in done
-        if record.id in parents
-        or (_is_measured(record.spec, parents) and record.spec.data.fingerprint in sizes)
-    ]
-
-
-def _is_measured(spec: RunSpec, parents: set[str | None]) -> bool:
-    init = spec.init
-    return isinstance(init, FromRun) and init.run in parents and init.head == "kept"
-
-
-def _parent(record: RunRecord, done: Results) -> RunRecord:
-    assert record.spec.parent is not None
-    return done[record.spec.parent]
+def _key(run: RunSpec) -> Key:
+    how = run.init.tables or "learned" if isinstance(run.init, FromRun) else PARENT
+    stage = AFTER if run.init and run.recipe.steps else BEFORE
+    return run.position.kind, run.model.image_size, how, stage
 
 
 def _sizes(run: RunSpec) -> list[int]:
@@ -148,12 +124,3 @@ def _also_fresh(run: RunSpec) -> list[RunSpec]:
     assert isinstance(run.init, FromRun)
     fresh = dataclasses.replace(run, init=dataclasses.replace(run.init, tables="fresh"))
     return [run] if run.position.kind == "none" else [run, fresh]
-
-
-def _setting(spec: RunSpec) -> str:
-    """What the runs of one table share: not the position, the image size, the seed, the start."""
-    vit = dataclasses.replace(spec.model.transformer, position=PositionSpec())
-    model = dataclasses.replace(spec.model, vit=vit, image_size=0)
-    data = dataclasses.replace(spec.data, image_size=0, fingerprint="")
-    plain = dataclasses.replace(spec, model=model, data=data, init=None).seeded(0)
-    return digest([identity(plain), spec.data.source])

@@ -10,19 +10,19 @@ doubled, and all together (but for the patch). On the embedded digits with 3 see
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
 from vitexp.analysis.findings import Finding, all_exceed
 from vitexp.analysis.two_way import Estimate, estimate
-from vitexp.experiment.grids import parts
+from vitexp.experiment.plan import Grid
 from vitexp.experiment.sweep import Cells, Key, Sweep, name
 from vitexp.reporting.judge import judge
 from vitexp.reporting.report import Claim
 from vitexp.settings.base import Base
-from vitexp.spec import RunSpec, ViTShape
+from vitexp.spec import ViTShape
 from vitexp.studies.shape.sizes import compute_or_parameters
 
 GROWN = ("depth", "width", "mlp")
@@ -31,57 +31,37 @@ GROWN = ("depth", "width", "mlp")
 class Shape(Sweep):
     """One dimension of the transformer at a time, and all together."""
 
-    stem: ClassVar[str] = "shape"
-    command: ClassVar[str] = "ablate shape"
     claim_ids: ClassVar[tuple[str, ...]] = ("SH1", "SH2", "SH3", "SH4")
     needs: ClassVar = "vit"
 
-    def arms(self, base: Base) -> Sequence[Mapping[str, Any]]:
+    def arms(self, base: Base) -> Mapping[Key, Mapping[str, Any]]:
         vit, side = base.run.model.transformer, base.run.model.image_size
         sizes = {field: getattr(vit, field) for field in GROWN}
         halved = {field: max(1, size // 2) for field, size in sizes.items()}
         doubled = {field: 2 * size for field, size in sizes.items()}
         patches = [p for p in (vit.patch // 2, vit.patch * 2) if p and side % p == 0]
         one = [{field: other[field]} for field in GROWN for other in (halved, doubled)]
-        return [{}, *one, *({"patch": patch} for patch in patches), halved, doubled]
+        changes = [{}, *one, *({"patch": patch} for patch in patches), halved, doubled]
+        return {("", _words(dataclasses.replace(vit, **each))): each for each in changes}
 
-    def key(self, spec: RunSpec) -> Key | None:
-        vit = spec.model.vit
-        return ("", _words(vit)) if vit and spec.model.trunk is None else None
-
-    def answered(self, keys: Collection[Key]) -> bool:
-        return len(keys) > len(GROWN)
-
-    def common(self, spec: RunSpec) -> Hashable:
-        vit = dataclasses.replace(
-            spec.model.transformer,
-            patch=1,
-            **dict.fromkeys(GROWN, 0),  # type: ignore[arg-type]
-        )
-        return parts(spec, model=dataclasses.replace(spec.model, vit=vit))
-
-    def reference(self, cells: Cells) -> Key:
-        """The cell from which the most others depart in one dimension."""
-        return max(cells, key=lambda key: sum(_departs(cells, key, other) for other in cells))
-
-    def claims(self, cells: Cells) -> tuple[Claim, ...]:
+    def claims(self, grid: Grid) -> tuple[Claim, ...]:
         """SH1 (depth gains most), SH2 (width least), SH3 (a smaller patch gains), SH4 (compute
         predicts accuracy better than parameters do)."""
-        base = self.reference(cells)
-        larger = {field: _larger(cells, base, field) for field in (*GROWN, "patch")}
+        base = self.reference(grid)
+        larger = {field: _larger(grid, base, field) for field in (*GROWN, "patch")}
         depth, width, patch = (larger[field] for field in ("depth", "width", "patch"))
         others = [larger["width"], larger["mlp"]]
         return (
-            self._claim("SH1", cells, base, depth, others, "doubling depth must gain more"),
-            self._claim("SH2", cells, base, depth, [width], "doubling width must gain less"),
-            self._claim("SH3", cells, base, patch, [base], "halving the patch must gain"),
-            compute_or_parameters(cells, base, self.more),
+            self._claim("SH1", grid, base, depth, others, "doubling depth must gain more"),
+            self._claim("SH2", grid, base, depth, [width], "doubling width must gain less"),
+            self._claim("SH3", grid, base, patch, [base], "halving the patch must gain"),
+            compute_or_parameters(grid, base),
         )
 
     def _claim(
         self,
         claim: str,
-        cells: Cells,
+        grid: Grid,
         base: Key,
         better: Key | None,
         worse: Sequence[Key | None],
@@ -89,7 +69,7 @@ class Shape(Sweep):
     ) -> Claim:
         found = [key for key in (better, *worse) if key is not None]
         if better is None or len(found) < 1 + len(worse):
-            return self.unanswered(claim, cells, "Needs the larger cells of both.")
+            return self.unanswered(claim, grid, "Needs the larger cells of both.")
 
         def test(correct: Mapping[Key, np.ndarray]) -> tuple[Finding, str]:
             gaps: dict[str, Estimate] = {
@@ -100,10 +80,7 @@ class Shape(Sweep):
             }
             return all_exceed(gaps, 0.0), f"{words} (base {name(base)})"
 
-        def command(first_seed: int, seeds: int) -> str:
-            return self.more(cells, first_seed, seeds)
-
-        return judge(claim, cells, found, test, name, command)
+        return judge(claim, grid, found, test, name, grid.more)
 
 
 def _words(vit: ViTShape) -> str:
@@ -113,11 +90,6 @@ def _words(vit: ViTShape) -> str:
 def _sizes(cells: Cells, key: Key) -> dict[str, int]:
     vit = cells[key].spec.model.transformer
     return {field: getattr(vit, field) for field in (*GROWN, "patch")}
-
-
-def _departs(cells: Cells, base: Key, other: Key) -> bool:
-    a, b = _sizes(cells, base), _sizes(cells, other)
-    return sum(a[field] != b[field] for field in a) == 1
 
 
 def _larger(cells: Cells, base: Key, field: str) -> Key | None:

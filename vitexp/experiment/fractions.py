@@ -1,4 +1,4 @@
-"""The cells of a data-size study: models by fractions of the training split."""
+"""Models, or ways to train one, by the amount of training data: cells, pairs and their curves."""
 
 from __future__ import annotations
 
@@ -9,39 +9,47 @@ from functools import cached_property
 
 import numpy as np
 
+from vitexp.analysis.along_data import Crossing, Curve, crossing
 from vitexp.analysis.decide import LOOKS, look
 from vitexp.analysis.groups import Group, common_seeds
-from vitexp.experiment.grids import (
-    by_position,
-    from_scratch,
-    last_ended,
-    latest_variant,
-    model_names,
-    same,
-    setting,
-    split,
-)
-from vitexp.experiment.search import TUNED, Searches, trials_in
+from vitexp.errors import VitexpError
+from vitexp.experiment.plan import Grid
+from vitexp.experiment.search import Searches
 from vitexp.models.count import macs
-from vitexp.reporting.words import more_seeds, percent
-from vitexp.runs.record import Results, RunRecord
+from vitexp.reporting.report import Series, Span
+from vitexp.reporting.words import span
 from vitexp.spec import RunSpec
 
 Key = tuple[str, float]
-"""(what the model is called, fraction of the training split)."""
+"""(what the model or the way is called, fraction of the training split)."""
 
-DECIDES, OWN = ("model", "fraction"), ("--models", "--fractions", "--tune")
-"""The settings in which the cells differ, and the flags that ask for them."""
+FRACTIONS = (0.03, 0.1, 0.3, 1.0)
 
-_FREE = ("lr", "weight_decay", "dropout", "stochastic_depth", "steps")
-"""What a family's recipe may have of its own, and what the budget decides."""
-
+_SHORT = {"lr": "lr", "weight_decay": "wd"}
 _SAME_COMPUTE = 1.5
 """Largest ratio of MACs at which two models count as matched."""
 
 
-def fraction_of(spec: RunSpec) -> float:
-    return 1.0 if spec.data.fraction is None else spec.data.fraction
+def shares(text: str) -> tuple[float, ...]:
+    """``"3%,0.1"`` as shares.
+
+    Raises:
+        VitexpError: no number, or not above 0 and at most 100 %.
+    """
+    return tuple(_share(part.strip()) for part in text.split(","))
+
+
+def _share(plain: str) -> float:
+    try:
+        share = float(plain.removesuffix("%")) / (100 if plain.endswith("%") else 1)
+    except ValueError:
+        share = -1.0
+    if not 0 < share <= 1:
+        raise VitexpError(
+            f"--fractions: {plain!r} is no share of the training images.",
+            "Write shares such as 3%,10%,100% or 0.03,0.1,1.",
+        )
+    return float(f"{share:.6g}")
 
 
 def fraction_label(fraction: float) -> str:
@@ -73,27 +81,21 @@ class Pair:
 
 @dataclass(frozen=True)
 class Cells:
-    """All cells that have runs.
+    """The cells of a grid that have runs, or some of them.
 
     Attributes:
+        grid: what is done of the plan.
         groups: in the order of the models' MACs, then of the fractions.
-        trials: the search for their rates, where there was one.
     """
 
+    grid: Grid
     groups: Mapping[Key, Group]
-    trials: tuple[RunRecord, ...] = ()
 
     @classmethod
-    def of(cls, grid: Results) -> Cells:
-        reported = from_scratch(grid)
-        names = model_names(reported)
-
-        def key(record: RunRecord) -> Key:
-            return names[same(record.spec.model)], fraction_of(record.spec)
-
-        by_key = {key(records[0]): latest_variant(records) for records in split(reported, key)}
-        order = sorted(by_key, key=lambda key: (_cost(by_key[key][0].spec), key))
-        return cls({key: Group(by_key[key]) for key in order}, trials_in(grid))
+    def by_cost(cls, grid: Grid) -> Cells:
+        """All cells of a grid of models."""
+        order = sorted(grid, key=lambda key: (_cost(grid[key].spec), key))
+        return cls(grid, {key: grid[key] for key in order})
 
     @cached_property
     def models(self) -> tuple[str, ...]:
@@ -106,14 +108,9 @@ class Cells:
         return tuple(sorted({fraction for _, fraction in self.groups}))
 
     @property
-    def first(self) -> RunSpec:
-        """Any cell's spec, for what all share."""
-        return next(iter(self.groups.values())).spec
-
-    @property
     def data(self) -> str:
         """Name of the data set."""
-        return self.first.data.name
+        return self.grid.spec.data.name
 
     def images(self, fraction: float) -> int:
         """Number of training images."""
@@ -170,65 +167,69 @@ class Cells:
         correct = np.stack([group.correct(seeds) for group in groups])
         return np.subtract(correct[::2], correct[1::2], dtype=np.int8), fractions
 
-    def command(self, first_seed: int, seeds: int) -> str:
-        """What to type for so many seeds of all cells."""
-        return more_seeds("scale", self.first, first_seed, seeds, DECIDES, OWN)
-
 
 def _cost(spec: RunSpec) -> int:
     return macs(spec.model) or 0
 
 
-def grids_of(done: Results) -> list[Results]:
-    """Runs that differ in model, fraction and seed only, at one budget: the same steps for all
-    fractions, or the same epochs; with the trials that tuned them. The most recently finished
-    last."""
-    grids = [
-        grid
-        for shared in split(from_scratch(done), _setting)
-        for part in by_position(shared)
-        for grid in _budgets(part)
-    ]
-    searches = Searches(done, *TUNED)
-    return [Results([*grid, *searches.of(grid)]) for grid in sorted(grids, key=last_ended)]
+def cells_span(curve: Curve, place: float) -> str:
+    """The 95 % interval of the difference at one amount."""
+    return span(*curve.between(place).interval())
 
 
-def _budgets(records: list[RunRecord]) -> list[list[RunRecord]]:
-    """By steps; and by epochs, where that is not just what grids by steps have in common."""
-    by_steps, by_epochs = (
-        [grid for grid in split(records, budget) if _several(grid)] for budget in (_steps, _epochs)
+def crossing_words(found: Crossing | None) -> str:
+    """Where a pair crosses, in images."""
+    if found is None:
+        return "not reached in your range"
+    low, high = (
+        f"{end:,.0f}" if end is not None else "not reached" for end in (found.low, found.high)
     )
-    known = {record.id for grid in by_steps for record in grid}
-    return by_steps + [grid for grid in by_epochs if any(r.id not in known for r in grid)]
+    if found.at is None:
+        return f"not reached in your range [{low}, {high}]"
+    return f"{found.at:,.0f} images [{low}, {high}]"
 
 
-def _several(grid: list[RunRecord]) -> bool:
-    return len({fraction_of(record.spec) for record in grid}) > 1
+def curve_of(cells: Cells, pair: Pair) -> Curve | None:
+    """A pair's difference over the number of images; None below two seeds or two fractions."""
+    found = cells.difference(pair, least=2)
+    if found is None:
+        return None
+    d, fractions = found
+    return Curve.of(d, np.array([cells.images(f) for f in fractions]))
 
 
-def _setting(record: RunRecord) -> tuple[str, bool]:
-    return setting(record.spec, *_FREE), record.spec.recipe.early_stopping is not None
+def series_of(cells: Cells, model: str, name: str) -> Series:
+    """A model's accuracy over the number of training images."""
+    own = [(f, cells.groups[model, f]) for f in cells.fractions if (model, f) in cells.groups]
+    able = [(float(cells.images(f)), group) for f, group in own if group.done]
+    tops = [(x, group.metric("test_top1")) for x, group in able]
+    return Series(
+        name=name,
+        points=tuple((x, 100 * top.mean) for x, top in tops if top.mean is not None),
+        band=tuple(
+            None if top.low is None or top.high is None else (100 * top.low, 100 * top.high)
+            for _, top in tops
+        ),
+        dots=tuple((x, 100 * r.metrics["test_top1"]) for x, group in able for r in group.done),
+    )
 
 
-def _steps(record: RunRecord) -> int:
-    return record.spec.recipe.steps
+def span_of(pair: Pair, curve: Curve) -> Span:
+    """Where a pair crosses, for the figure."""
+    found = crossing(curve)
+    if found is None or found.at is None:
+        return Span(f"{pair.label}: no crossing in this range", None, None, None)
+    return Span(f"{pair.label}: {crossing_words(found)}", found.at, found.low, found.high)
 
 
-def _epochs(record: RunRecord) -> int:
-    recipe, data = record.spec.recipe, record.spec.data
-    return round(recipe.steps / (data.used // recipe.batch))
-
-
-def compute_limited(group: Group) -> bool:
-    """Whether more compute, not more data, is what a cell lacks: it has not fitted its own
-    training images (below 99 %), and does no better on them (2 points) than on the test images."""
-    train, test = group.metric("train_top1").mean, group.metric("test_top1").mean
-    return train is not None and test is not None and train < 0.99 and train - test < 0.02
-
-
-def train_words(group: Group) -> str:
-    """The accuracy on training images, and whether compute is the limit."""
-    train = group.metric("train_top1").mean
-    if train is None:
-        return ""
-    return f"train {percent(train)}{', compute-limited' if compute_limited(group) else ''}"
+def at_edge_words(cells: Cells, *fields: str) -> tuple[str, ...]:
+    """Which cells took the least or largest value that was tried of a tuned field, if any did."""
+    searches = Searches(cells.grid.tries, *fields)
+    found = [
+        f"{cell_label(key)} ({', '.join(f'{_SHORT[name]} {ends[name]:g}' for name in ends)})"
+        for key, group in cells.groups.items()
+        if (ends := searches.edge(group.records))
+    ]
+    if not found:
+        return ()
+    return (f"At the edge of what was tried, with perhaps better beyond: {', '.join(found)}.",)
