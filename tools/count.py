@@ -1,8 +1,8 @@
-"""Lines of code by room, at one commit or several: ``python -m tools.count ae1bada HEAD``.
+"""Lines of code by package, at one commit or several: ``python -m tools.count ae1bada HEAD``.
 
 A line counts if a token of code is on it: no blank lines, no comments, no docstrings (also those of
-attributes). Without a commit the files of the working tree are counted. Rooms are those of the
-package; the rest is by top folder.
+attributes). Without a commit the files of the working tree are counted. Each part of ``vitexp/`` is
+listed; the rest is by top folder.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def code_lines(source: str) -> int:
     return len(lines - silent)
 
 
-def room_of(path: str) -> str:
+def part_of(path: str) -> str:
     """``vitexp/runs/store.py`` -> ``vitexp/runs``; ``tests/conftest.py`` -> ``tests``."""
     parts = path.split("/")
     return "/".join(parts[:2]).removesuffix(".py") if parts[0] == PACKAGE else parts[0]
@@ -68,23 +68,23 @@ def sources(commit: str | None) -> Iterator[tuple[str, str]]:
                 yield member.name, file.read().decode()
 
 
-def by_room(commit: str | None) -> Counter[str]:
-    """Room -> lines of code; all rooms of the package together are under its name."""
+def by_part(commit: str | None) -> Counter[str]:
+    """Part -> lines of code; all parts of the package together are under its name."""
     counts: Counter[str] = Counter()
     for path, text in sources(commit):
         lines = code_lines(text)
-        counts[room_of(path)] += lines
+        counts[part_of(path)] += lines
         if path.startswith(f"{PACKAGE}/"):
             counts[PACKAGE] += lines
     return counts
 
 
 def main(commits: list[str]) -> None:
-    columns = [by_room(commit) for commit in commits] if commits else [by_room(None)]
+    columns = [by_part(commit) for commit in commits] if commits else [by_part(None)]
     names = commits or ["here"]
     print(f"{'':24}" + "".join(f"{name[:11]:>12}" for name in names))
-    for room in sorted(set().union(*columns)):
-        print(f"{room:24}" + "".join(f"{counts[room]:12,}" for counts in columns))
+    for part in sorted(set().union(*columns)):
+        print(f"{part:24}" + "".join(f"{counts[part]:12,}" for counts in columns))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""``make torture``: a real study, killed again and again, compared with one left in peace.
+"""``make torture``: a real study, killed again and again, compared with one that ran undisturbed.
 
 The same command is repeated until it is done. In between, its workers and the program itself are
 killed with SIGKILL, half of them while a file is being written, and checkpoints are damaged.
@@ -52,15 +52,16 @@ def torture(study: list[str], kills: int, seed: int) -> None:
     tried: Counter[str] = Counter()
     lost: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as folder:
-        peace = in_peace(study, Path(folder, "peace"))
+        expected = undisturbed(study, Path(folder, "undisturbed"))
         while (made := sum(tried[what] for what in KILLS)) < kills:
-            siege = Siege(study, Path(folder, str(made)), random.Random(seed + made))
-            siege.run(min(20, kills - made))
-            tried += siege.tried
-            bad = siege.doubled() + differences(peace, siege.out)
-            lost.update(dict.fromkeys(siege.tried, len(bad)))
+            attack = Attack(study, Path(folder, str(made)), random.Random(seed + made))
+            attack.run(min(20, kills - made))
+            tried += attack.tried
+            bad = attack.doubled() + differences(expected, attack.out)
+            lost.update(dict.fromkeys(attack.tried, len(bad)))
             print(
-                f"{dict(siege.tried)}, {siege.cut} during a write; {bad or 'same bits'}", flush=True
+                f"{dict(attack.tried)}, {attack.cut} during a write; {bad or 'same bits'}",
+                flush=True,
             )
     print("\n| what | tried | survived | lost |\n|---|---|---|---|")
     for what, count in sorted(tried.items()):
@@ -69,7 +70,7 @@ def torture(study: list[str], kills: int, seed: int) -> None:
         sys.exit(1)
 
 
-def in_peace(study: list[str], out: Path) -> Path:
+def undisturbed(study: list[str], out: Path) -> Path:
     """The study, uninterrupted."""
     program = start(study, out)
     _, said = program.communicate()
@@ -92,7 +93,7 @@ DAMAGE = "checkpoint damaged in between"
 
 
 @dataclass
-class Siege:
+class Attack:
     """One study under attack.
 
     Attributes:
@@ -185,14 +186,14 @@ class Siege:
         return [str(path) for path, seen in self.results().items() if seen != self.first[path]]
 
 
-def differences(peace: Path, out: Path) -> list[str]:
+def differences(expected: Path, out: Path) -> list[str]:
     """What differs between two folders of the same study, apart from times; empty if nothing."""
-    wrong = [] if _tables(peace) == _tables(out) else ["the tables"]
-    runs = {path.name for path in (peace / "runs").iterdir()}
+    wrong = [] if _tables(expected) == _tables(out) else ["the tables"]
+    runs = {path.name for path in (expected / "runs").iterdir()}
     if {path.name for path in (out / "runs").iterdir()} != runs:
         return [*wrong, "other runs"]
     for run in sorted(runs):
-        one, two = (folder / "runs" / run for folder in (peace, out))
+        one, two = (folder / "runs" / run for folder in (expected, out))
         if {path.name for path in two.iterdir()} != KEPT:
             wrong.append(f"{run}: {sorted(path.name for path in two.iterdir())}")
             continue

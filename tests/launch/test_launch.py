@@ -21,14 +21,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.alone import finished
 from tests.processes import Slowly, wait_until_gone, workers_of
-from tests.training.test_training import finished
 from vitexp.datasets.image_set import ImageSet
 from vitexp.errors import VitexpError
 from vitexp.launch import devices, local, pool
 from vitexp.launch.events import Event
-from vitexp.launch.local import Outcome, launch, probe
-from vitexp.launch.pool import Order
+from vitexp.launch.local import Outcome, launch, pace
+from vitexp.launch.machine import Machine
+from vitexp.launch.orders import Resources, Train
+from vitexp.launch.pool import Assignment
 from vitexp.positions import position_spec
 from vitexp.runs.files import DiskError
 from vitexp.runs.lease import Lease, checkpoints
@@ -76,7 +78,7 @@ def launched(
         if on_event is not None:
             on_event(event)
 
-    outcome = launch(specs, out, ("cpu",), jobs, note, checkpoint_seconds=checkpoint_seconds)
+    outcome = launch(specs, Machine(out, checkpoint_seconds=checkpoint_seconds), jobs, note)
     return outcome, events
 
 
@@ -153,9 +155,10 @@ def test_workers_do_not_outlive_a_launcher_that_is_killed(tmp_path, real_spec):
         import sys, json
         from pathlib import Path
         from vitexp.launch.local import launch
+        from vitexp.launch.machine import Machine
         from vitexp.spec import RunSpec, from_json
         spec = from_json(RunSpec, json.loads(sys.stdin.read()))
-        launch([spec], Path(sys.argv[1]), ("cpu",), 1, lambda e: print(e.kind, flush=True))
+        launch([spec], Machine(Path(sys.argv[1])), 1, lambda e: print(e.kind, flush=True))
         """
     )
     spec = real_spec(steps=100_000)
@@ -346,7 +349,7 @@ def test_a_run_that_another_machine_works_on_is_left_alone(tmp_path, run_spec, m
     assert lease is not None
     lease.release()
     elsewhere = local._Elsewhere(store, 300, lambda event: None)
-    elsewhere.add(Order(spec.id, {}), Event("lost", spec.id))
+    elsewhere.add(Assignment(Train(spec, Resources(1))), Event("lost", spec.id))
     for step in range(1, 5):
         clock[0] += 200
         lease.save(step, b"at work")
@@ -354,9 +357,9 @@ def test_a_run_that_another_machine_works_on_is_left_alone(tmp_path, run_spec, m
     clock[0] += 299
     assert elsewhere.given_up(Outcome()) == []
     clock[0] += 2
-    (order,) = elsewhere.given_up(Outcome())
-    assert order.id == spec.id
-    assert elsewhere.orders == []
+    (one,) = elsewhere.given_up(Outcome())
+    assert one.id == spec.id
+    assert elsewhere.waiting == []
 
 
 def test_numbers_gone_wrong_keep_the_last_good_checkpoint_and_the_grid_goes_on(tmp_path, real_spec):
@@ -402,9 +405,9 @@ def test_two_launchers_on_one_folder_share_the_work(tmp_path, real_spec):
     assert sorted(trained) == ids
 
 
-def test_a_probe_measures_without_writing(tmp_path, real_spec):
+def test_the_pace_is_measured_without_writing(tmp_path, real_spec):
     specs = [real_spec(), real_spec(position_spec("relative", "shared", 0.5))]
-    found = probe(specs, tmp_path, ("cpu",), 2)
+    found = pace(specs, Machine(tmp_path), 2)
     assert found.keys() == {spec.id for spec in specs}
     assert all(seconds > 0 for seconds in found.values())
     assert not list(tmp_path.iterdir())

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
+from tests.alone import finished
 from tests.conftest import DATA, RECIPE
 from tests.models.test_vit import plain_encoder
-from tests.training.test_training import finished
 from vitexp.catalog import paper
 from vitexp.catalog.sizes import listed, model, parse
 from vitexp.cli.main import main

@@ -16,36 +16,18 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from tests.commands import TINY, call, read
 from tests.processes import HANG_SECONDS, Slowly, workers_of
 from vitexp.cli import live, screen
-from vitexp.cli.main import main
 from vitexp.launch.events import Event
 from vitexp.runs.store import Store
 from vitexp.settings.flags import Settings
 from vitexp.settings.run import resolve
 
-TINY = ["--steps", "2", "--batch", "16", "--width", "16", "--depth", "2", "--heads", "2",
-        "--mlp", "16", "--device", "cpu", "--precision", "fp32"]  # fmt: skip
 SCRIPT = Path(sys.executable).with_name("vitexp")
 # Where the package is only on the path, as on a machine without a network, there is no script.
 MODULE = [sys.executable, "-c", "from vitexp.cli.main import main; main()"]
 PROGRAM = [str(SCRIPT)] if SCRIPT.exists() else MODULE
-
-
-def call(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    """Exit code, standard output and error output of one command."""
-    with pytest.raises(SystemExit) as left:
-        main(list(map(str, arguments)))
-    out, err = capsys.readouterr()
-    code = left.value.code
-    return code if isinstance(code, int) else 0, out, err
-
-
-def read(capsys: pytest.CaptureFixture[str], *arguments: object) -> Any:
-    """What a command that must work prints as JSON."""
-    code, out, err = call(capsys, *arguments, "--json")
-    assert code == 0, err
-    return json.loads(out)
 
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="needs /proc")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.program.test_cli import call, read
+from tests.commands import call, read
 
 ROOT = Path(__file__).parents[2]
 SMALL = ["--steps", "2", "--batch", "16", "--device", "cpu", "--precision", "fp32", "--jobs", "1"]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.program.test_cli import call, read
+from tests.commands import call, read
 from vitexp.errors import VitexpError
 from vitexp.runs import archive, plans
 from vitexp.runs.plans import Asked

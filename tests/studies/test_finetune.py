@@ -13,11 +13,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from tests.alone import Memory, comparable
+from tests.commands import TINY, call, read
 from tests.plans import done_of
-from tests.program.test_cli import TINY, call, read
 from tests.synthetic import draw, record
 from tests.synthetic import spec as digits_spec
-from tests.training.test_training import Memory, comparable
 from vitexp.cli.main import main
 from vitexp.datasets.image_set import ImageSet, Split
 from vitexp.datasets.load import images_of

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.commands import TINY, call, read
 from tests.plans import done_of
-from tests.program.test_cli import TINY, call, read
 from tests.synthetic import draw, record
 from tests.synthetic import spec as digits_spec
 from vitexp.datasets.load import describe, images_of

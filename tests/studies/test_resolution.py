@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from tests.alone import Memory
 from tests.plans import done_of
 from tests.studies.test_finetune import CPU, child, parent
 from tests.synthetic import draw, record
 from tests.synthetic import spec as digits_spec
-from tests.training.test_training import Memory
 from vitexp.datasets.load import describe
 from vitexp.positions import PAPER_POSITIONS
 from vitexp.reporting.report import IntervalFigure, Report

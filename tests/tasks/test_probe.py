@@ -14,20 +14,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.program.test_cli import TINY, call, read
+from tests.commands import TINY, call, read
 from vitexp.catalog import sizes
 from vitexp.cli.main import main
 from vitexp.datasets.image_set import ImageSet
 from vitexp.datasets.load import describe, images_of, load
 from vitexp.launch.events import Event
+from vitexp.launch.orders import Measure, Resources
 from vitexp.models.build import build
 from vitexp.models.weights.files import exported, write
 from vitexp.runs.lease import alone
 from vitexp.runs.measurement import Measurement
-from vitexp.runs.options import ExecutionOptions
 from vitexp.runs.record import pack_correct
 from vitexp.runs.store import Store
-from vitexp.spec import ProbeSpec, to_json
+from vitexp.spec import ProbeSpec
 from vitexp.training.measure import measure
 from vitexp.worker.worker import Worker
 
@@ -103,7 +103,7 @@ def test_two_that_probe_the_same_at_once_measure_it_once(store, run, monkeypatch
     monkeypatch.setattr("vitexp.worker.worker.measure", measured)
     workers = [Worker(store, "cpu", 60, io.StringIO()) for _ in range(2)]
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda worker: worker._measure(spec, probe, 1, ExecutionOptions()), workers))
+        list(pool.map(lambda worker: worker.carry_out(Measure(spec, Resources(1), probe)), workers))
     assert len(made) == 1
     found = Store(store).measurement(spec, probe)
     assert found is not None
@@ -116,7 +116,7 @@ def test_who_waits_for_anothers_probe_ends_when_told_to(store, run, digits, tmp_
     worker = Worker(store, "cpu", 60, told)
     with alone(Store(store).folder(run)):
         worker.stop.set()
-        worker._obey({"measure": to_json(probe), "of": to_json(spec), "threads": 1})
+        worker.carry_out(Measure(spec, Resources(1), probe))
     assert Event.parse(told.getvalue()) == Event("stopped", run)
     assert Store(store).measurement(spec, probe) is None
 

@@ -18,18 +18,19 @@ import torch
 from safetensors.numpy import load_file
 from safetensors.torch import save
 
-from tests.program.test_cli import TINY, call, read
+from tests.commands import TINY, call, read
 from tests.tasks.test_probe import folder_of
 from vitexp.cli.main import main
 from vitexp.datasets.image_set import ImageSet
 from vitexp.datasets.load import describe
 from vitexp.evaluation.accuracy import accuracy
+from vitexp.launch.orders import Average, Resources
 from vitexp.models.build import build
 from vitexp.runs.record import RunRecord, pack_correct
 from vitexp.runs.soup import Soup, Soups
 from vitexp.runs.store import Store
 from vitexp.tasks.soup import soup_of
-from vitexp.training.soup import cook
+from vitexp.training.soup import average
 from vitexp.worker.worker import Worker
 
 CPU = torch.device("cpu")
@@ -128,16 +129,16 @@ def test_two_that_make_the_same_soup_make_it_once(tmp_path, run_spec, monkeypatc
     soup = soup_of("uniform", store.results())
     together, made = threading.Barrier(2), []
 
-    def cooked(*arguments: Any) -> tuple[Soup, bytes]:
+    def counted(*arguments: Any) -> tuple[Soup, bytes]:
         made.append(arguments)
         with contextlib.suppress(threading.BrokenBarrierError):
             together.wait(timeout=1)
-        return cook(*arguments)
+        return average(*arguments)
 
-    monkeypatch.setattr("vitexp.worker.worker.cook", cooked)
+    monkeypatch.setattr("vitexp.worker.worker.average", counted)
     workers = [Worker(tmp_path, "cpu", 60, io.StringIO()) for _ in range(2)]
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda worker: worker._cook(soup, 1), workers))
+        list(pool.map(lambda worker: worker.carry_out(Average(soup, Resources(1))), workers))
     assert len(made) == 1
     done = Soups(tmp_path).find(soup)
     assert done is not None

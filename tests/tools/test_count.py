@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tools.count import by_room, code_lines, main, room_of
+from tools.count import by_part, code_lines, main, part_of
 
 SOURCE = '''"""A docstring
 of two lines."""
@@ -30,14 +30,14 @@ def test_comments_docstrings_and_blank_lines_do_not_count():
     assert code_lines("") == code_lines('"""Only this."""\n') == 0
 
 
-def test_rooms_are_those_of_the_package_and_add_up():
-    assert room_of("vitexp/runs/store.py") == "vitexp/runs"
-    assert room_of("vitexp/errors.py") == "vitexp/errors"
-    assert room_of("tests/runs/test_store.py") == "tests"
-    counts = by_room(None)
-    rooms = {room: lines for room, lines in counts.items() if room.startswith("vitexp/")}
-    assert counts["vitexp"] == sum(rooms.values())
-    assert rooms["vitexp/runs"] > 100
+def test_parts_are_those_of_the_package_and_add_up():
+    assert part_of("vitexp/runs/store.py") == "vitexp/runs"
+    assert part_of("vitexp/errors.py") == "vitexp/errors"
+    assert part_of("tests/runs/test_store.py") == "tests"
+    counts = by_part(None)
+    parts = {part: lines for part, lines in counts.items() if part.startswith("vitexp/")}
+    assert counts["vitexp"] == sum(parts.values())
+    assert parts["vitexp/runs"] > 100
 
 
 def test_it_is_printed(capsys):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.processes import wait_until_gone
-from tools.torture import KILLS, SEEDS, Siege, differences, in_peace, on
+from tools.torture import KILLS, SEEDS, Attack, differences, on, undisturbed
 from vitexp.launch.devices import cuda_devices
 
 pytestmark = pytest.mark.skipif(
@@ -31,11 +31,11 @@ pytestmark = pytest.mark.skipif(
 )
 def test_ten_kills_change_not_a_bit(tmp_path, device):
     study, kills = on(device, SEEDS), 0
-    peace = in_peace(study, tmp_path / "peace")
+    expected = undisturbed(study, tmp_path / "undisturbed")
     while kills < 10:
-        siege = Siege(study, tmp_path / str(kills), random.Random(kills), longest_wait=1.5)
-        siege.run(10 - kills)
-        assert differences(peace, siege.out) == []
-        assert siege.doubled() == []
-        wait_until_gone(siege.out)
-        kills += sum(siege.tried[what] for what in KILLS)
+        attack = Attack(study, tmp_path / str(kills), random.Random(kills), longest_wait=1.5)
+        attack.run(10 - kills)
+        assert differences(expected, attack.out) == []
+        assert attack.doubled() == []
+        wait_until_gone(attack.out)
+        kills += sum(attack.tried[what] for what in KILLS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tests.training.test_training import CPU, finished
+from tests.alone import CPU, finished
 from vitexp.evaluation.accuracy import accuracy
 from vitexp.models.build import build
 from vitexp.spec import identity

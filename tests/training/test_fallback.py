@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import torch
 
+from tests.alone import CPU, Memory, comparable, finished
 from tests.recording import recorded
-from tests.training.test_training import CPU, Memory, comparable, finished
-from vitexp.cli.execute import Machine
+from vitexp.cli.execute import machine_of
 from vitexp.datasets.image_set import ImageSet
 from vitexp.launch.devices import cuda_devices
 from vitexp.models.inputs import pinned
@@ -292,9 +292,9 @@ def test_memory_that_cannot_be_pinned_is_memory_all_the_same():
 
 
 def test_strictness_is_asked_for_and_is_no_part_of_how_a_run_is_computed(tmp_path):
-    machine = Machine.of(Settings(device="cpu", out=str(tmp_path), strict=True))
+    machine = machine_of(Settings(device="cpu", out=str(tmp_path), strict=True))
     assert machine.options == ExecutionOptions(strict=True)
-    assert Machine.of(Settings(device="cpu", out=str(tmp_path))).options == DEFAULTS
+    assert machine_of(Settings(device="cpu", out=str(tmp_path))).options == DEFAULTS
     assert machine.options.of_execution() == DEFAULTS.of_execution()
 
 

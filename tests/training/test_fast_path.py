@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch._dynamo.utils import counters
 
+from tests.alone import CPU, Memory, comparable, finished
 from tests.conftest import model_spec
 from tests.models.test_vit import CELLS, POOLS, ident, images_for, randomised
 from tests.recording import recorded
 from tests.training.test_memory import MODELS
-from tests.training.test_training import CPU, Memory, comparable, finished
 from vitexp.datasets.image_set import ImageSet
 from vitexp.launch.devices import cuda_devices
 from vitexp.models import count

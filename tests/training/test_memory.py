@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.alone import CPU, RECIPES, Memory, comparable, finished
 from tests.conftest import DATA, RECIPE, model_spec
-from tests.training.test_training import CPU, RECIPES, Memory, comparable, finished
 from vitexp.datasets.image_set import ImageSet, Split
 from vitexp.errors import VitexpError
 from vitexp.evaluation.accuracy import accuracy

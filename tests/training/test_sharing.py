@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import io
 import itertools
-import json
 import os
 import signal
 import threading
@@ -16,23 +15,25 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.alone import CPU, Memory, comparable
 from tests.conftest import model_spec
 from tests.launch.test_launch import position_in, real_spec, weights
 from tests.processes import HANG_SECONDS
-from tests.training.test_training import CPU, Memory, comparable
 from vitexp.errors import VitexpError
-from vitexp.launch import devices, local, pool
+from vitexp.launch import devices, pool
 from vitexp.launch.events import Event
 from vitexp.launch.local import Outcome, launch
+from vitexp.launch.machine import Machine
+from vitexp.launch.orders import Resources, Train, line
 from vitexp.runs.lease import Fenced, Lease, checkpoints
 from vitexp.runs.options import DEFAULTS, ExecutionOptions
 from vitexp.runs.store import Store
-from vitexp.spec import RunSpec, to_json
+from vitexp.spec import RunSpec
 from vitexp.training.determinism import set_deterministic
 from vitexp.training.host import Waits
 from vitexp.training.loop import train, training
-from vitexp.training.sharing import Lane, Lanes, has_room, wanted
-from vitexp.worker import worker as orders
+from vitexp.training.sharing import ActiveRun, ActiveRuns, has_room, wanted
+from vitexp.worker import worker as worker_module
 from vitexp.worker.host import LeaseHost
 from vitexp.worker.worker import Worker
 
@@ -49,20 +50,31 @@ def specs(real_spec: Callable[..., RunSpec]) -> Specs:
 @pytest.fixture
 def memory_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """A run with code of its own, whose memory nobody knows, need not wait for the others."""
-    monkeypatch.setattr(local, "memory", lambda device: None)
+    monkeypatch.setattr(devices, "memory", lambda device: None)
 
 
 @pytest.fixture
 def room_for_three(monkeypatch: pytest.MonkeyPatch) -> None:
     """The launcher gives a worker three runs from the start: a CPU's would not ask for them."""
-    monkeypatch.setattr(local, "cores", lambda: 1)
+    monkeypatch.setattr(devices, "cores", lambda: 1)
 
     class Roomy(pool.Worker):
         def __init__(self, *args: object) -> None:
             super().__init__(*args)  # type: ignore[arg-type]
-            self.room = 3
+            self.capacity = 3
 
     monkeypatch.setattr(pool, "Worker", Roomy)
+
+
+@dataclasses.dataclass(frozen=True)
+class Shared(Machine):
+    """A machine on which so many runs share a device, whichever it is."""
+
+    most: int = 1
+
+    @property
+    def together(self) -> int:
+        return self.most
 
 
 def launched(
@@ -78,7 +90,7 @@ def launched(
         events.append(event)
         on_event(event)
 
-    outcome = launch(specs, out, ("cpu",), 1, note, checkpoint_seconds=0.2, together=together)
+    outcome = launch(specs, Shared(out, checkpoint_seconds=0.2, most=together), 1, note)
     return outcome, events
 
 
@@ -187,7 +199,7 @@ def failing(
                 mark.unlink(missing_ok=True)
 
     todo = [specs[0], bad, specs[1]]
-    outcome = launch(todo, tmp_path / "out", ("cpu",), 1, note, options=options, together=3)
+    outcome = launch(todo, Shared(tmp_path / "out", options=options, most=3), 1, note)
     return bad, outcome, said
 
 
@@ -244,7 +256,8 @@ def test_on_cuda_runs_in_turns_have_streams_of_their_own_and_end_with_the_same_b
     for together in (3, 1):
         out = tmp_path / str(together)
         options = ExecutionOptions(deterministic=True)
-        outcome = launch(specs, out, ("cuda:0",), 1, print, options=options, together=together)
+        machine = Shared(out, ("cuda:0",), options=options, most=together)
+        outcome = launch(specs, machine, 1, print)
         assert sorted(outcome.done) == sorted(spec.id for spec in specs)
         found.append([weights(out, spec) for spec in specs])
     assert found[0] == found[1]
@@ -286,17 +299,17 @@ def test_a_device_gets_as_many_runs_as_it_computes_side_by_side(monkeypatch, wid
     device = Device(wide)
     monkeypatch.setattr(time, "perf_counter", lambda: device.now)
     asked: list[int] = []
-    lanes = Lanes(CPU, devices.TOGETHER, asked.append)
+    active = ActiveRuns(CPU, devices.TOGETHER, asked.append)
 
     def start() -> None:
         device.running = 1
-        lanes.start("any", lambda lane: device.run(100_000))
-        device.running = len(lanes)
+        active.start("any", lambda one: device.run(100_000))
+        device.running = len(active)
 
     start()
     for _ in range(30_000):
-        lanes.turn()
-        if len(lanes) < lanes.room:
+        active.turn()
+        if len(active) < active.capacity:
             start()
     tried = list(range(2, min(wide + 1, devices.TOGETHER) + 1))
     assert asked == tried + [wide] * (wide < devices.TOGETHER)
@@ -305,29 +318,32 @@ def test_a_device_gets_as_many_runs_as_it_computes_side_by_side(monkeypatch, wid
 def test_the_time_of_a_device_is_divided_among_its_runs(monkeypatch):
     device = Device(1)
     monkeypatch.setattr(time, "perf_counter", lambda: device.now)
-    lanes, seen = Lanes(CPU, 1, lambda room: None), {}
+    active, seen = ActiveRuns(CPU, 1, lambda capacity: None), {}
 
-    def run(name: str, steps: int) -> Callable[[Lane], Waits]:
-        def begin(lane: Lane) -> Waits:
+    def run(name: str, steps: int) -> Callable[[ActiveRun], Waits]:
+        def begin(one: ActiveRun) -> Waits:
             yield from device.run(steps)
-            seen[name] = lanes.seconds(lane)
+            seen[name] = active.seconds(one)
 
         return begin
 
-    lanes.start("any", run("short", 100))
-    lanes.start("any", run("long", 300))
-    while lanes:
-        lanes.turn()
+    active.start("any", run("short", 100))
+    active.start("any", run("long", 300))
+    while active:
+        active.turn()
     # While both run, each turn of both is paid by both.
     assert seen == pytest.approx({"short": 1.0, "long": 3.0}, abs=0.02)
     assert sum(seen.values()) == pytest.approx(device.now)
 
 
 def test_each_run_is_as_deterministic_as_it_began():
-    lanes, seen = Lanes(CPU, 1, lambda room: None), {True: set[bool](), False: set[bool]()}
+    active, seen = (
+        ActiveRuns(CPU, 1, lambda capacity: None),
+        {True: set[bool](), False: set[bool]()},
+    )
 
-    def run(deterministic: bool) -> Callable[[Lane], Waits]:
-        def begin(lane: Lane) -> Waits:
+    def run(deterministic: bool) -> Callable[[ActiveRun], Waits]:
+        def begin(one: ActiveRun) -> Waits:
             set_deterministic(deterministic)
             for _ in range(5):
                 seen[deterministic].add(torch.backends.cudnn.deterministic)
@@ -336,9 +352,9 @@ def test_each_run_is_as_deterministic_as_it_began():
         return begin
 
     for deterministic in (True, False):
-        lanes.start("any", run(deterministic))
-    while lanes:
-        lanes.turn()
+        active.start("any", run(deterministic))
+    while active:
+        active.turn()
     set_deterministic(False)
     assert seen == {True: {True}, False: {False}}
 
@@ -346,13 +362,13 @@ def test_each_run_is_as_deterministic_as_it_began():
 def test_runs_of_one_kind_have_one_model_whatever_it_is_called(tmp_path, run_spec, monkeypatch):
     worker = Worker(tmp_path, "cpu", 60, io.StringIO())
     kinds: list[object] = []
-    monkeypatch.setattr(worker.lanes, "start", lambda kind, _: kinds.append(kind))
+    monkeypatch.setattr(worker.active, "start", lambda kind, _: kinds.append(kind))
     plain = run_spec()
     named = dataclasses.replace(plain, model=dataclasses.replace(plain.model, name="another"))
     vit = dataclasses.replace(plain.model.transformer, depth=7)
     deeper = dataclasses.replace(plain, model=dataclasses.replace(plain.model, vit=vit))
     for spec in (plain, named, deeper):
-        worker._obey({"run": to_json(spec), "keep": False, "threads": 1})
+        worker.carry_out(Train(spec, Resources(1)))
     assert kinds[0] == kinds[1] != kinds[2]
 
 
@@ -363,7 +379,9 @@ def test_a_run_waits_for_memory_that_others_have(run_spec):
     assert not has_room(spec, CPU, memory=1 << 10)
 
 
-def test_a_checkpoint_written_aside_is_that_of_its_moment(tmp_path, real_spec, digits, monkeypatch):
+def test_a_checkpoint_written_in_a_thread_is_that_of_its_moment(
+    tmp_path, real_spec, digits, monkeypatch
+):
     """Training changes the weights in place while they are written."""
     spec, may_write = real_spec(steps=60), threading.Event()
     lease = Store(tmp_path).lease(spec)
@@ -376,7 +394,7 @@ def test_a_checkpoint_written_aside_is_that_of_its_moment(tmp_path, real_spec, d
 
     monkeypatch.setattr(Lease, "save", slow)
     went_on = False
-    with LeaseHost(lease, lambda event: None, lambda: False, 1e9, aside=True) as host:
+    with LeaseHost(lease, lambda event: None, lambda: False, 1e9, in_thread=True) as host:
         monkeypatch.setattr(host, "checkpoint_due", lambda: host.step == 20)
         turns = training(spec, digits, host, CPU, threads=1)
         for _ in turns:
@@ -408,29 +426,30 @@ def test_a_worker_ends_where_its_device_does_nothing_more(
     def broken(*_: object) -> None:
         raise torch.AcceleratorError("an illegal memory access was encountered")
 
-    monkeypatch.setattr(orders, told_at, broken if told_at == "images_of" else lambda _: False)
-    order = {"run": to_json(missing), "keep": False, "threads": 1, "memory": None}
+    monkeypatch.setattr(
+        worker_module, told_at, broken if told_at == "images_of" else lambda _: False
+    )
     reads, writes = os.pipe()
     with open(reads) as told, open(writes, "w") as tells, open(tmp_path / "events", "w+") as events:
-        tells.write(json.dumps(order) + "\n")
+        tells.write(line(Train(missing, Resources(1))))
         tells.flush()
-        worker = orders.Worker(tmp_path, "cpu", 60.0, events)
+        worker = Worker(tmp_path, "cpu", 60.0, events)
         with pytest.raises((torch.AcceleratorError, VitexpError)):
             worker.serve(told)
         events.seek(0)
-        told_of = [Event.parse(line) for line in events]
+        told_of = [Event.parse(text) for text in events]
         assert [(event.kind, event.crashed) for event in told_of] == [("failed", True)]
     assert Store(tmp_path).lease(missing) is not None
 
 
-def test_what_stops_a_writer_aside_stops_its_run(tmp_path, real_spec, digits):
+def test_what_stops_a_writing_thread_stops_its_run(tmp_path, real_spec, digits):
     spec = real_spec(steps=40)
     lease = Store(tmp_path).lease(spec)
     assert lease is not None
     (lease.folder / "attempt").write_text("7 somebody else\n")
     with (
         pytest.raises(Fenced),
-        LeaseHost(lease, lambda event: None, lambda: False, 0.0, aside=True) as host,
+        LeaseHost(lease, lambda event: None, lambda: False, 0.0, in_thread=True) as host,
     ):
         for _ in training(spec, digits, host, CPU, threads=1):
             pass

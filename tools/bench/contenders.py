@@ -25,7 +25,7 @@ from vitexp.training.batches import Batches
 from vitexp.training.host import Progress, Waits
 from vitexp.training.loop import training
 from vitexp.training.pace import Trial
-from vitexp.training.sharing import Lane, Lanes
+from vitexp.training.sharing import ActiveRun, ActiveRuns
 
 OURS = "vitexp"
 TOGETHER = "vitexp, together"
@@ -76,18 +76,18 @@ def together(
 ) -> Stepping:
     """Runs that share the device as those of a worker do."""
     hosts = [Counted(say) for _ in runs]
-    lanes = Lanes(device, len(runs), lambda room: None)
+    active = ActiveRuns(device, len(runs), lambda capacity: None)
 
-    def begun(run: RunSpec, host: Counted, lane: Lane) -> Waits:
+    def begun(run: RunSpec, host: Counted, one: ActiveRun) -> Waits:
         yield from training(run, images, host, device, threads, options=options)
 
     for host, run in zip(hosts, runs, strict=True):
-        lanes.start(run.model.name, functools.partial(begun, run, host))
+        active.start(run.model.name, functools.partial(begun, run, host))
     before = max(host.steps for host in hosts)
 
     def step(number: int) -> None:
         while min(host.steps for host in hosts) <= before + number:
-            lanes.turn()
+            active.turn()
 
     return step
 

@@ -45,7 +45,7 @@ from vitexp.training.execution import Execution
 from vitexp.training.fallback import first_line, usable
 from vitexp.training.host import Progress, State, Waits
 from vitexp.training.loop import Finished, train, training
-from vitexp.training.sharing import Lane, Lanes
+from vitexp.training.sharing import ActiveRun, ActiveRuns
 from vitexp.training.step import Step
 
 STEPS = 8
@@ -264,15 +264,15 @@ def two_at_once(device: torch.device) -> Found:
     """Two runs that share the device end as they end alone."""
     runs = [_run(SMALL, steps=40).seeded(seed) for seed in range(2)]
     images, ends = _images(runs[0]), dict[int, Finished | None]()
-    lanes = Lanes(device, len(runs), lambda room: None)
+    active = ActiveRuns(device, len(runs), lambda capacity: None)
 
-    def begun(run: RunSpec, lane: Lane) -> Waits:
+    def begun(run: RunSpec, one: ActiveRun) -> Waits:
         ends[run.seed] = yield from training(run, images, Kept(), device, threads=1, options=STRICT)
 
     for run in runs:
-        lanes.start("small", functools.partial(begun, run))
-    while lanes:
-        lanes.turn()
+        active.start("small", functools.partial(begun, run))
+    while active:
+        active.turn()
     apart = 0.0
     for run in runs:
         alone = train(run, images, Kept(), device, threads=1, options=STRICT)
@@ -321,21 +321,21 @@ def kill_and_resume(device: torch.device) -> Found:
     with tempfile.TemporaryDirectory() as folder:
         train = ["train", "--model", "vit-xxs/2", "--steps", "1500", "--deterministic"]
         train += ["--checkpoint-seconds", "0.1"]
-        peace, siege = Path(folder, "peace"), Path(folder, "siege")
-        undisturbed = _vitexp(*train, *_flags(device, peace))
-        killed = _vitexp(*train, *_flags(device, siege))
-        while not (saved := list(siege.glob("runs/*/checkpoint-*"))) and killed.poll() is None:
+        whole, resumed = Path(folder, "whole"), Path(folder, "resumed")
+        undisturbed = _vitexp(*train, *_flags(device, whole))
+        killed = _vitexp(*train, *_flags(device, resumed))
+        while not (saved := list(resumed.glob("runs/*/checkpoint-*"))) and killed.poll() is None:
             time.sleep(0.01)
-        for process in (*workers_of(siege), killed.pid):
+        for process in (*workers_of(resumed), killed.pid):
             with suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
         killed.wait()
-        unfinished = not list(siege.glob("runs/*/result.json"))
-        _well(_vitexp(*train, *_flags(device, siege)))
+        unfinished = not list(resumed.glob("runs/*/result.json"))
+        _well(_vitexp(*train, *_flags(device, resumed)))
         _well(undisturbed)
-        ends = [_sha(out) for out in (peace, siege)]
+        ends = [_sha(out) for out in (whole, resumed)]
         if ends[0] != ends[1]:
-            raise Wrong("the weights differ from those of the run that was left in peace")
+            raise Wrong("the weights differ from those of the run that was not killed")
         return {"checkpoints": len(saved), "killed_before_its_end": unfinished}
 
 

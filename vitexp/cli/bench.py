@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,19 +25,20 @@ def bench(
     otherwise. With --jobs 1 one run has all cores. Nothing is kept.
     """
     from vitexp.cli import live, screen
-    from vitexp.cli.execute import Machine
+    from vitexp.cli.execute import machine_of
     from vitexp.launch import devices, local
     from vitexp.models.memory import check_fits
     from vitexp.tasks.bench import bench_run, summary
 
-    machine = Machine.of(settings)
+    machine = machine_of(settings)
     found = machine.devices
     with live.counting(screen.stderr()) as progress:
         spec = bench_run(settings, machine.precision, progress, screen.say)
     jobs = machine.jobs(max(devices.cores(), len(found)))
     check_fits(spec.model, -(-jobs // len(found)), devices.memory(found[0]), found[0])
     with tempfile.TemporaryDirectory() as out, live.timing(screen.stderr()) as timed:
-        told = local.bench(spec, Path(out), found, jobs, seconds, machine.options, timed)
+        elsewhere = dataclasses.replace(machine, out=Path(out))
+        measured = local.bench(spec, elsewhere, jobs, seconds, timed)
     value = {
         "model": spec.model.name,
         "image_size": spec.model.image_size,
@@ -44,8 +46,8 @@ def bench(
         "precision": spec.precision,
         "devices": list(found),
         "jobs": jobs,
-        "threads": max(1, devices.cores() // jobs),
-        **summary(told, spec.recipe.batch),
+        "threads": machine.resources(jobs).threads,
+        **summary(measured, spec.recipe.batch),
     }
     if json:
         return screen.emit(value)

@@ -10,9 +10,9 @@ import dataclasses
 import re
 
 from vitexp.cli import plan, screen
-from vitexp.cli.execute import Machine
 from vitexp.errors import VitexpError
 from vitexp.experiment.study import Study
+from vitexp.launch.machine import Machine
 from vitexp.settings.base import Base
 
 _UNITS = {"s": 1, "min": 60, "m": 60, "h": 3600, "d": 86_400}

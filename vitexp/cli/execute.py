@@ -6,7 +6,6 @@ import os
 import shlex
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import typer
@@ -15,6 +14,7 @@ from vitexp.cli import live, screen
 from vitexp.errors import VitexpError
 from vitexp.experiment.plan import Plan
 from vitexp.launch import devices, local
+from vitexp.launch.machine import CHECKPOINT_SECONDS, Machine
 from vitexp.models.memory import check_fits
 from vitexp.runs.options import ExecutionOptions
 from vitexp.runs.plans import Key
@@ -25,69 +25,37 @@ from vitexp.settings.finetune import resolve_finetune
 from vitexp.settings.flags import Settings
 from vitexp.settings.model import check_model
 from vitexp.settings.run import resolve
-from vitexp.spec import Precision, RunSpec
+from vitexp.spec import RunSpec
 
 Planner = Callable[[Results], Plan]
 Label = Callable[[Key], tuple[str, str]]
 """Row and column of a cell."""
 
 
-@dataclass(frozen=True)
-class Machine:
-    """Where and how runs run.
+def machine_of(settings: Settings) -> Machine:
+    """What ``settings`` come to on this machine.
 
-    Attributes:
-        out: the folder that holds runs/.
-        devices: such as ``("cuda:0", "cuda:1")``.
-        asked: how many runs at the same time were asked for.
-        precision: of the arithmetic.
-        keep: whether final weights stay.
-        checkpoint_seconds: between two checkpoints of a run.
-        options: how runs are computed.
+    Raises:
+        VitexpError: a device that is not there, or a folder that cannot be written.
     """
-
-    out: Path
-    devices: tuple[str, ...]
-    asked: int | None
-    precision: Precision
-    keep: bool
-    checkpoint_seconds: float
-    options: ExecutionOptions
-
-    @classmethod
-    def of(cls, settings: Settings) -> Machine:
-        """What ``settings`` come to on this machine.
-
-        Raises:
-            VitexpError: a device that is not there, or a folder that cannot be written.
-        """
-        out = Path(settings.out or ".")
-        check_writable(out)
-        found = devices.resolve(settings.device or "auto")
-        return cls(
-            out=out,
-            devices=found,
-            asked=settings.jobs,
-            precision=devices.precision(settings.precision or "auto", found[0]),
-            keep=settings.keep is not False,
-            checkpoint_seconds=settings.checkpoint_seconds or local.CHECKPOINT_SECONDS,
-            options=ExecutionOptions(
-                deterministic=bool(settings.deterministic),
-                micro_batch=settings.micro_batch,
-                grad_checkpointing=bool(settings.grad_checkpointing),
-                compiled=settings.compile,
-                strict=bool(settings.strict),
-            ),
-        )
-
-    def jobs(self, runs: int) -> int:
-        """How many of ``runs`` runs go on at the same time, all devices together."""
-        return devices.jobs(self.devices, self.asked, runs)
-
-    @property
-    def together(self) -> int:
-        """How many runs each of these jobs may come to, where that is faster."""
-        return devices.together(self.devices, self.asked)
+    out = Path(settings.out or ".")
+    check_writable(out)
+    found = devices.resolve(settings.device or "auto")
+    return Machine(
+        out=out,
+        devices=found,
+        asked=settings.jobs,
+        precision=devices.precision(settings.precision or "auto", found[0]),
+        keep=settings.keep is not False,
+        checkpoint_seconds=settings.checkpoint_seconds or CHECKPOINT_SECONDS,
+        options=ExecutionOptions(
+            deterministic=bool(settings.deterministic),
+            micro_batch=settings.micro_batch,
+            grad_checkpointing=bool(settings.grad_checkpointing),
+            compiled=settings.compile,
+            strict=bool(settings.strict),
+        ),
+    )
 
 
 def prepare(settings: Settings, seeds: int) -> tuple[Machine, Base]:
@@ -96,7 +64,7 @@ def prepare(settings: Settings, seeds: int) -> tuple[Machine, Base]:
     Raises:
         VitexpError: whatever is wrong with them; nothing is written before.
     """
-    machine = Machine.of(settings)
+    machine = machine_of(settings)
     with live.counting(screen.stderr()) as progress:
         return machine, resolve(settings, machine.precision, seeds, progress, screen.say)
 
@@ -109,7 +77,7 @@ def prepare_finetune(
     Raises:
         VitexpError: whatever is wrong with them; nothing is written before.
     """
-    machine = Machine.of(settings)
+    machine = machine_of(settings)
     if not machine.keep:
         raise VitexpError("--no-keep leaves no weights to start from.", "Leave it out.")
     with live.counting(screen.stderr()) as progress:
@@ -217,17 +185,7 @@ def _wave(
     screen.say(f"{len(todo)} runs to do, {had} done already{later}.")
     jobs = machine.jobs(len(specs))
     with live.display(progress, screen.stderr()) as display:
-        return local.launch(
-            todo,
-            machine.out,
-            machine.devices,
-            jobs,
-            display,
-            machine.keep,
-            machine.checkpoint_seconds,
-            machine.options,
-            machine.together,
-        )
+        return local.launch(todo, machine, jobs, display)
 
 
 def _interrupted(left: int, signal: int) -> None:

@@ -236,12 +236,12 @@ def counting(console: Console) -> Iterator[Callable[[str, int, int], None]]:
     with progress_bars.Progress(*columns, console=console, transient=True) as shown:
         tasks: dict[str, progress_bars.TaskID] = {}
 
-        def told(what: str, done: int, total: int) -> None:
+        def count(what: str, done: int, total: int) -> None:
             if what not in tasks:
                 tasks[what] = shown.add_task(what, total=total)
             shown.update(tasks[what], completed=done, total=total)
 
-        yield told
+        yield count
 
 
 class _Announced:
@@ -259,7 +259,7 @@ class _Announced:
 
 @contextmanager
 def timing(console: Console) -> Iterator[Callable[[Event], None]]:
-    """Shows how far a measurement is: called with what its processes tell."""
+    """Shows how far a measurement is: called with what its processes report."""
     stage = _Stage(console)
     if not console.is_terminal:
         yield _Stages(stage)
@@ -268,11 +268,11 @@ def timing(console: Console) -> Iterator[Callable[[Event], None]]:
     with progress_bars.Progress(*columns, console=console, transient=True) as shown:
         task = shown.add_task(stage.words, total=None)
 
-        def told(event: Event) -> None:
+        def show(event: Event) -> None:
             if stage.passed(event):
                 shown.update(task, description=stage.words)
 
-        yield told
+        yield show
 
 
 class _Stage:

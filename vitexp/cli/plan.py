@@ -7,10 +7,11 @@ from typing import Any
 
 from vitexp.catalog.sizes import called
 from vitexp.cli import screen
-from vitexp.cli.execute import Label, Machine, Planner, planned
+from vitexp.cli.execute import Label, Planner, planned
 from vitexp.errors import printable
 from vitexp.experiment.plan import Plan
 from vitexp.launch import local
+from vitexp.launch.machine import Machine
 from vitexp.models.count import TRAINING_FLOPS, macs, params
 from vitexp.runs.store import Store
 from vitexp.spec import ModelSpec, RunSpec, to_json
@@ -85,9 +86,7 @@ def forecast(machine: Machine, plan: Planner, probe: bool) -> Forecast:
     training = [spec for spec in todo if spec.recipe.steps]
     one_each = list({spec.model: spec for spec in reversed(training)}.values())
     jobs = machine.jobs(len(todo))
-    times = {}
-    if probe and one_each:
-        times = local.probe(one_each, machine.out, machine.devices, jobs, machine.options)
+    times = local.pace(one_each, machine, jobs) if probe and one_each else {}
     return Forecast(found, todo, times, jobs, machine.keep)
 
 

@@ -57,15 +57,16 @@ def probe(
     """
     from vitexp.cli import screen
     from vitexp.launch import devices, local
+    from vitexp.launch.machine import Machine
     from vitexp.runs.options import ExecutionOptions
     from vitexp.runs.store import Store
 
     store = Store(out)
     asked = [_asked(thing, store, dataset, model) for thing in dict.fromkeys(things)]
     todo = [(a.of, a.probe) for a in asked if store.measurement(a.of, a.probe) is None]
-    found = devices.resolve(device)
-    jobs, how = devices.jobs(found, None, len(todo)), ExecutionOptions(deterministic=deterministic)
-    failed = local.measure(todo, out, found, jobs, how) if todo else {}
+    options = ExecutionOptions(deterministic=deterministic)
+    machine = Machine(out, devices.resolve(device), options=options)
+    failed = local.measure(todo, machine) if todo else {}
     names = {a.of.id: a.name for a in asked}
     for subject, message in failed.items():
         screen.say(f"Failed: {names[subject]}: {message}")

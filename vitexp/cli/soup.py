@@ -34,6 +34,7 @@ def soup(
     from vitexp.cli.execute import check_writable
     from vitexp.errors import unknown
     from vitexp.launch import devices, local
+    from vitexp.launch.machine import Machine
     from vitexp.runs.soup import Soups
     from vitexp.runs.store import Store
     from vitexp.tasks.soup import KINDS, ingredients, soup_of
@@ -45,7 +46,8 @@ def soup(
     found = ingredients(runs, store, screen.say)
     asked = [soup_of(each, found) for each in KINDS[kind]]
     todo = [spec for spec in asked if soups.find(spec) is None]
-    failed = local.soup(todo, out, devices.resolve(device)) if todo else {}
+    machine = Machine(out, devices.resolve(device)[:1])
+    failed = local.soup(todo, machine) if todo else {}
     for message in failed.values():
         screen.say(f"Failed: {message}")
     made = [done for spec in asked if (done := soups.find(spec))]

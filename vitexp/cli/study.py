@@ -10,6 +10,7 @@ from vitexp.cli import budget, execute, plan, report, screen
 from vitexp.errors import VitexpError
 from vitexp.experiment.plan import Plan
 from vitexp.experiment.study import Study
+from vitexp.launch.machine import Machine
 from vitexp.render.console import Detail
 from vitexp.runs import plans
 from vitexp.runs.record import Results
@@ -46,7 +47,7 @@ def run(
 
     Raises:
         VitexpError: a flag for what the study's cells differ in, a model that lacks what it is
-            about, or a limit for a study whose runs cannot all be told beforehand.
+            about, or a limit for a study whose runs are not all known beforehand.
         typer.Exit: with 1 where a run failed.
     """
     study = configured(name, own, settings)
@@ -84,7 +85,7 @@ def _check(study: Study, settings: Settings) -> None:
 def carry_out(
     study: Study,
     name: str,
-    machine: execute.Machine,
+    machine: Machine,
     base: Base,
     dry_run: bool,
     probe: bool,

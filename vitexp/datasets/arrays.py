@@ -1,6 +1,6 @@
 """Arrays of pixels: numpy's .npz and .npy, MNIST's IDX files, CIFAR's binary and Python batches.
 
-Which array holds images and which labels is told by their shapes, the split by their names.
+Which array holds images and which labels is seen from their shapes, the split from their names.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The columns of a table: what they hold, and which have the images and the labels.
 
-Types are told by Arrow's predicates; what `datasets` noted about a column comes on top.
+Types are recognised by Arrow's predicates; what `datasets` noted about a column comes on top.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Images in memory (or mapped from disk), as every other room sees them."""
+"""Images in memory (or mapped from disk), as all other parts of the program see them."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def load(
         classes: labels of the only classes to use, rising; they become 0, 1, ...
         held_out: share of train for validation where the source has none; None is 10 %.
         channels: of the model that they are for: with 3, grey images get three equal channels.
-        progress: told how far decoding is; not called when the cache is used.
+        progress: called with how far decoding is; not when the cache is used.
 
     Raises:
         VitexpError: an unknown source, an unusable layout or column, an unreadable image, no

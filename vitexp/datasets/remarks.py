@@ -1,4 +1,4 @@
-"""What whoever reads the numbers should know about the images, as sentences."""
+"""What readers of the numbers should know about the images, as sentences."""
 
 from __future__ import annotations
 

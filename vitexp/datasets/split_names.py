@@ -48,7 +48,7 @@ def _tokens(name: str) -> list[str]:
 
 
 def words(name: str) -> tuple[Word, ...]:
-    """The splits that a name names, in a fixed order; several where it cannot be told which."""
+    """The splits that a name names, in a fixed order; several where it is not clear which."""
     found = {word for token in _tokens(name) for word in _MEANINGS.get(token, ())}
     return tuple(word for word in (*PARTS, "eval") if word in found)
 

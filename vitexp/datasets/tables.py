@@ -190,7 +190,7 @@ def open_hub_tables(
 
 
 def _telling(names: Iterable[str]) -> list[str]:
-    """The splits of a data set that may serve here: whoever reads it can hardly rename them.
+    """The splits of a data set that may serve here: its user can hardly rename them.
 
     One that has its usual name is meant, whatever other split resembles it (train and train_extra).
     """

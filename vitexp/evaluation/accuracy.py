@@ -38,7 +38,7 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class Classified:
-    """What a device was told to find out; :meth:`accuracy` waits for it.
+    """What is queued on a device to be found out; :meth:`accuracy` waits for it.
 
     Attributes:
         first, five: whether the label is the largest logit, or among the five largest: bool, (n,).

@@ -1,12 +1,4 @@
-"""What workers tell: one JSON object a line, in both directions.
-
-To a worker:   {"run": spec, "keep": bool}, {"probe": spec}, {"bench": spec, "seconds": x},
-               {"measure": probe spec, "of": spec}, {"measure": probe spec, "file": checkpoint} or
-               {"soup": soup spec},
-               each with "threads": n, "memory": bytes or null, and "options": {...}; a run also
-               with "crash": what ended the process that worked on it before, if anything did
-From a worker: an Event
-"""
+"""What workers say, a line of JSON each; what they are asked is in ``launch/orders.py``."""
 
 from __future__ import annotations
 
@@ -17,7 +9,7 @@ from typing import Any, Literal
 
 Kind = Literal[
     "start", "progress", "done", "diverged", "failed", "refused", "stopped", "busy", "lost",
-    "note", "probe", "measured", "benched", "room",
+    "note", "paced", "measured", "benched", "capacity",
 ]  # fmt: skip
 
 LESS_MEMORY = "Use a smaller --batch, --width or --image-size, or fewer --jobs."
@@ -30,15 +22,15 @@ class Event:
     Attributes:
         kind: ``busy``: another process works on the run or has done it; ``lost``: another one
             took it over; ``refused``: by the disk, which will refuse the other runs, too;
-            ``note``: a message for the user; ``probe``: a step was timed; ``measured``: a
+            ``note``: a message for the user; ``paced``: a step was timed; ``measured``: a
             measurement, or a soup, is in the store; ``benched``: a run was timed;
-            ``room``: of no run: the worker works best with so many at once.
+            ``capacity``: of no run: the worker works best with so many at once.
         step, steps: done and in all.
         images_per_s: training images a second.
-        seconds_per_step: of a probe.
+        seconds_per_step: of a run whose steps were timed.
         message: why it failed, the note, or what is done in a run that is timed.
         details: of a run that was timed, what ``vitexp.training.bench.bench`` gives.
-        room: runs at the same time.
+        capacity: runs at the same time.
         crashed: of what failed, whether the device or the process went with it.
     """
 
@@ -53,7 +45,7 @@ class Event:
     test_top1: float | None = None
     message: str = ""
     details: dict[str, Any] | None = None
-    room: int = 1
+    capacity: int = 1
     crashed: bool = False
 
     def line(self) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import queue
 import signal
@@ -16,10 +15,11 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
+from vitexp.launch import orders
 from vitexp.launch.events import LESS_MEMORY, Event
+from vitexp.launch.machine import Machine
+from vitexp.launch.orders import Order
 
 GRACE_SECONDS = 30.0
 """How long a worker may take to checkpoint before it is killed."""
@@ -49,43 +49,45 @@ def environment(device: str) -> dict[str, str]:
 
 
 @dataclass
-class Order:
-    """What a worker is told to do.
+class Assignment:
+    """An order, and how it has fared.
 
     Attributes:
-        id: of the run, or of whatever else it is about; events carry it.
-        body: see ``launch/events.py``.
-        failures: how often it was tried in vain.
+        failures: how often it failed.
         shared: whether the worker that has it, or had it last, had others at the same time.
         alone: whether no worker may have it with others.
     """
 
-    id: str
-    body: dict[str, Any]
+    order: Order
     failures: int = 0
     shared: bool = False
     alone: bool = False
 
+    @property
+    def id(self) -> str:
+        """Of the run, or of whatever else it is about; events carry it."""
+        return self.order.spec.id
+
 
 class Worker:
-    """A worker process and the orders that it is working on.
+    """A worker process and what it is working on.
 
     Attributes:
-        orders: by id.
-        room: how many it works best on at once; it says so itself.
-        crashed: whether it has told of what will end it.
+        assigned: by id.
+        capacity: how many it works best on at once; it says so itself.
+        crashed: whether it has reported what will end it.
     """
 
     def __init__(
         self,
-        out: Path,
+        machine: Machine,
         device: str,
-        checkpoint_seconds: float,
         together: int,
-        told: queue.Queue[tuple[Worker, str]],
+        messages: queue.Queue[tuple[Worker, str]],
     ) -> None:
-        command = [sys.executable, "-m", "vitexp.worker", "--out", str(out), "--device", device]
-        command += ["--checkpoint-seconds", str(checkpoint_seconds), "--together", str(together)]
+        command = [sys.executable, "-m", "vitexp.worker", "--device", device]
+        command += ["--out", str(machine.out), "--together", str(together)]
+        command += ["--checkpoint-seconds", str(machine.checkpoint_seconds)]
         self.errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")
         self.process = subprocess.Popen(
             command,
@@ -97,35 +99,35 @@ class Worker:
             start_new_session=True,
             env={**os.environ, **environment(device)},
         )
-        self.orders: dict[str, Order] = {}
-        self.room = 1
+        self.assigned: dict[str, Assignment] = {}
+        self.capacity = 1
         self.leaving = self.crashed = False
-        threading.Thread(target=self._listen, args=(told,), daemon=True).start()
+        threading.Thread(target=self._listen, args=(messages,), daemon=True).start()
 
-    def _listen(self, told: queue.Queue[tuple[Worker, str]]) -> None:
+    def _listen(self, messages: queue.Queue[tuple[Worker, str]]) -> None:
         assert self.process.stdout is not None
         for line in self.process.stdout:
             # What is cut short was said by a worker that was killed while it said it.
             if line.endswith("\n"):
-                told.put((self, line))
-        told.put((self, ""))
+                messages.put((self, line))
+        messages.put((self, ""))
 
-    def takes(self, order: Order) -> bool:
+    def takes(self, assignment: Assignment) -> bool:
         """Whether it has room for one more."""
         if self.leaving or self.crashed:
             return False
-        alone = order.alone or any(one.alone for one in self.orders.values())
-        return len(self.orders) < (1 if alone else self.room)
+        alone = assignment.alone or any(other.alone for other in self.assigned.values())
+        return len(self.assigned) < (1 if alone else self.capacity)
 
-    def give(self, order: Order) -> None:
-        assert order.id not in self.orders and self.process.stdin is not None
-        for other in self.orders.values():
+    def give(self, assignment: Assignment) -> None:
+        assert assignment.id not in self.assigned and self.process.stdin is not None
+        for other in self.assigned.values():
             other.shared = True
-        order.shared = bool(self.orders)
-        self.orders[order.id] = order
+        assignment.shared = bool(self.assigned)
+        self.assigned[assignment.id] = assignment
         # A worker that has died cannot be written to; its listener says so.
         with suppress(BrokenPipeError):
-            self.process.stdin.write(json.dumps(order.body) + "\n")
+            self.process.stdin.write(orders.line(assignment.order))
             self.process.stdin.flush()
 
     def close(self) -> None:
@@ -148,30 +150,18 @@ class Pool:
     """The workers of one launch. On leaving it no process is left.
 
     Args:
-        out: the folder that holds runs/.
-        devices: worker i works on device i modulo their number.
         jobs: workers.
-        checkpoint_seconds: between two checkpoints of a run.
         caught: the signals that have come in.
-        together: how many runs a worker may take at once, where it finds that this pays.
+        together: how many runs a worker may take at once, where it finds that this is faster.
     """
 
-    def __init__(
-        self,
-        out: Path,
-        devices: tuple[str, ...],
-        jobs: int,
-        checkpoint_seconds: float,
-        caught: list[int],
-        together: int = 1,
-    ) -> None:
-        self.out, self._together = out, together
-        self._checkpoint_seconds = checkpoint_seconds
+    def __init__(self, machine: Machine, jobs: int, caught: list[int], together: int = 1) -> None:
+        self._machine, self._together = machine, together
         self._caught = caught
-        self._devices = itertools.cycle(devices)
+        self._devices = itertools.cycle(machine.devices)
         self._jobs = jobs
         self._workers: list[Worker] = []
-        self._told: queue.Queue[tuple[Worker, str]] = queue.Queue()
+        self._messages: queue.Queue[tuple[Worker, str]] = queue.Queue()
 
     def __enter__(self) -> Pool:
         return self
@@ -182,56 +172,56 @@ class Pool:
 
     @property
     def working(self) -> bool:
-        return any(worker.orders for worker in self._workers)
+        return any(worker.assigned for worker in self._workers)
 
-    def free(self, order: Order) -> Worker | None:
-        """The worker with the fewest orders that takes one more, started if there are not enough
+    def free(self, assignment: Assignment) -> Worker | None:
+        """The worker with the least to do that takes one more, started if there are not enough
         yet."""
-        fewest = min(self._workers, key=lambda worker: len(worker.orders), default=None)
-        if len(self._workers) < self._jobs and (fewest is None or fewest.orders):
-            device, every = next(self._devices), self._checkpoint_seconds
-            self._workers.append(Worker(self.out, device, every, self._together, self._told))
+        least = min(self._workers, key=lambda worker: len(worker.assigned), default=None)
+        if len(self._workers) < self._jobs and (least is None or least.assigned):
+            device = next(self._devices)
+            self._workers.append(Worker(self._machine, device, self._together, self._messages))
             return self._workers[-1]
-        free = [worker for worker in self._workers if worker.takes(order)]
-        return min(free, key=lambda worker: len(worker.orders), default=None)
+        free = [worker for worker in self._workers if worker.takes(assignment)]
+        return min(free, key=lambda worker: len(worker.assigned), default=None)
 
-    def events(self) -> Iterator[tuple[Order, Event]]:
-        """What has been told since the last call; waits a moment if that is nothing."""
+    def events(self) -> Iterator[tuple[Assignment, Event]]:
+        """What workers said since the last call; waits a moment if that is nothing."""
         try:
-            told = [self._told.get(timeout=_TICK_SECONDS)]
+            lines = [self._messages.get(timeout=_TICK_SECONDS)]
         except queue.Empty:
             return
-        while not self._told.empty():
-            told.append(self._told.get())
-        for worker, line in told:
+        while not self._messages.empty():
+            lines.append(self._messages.get())
+        for worker, line in lines:
             if not line:
                 yield from self._died(worker)
                 continue
             event = Event.parse(line)
-            if event.kind == "room":
-                worker.room = event.room
-            if (order := worker.orders.get(event.run_id)) is None:
+            if event.kind == "capacity":
+                worker.capacity = event.capacity
+            if (assignment := worker.assigned.get(event.run_id)) is None:
                 continue
             if event.kind not in ("start", "progress", "note"):
-                del worker.orders[order.id]
+                del worker.assigned[assignment.id]
             if event.kind == "stopped":
                 worker.leaving = True
             worker.crashed |= event.crashed
-            yield order, event
+            yield assignment, event
 
-    def _died(self, worker: Worker) -> Iterator[tuple[Order, Event]]:
+    def _died(self, worker: Worker) -> Iterator[tuple[Assignment, Event]]:
         self._workers.remove(worker)
         code = worker.process.wait()
         message = f"{_ended(code)}\n{worker.last_words()}".strip()
-        # Others than the one that it told of are not to blame.
+        # Others than the one that it reported are not to blame.
         crashed = code not in (0, -signal.SIGKILL, -signal.SIGTERM) and not worker.crashed
-        for order in worker.orders.values():
+        for assignment in worker.assigned.values():
             if worker.leaving:
-                yield order, Event("stopped", order.id)
+                yield assignment, Event("stopped", assignment.id)
             else:
-                yield order, Event("failed", order.id, message=message, crashed=crashed)
+                yield assignment, Event("failed", assignment.id, message=message, crashed=crashed)
 
-    def finish(self) -> Iterator[tuple[Order, Event]]:
+    def finish(self) -> Iterator[tuple[Assignment, Event]]:
         """Lets the workers checkpoint; kills them after the grace time or at a second signal."""
         for worker in self._workers:
             worker.close()

@@ -3,17 +3,18 @@
 Products only: norms, activations, pools and softmax are not counted. *Nominal* MACs are the
 paper's measure: every row of every block, and no head. *Executed* MACs are what this program
 computes: in the last block only the rows that the pool reads, whose one query, where it is one, has
-the kernels of keys and values brought to it; and the head.
+the kernels of keys and values applied to it; and the head.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from vitexp.models import count_resnet
 from vitexp.models.count_resnet import Taps
-from vitexp.positions import FIXED
+from vitexp.positions.facts import facts
 from vitexp.spec import ModelSpec, PositionSpec, ViTShape
 
 TRAINING_FLOPS = 6
@@ -34,10 +35,10 @@ def at_resolution(spec: ModelSpec, image_size: int) -> ModelSpec:
     """The model on larger or smaller images, with its signal stretched to the new grid.
 
     Learned tables are resized when weights are loaded (``load_weights(..., resize=...)``); a
-    fixed signal keeps the grid on which it was laid out.
+    computed signal keeps the grid on which it was laid out.
     """
     larger = dataclasses.replace(spec, image_size=image_size)
-    if spec.vit is None or spec.vit.position.kind not in FIXED:
+    if spec.vit is None or facts(spec.vit.position.kind).table != "computed":
         return larger
     position = spec.vit.position
     position = dataclasses.replace(position, grid=position.grid or side(spec))
@@ -133,12 +134,7 @@ def position_params(position: PositionSpec, vit: ViTShape, side: int) -> int:
     class_token = vit.pool == "token"
     tables = vit.depth if position.placement == "every-layer" else 1
     offset_width = vit.width if position.per_head else vit.width // vit.heads
-    one = {
-        "learned_1d": (side * side + class_token) * vit.width,
-        "learned_2d": side * vit.width + class_token * vit.width,
-        "relative": (2 * side * side - 1 + 3 * class_token) * offset_width,
-    }
-    return tables * one.get(position.kind, 0)
+    return tables * facts(position.kind).params(side, class_token, vit.width, offset_width)
 
 
 def _embedding_macs(spec: ModelSpec, vit: ViTShape) -> int:
@@ -148,27 +144,20 @@ def _embedding_macs(spec: ModelSpec, vit: ViTShape) -> int:
 def _block_macs(spec: ModelSpec, vit: ViTShape, block: int, rows: int) -> int:
     """A block of which ``rows`` rows go on after the attention's logits."""
     every = side(spec) ** 2 + (vit.pool == "token")
-    inside = _has_signal_inside(vit, block)
-    brought = rows < every and not inside
-    qkv = 3 * (1 if brought else every) * vit.width**2
-    attention = 2 * rows * every * vit.width * (vit.heads if brought else 1)
+    added = _macs_inside(vit, block)
+    moved = rows < every and added is None
+    qkv = 3 * (1 if moved else every) * vit.width**2
+    attention = 2 * rows * every * vit.width * (vit.heads if moved else 1)
     rest = rows * (vit.width**2 + 2 * vit.width * vit.mlp)
-    relative = _relative_macs(vit, rows, every) if inside else 0
-    return qkv + attention + rest + relative
+    signal = added(rows, every, vit.pool == "token", vit.width) if added else 0
+    return qkv + attention + rest + signal
 
 
-def _has_signal_inside(vit: ViTShape, block: int) -> bool:
-    """Whether a positional signal acts inside the attention of ``block``."""
+def _macs_inside(vit: ViTShape, block: int) -> Callable[[int, int, bool, int], int] | None:
+    """What a positional signal adds to the attention of ``block``; None where nothing."""
     position = vit.position
-    return position.kind == "relative" and not (position.placement == "stem" and block > 0)
-
-
-def _relative_macs(vit: ViTShape, rows: int, every: int) -> int:
-    """What relative logits add to a block: each kept query times each offset's embedding."""
-    class_token = vit.pool == "token"
-    patches = every - class_token
-    between = patches * (2 * patches - 1) if rows == every else 0
-    return (between + class_token * 3 * rows) * vit.width
+    outside = position.placement == "stem" and block > 0
+    return None if outside else facts(position.kind).macs
 
 
 def onto(old: ModelSpec, classes: int, image_size: int) -> ModelSpec:

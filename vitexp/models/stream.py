@@ -70,7 +70,7 @@ def in_turn(
 ) -> Iterator[tuple[np.ndarray, Tensor]]:
     """The ``rows`` of ``images``, ``batch`` at a time, each with its images on ``device``."""
     parts = [rows[at : at + batch] for at in range(0, len(rows), batch)]
-    # On a CPU there is nobody to do the reading meanwhile, and the system reads ahead.
+    # On a CPU no core is free to read meanwhile, and the system reads ahead.
     ahead = (
         None
         if device.type == "cpu"

@@ -57,8 +57,8 @@ def draw(figure: CurveFigure) -> Figure:
     axis.set_xscale("log")
     _front(axis, figure)
     looks = [_look(index) for index in range(len(figure.series))]
-    for series, look, aside in zip(figure.series, looks, _aside(figure), strict=True):
-        _series(axis, series, look, figure.joined, aside)
+    for series, look, shift in zip(figure.series, looks, _spread(figure), strict=True):
+        _series(axis, series, look, figure.joined, shift)
     _axes(axis, figure)
     for row, span in enumerate(figure.spans):
         _span(axis, span, _SPAN * (row + 0.6))
@@ -103,7 +103,7 @@ def _axes(axis: Axes, figure: CurveFigure) -> None:
         axis.set_xlim(axis.get_xlim())
 
 
-def _aside(figure: CurveFigure) -> list[float]:
+def _spread(figure: CurveFigure) -> list[float]:
     """By what factor the x of each series is moved, so that joined ones do not hide another."""
     xs = [x for series in figure.series for x, _ in series.points]
     if not (figure.joined and xs):
@@ -113,10 +113,10 @@ def _aside(figure: CurveFigure) -> list[float]:
     return [float(step ** (index - middle)) for index in range(len(figure.series))]
 
 
-def _series(axis: Axes, series: Series, look: _Look, joined: bool, aside: float) -> None:
+def _series(axis: Axes, series: Series, look: _Look, joined: bool, shift: float) -> None:
     if not series.points:
         return
-    xs, ys = zip(*((x * aside, y) for x, y in series.points), strict=True)
+    xs, ys = zip(*((x * shift, y) for x, y in series.points), strict=True)
     ends = [(x, *band) for x, band in zip(xs, series.band, strict=False) if band is not None]
     if len(ends) > 1 and joined:
         places, lows, highs = zip(*ends, strict=True)
@@ -129,7 +129,7 @@ def _series(axis: Axes, series: Series, look: _Look, joined: bool, aside: float)
         )
     if series.dots:
         axis.plot(
-            *zip(*((x * aside, y) for x, y in series.dots), strict=True),
+            *zip(*((x * shift, y) for x, y in series.dots), strict=True),
             linestyle="none",
             marker=look.marker,
             markersize=2.8,

@@ -42,7 +42,7 @@ def write_atomic(path: Path, content: bytes, check: Callable[[], None] = _nothin
 
     Raises:
         DiskError: the disk is full or the folder cannot be written to.
-        FileNotFoundError: the folder, or the unfinished file, was removed by somebody.
+        FileNotFoundError: the folder, or the unfinished file, was removed by another process.
     """
     with disk(path), _temporary(path, content) as temporary:
         check()
@@ -64,7 +64,7 @@ def publish_once(path: Path, content: bytes, check: Callable[[], None] = _nothin
 
 
 def _link(temporary: Path, path: Path) -> bool:
-    """Give the file its name if nobody has it; where there are no links, ask and rename."""
+    """Give the file its name if it is free; where there are no links, ask and rename."""
     try:
         os.link(temporary, path)
     except FileExistsError:
@@ -88,7 +88,7 @@ def json_bytes(value: Any) -> bytes:
 
 
 def tally(path: Path) -> int:
-    """Adds a stroke to ``path`` for good, whoever else does so; how many there are then.
+    """Adds a stroke to ``path`` for good, whatever other processes add; how many there are then.
 
     Raises:
         DiskError: the disk is full or the folder cannot be written to.

@@ -1,11 +1,11 @@
 """Who works on a run: one process at a time, fenced by an attempt number.
 
 The lock is the kernel's, so it is gone when its holder is, however it ended; no clock is read.
-Whoever else writes into a run's folder or removes something there holds it, too.
+Other processes that write into a run's folder or remove something there hold it, too.
 The attempt guards the case that a lock was lost while its holder slept, or is not seen by
-another machine (some network file systems). Whoever takes a run over first raises the attempt,
-then removes unfinished files, then reads; whoever writes first writes aside, then compares the
-attempt, then renames. So a writer that was overtaken finds another attempt, or its file gone,
+another machine (some network file systems). Taking a run over raises the attempt, then removes
+unfinished files, then reads; a write goes to a temporary file, then compares the attempt, then
+renames. So a writer that was overtaken finds another attempt, or its file gone,
 and what it finished before that is what the new holder reads.
 """
 
@@ -42,7 +42,7 @@ _A_LOOK = 1e-3
 """Seconds after which a look at a lock is over."""
 
 A_WHILE = 0.1
-"""Seconds between two tries of whoever waits for a lock."""
+"""Seconds between two tries for a lock."""
 
 TEST_READS = "test-reads"
 """A stroke for each read of the test split, until the record says how many they were."""
@@ -79,7 +79,7 @@ class Lease:
             if not result.exists():
                 lease = cls(folder, spec, lock)
                 lease._begin()
-                # From here on nobody else publishes; one whose lock we do not see may have.
+                # From here on no other process publishes; one whose lock we do not see may have.
                 if not result.exists():
                     return lease
         except Fenced:
@@ -236,7 +236,7 @@ def hold(folder: Path) -> int | None:
 
 
 def _locked(lock: int) -> bool:
-    """Locks unless somebody has it to himself; whether it did."""
+    """Locks unless another process has an exclusive lock; whether it did."""
     while not _flock(lock, fcntl.LOCK_EX):
         if not _flock(lock, fcntl.LOCK_SH):
             return False
@@ -284,7 +284,7 @@ def is_leased(folder: Path) -> bool:
     except OSError:
         return False
     try:
-        # A shared lock is refused only while somebody works, and hinders no other reader.
+        # A shared lock is refused only while a process works, and hinders no other reader.
         return not _flock(lock, fcntl.LOCK_SH)
     finally:
         os.close(lock)
@@ -302,7 +302,7 @@ def is_checkpoint(name: str) -> bool:
 
 @contextmanager
 def _fenced(folder: Path) -> Iterator[None]:
-    """An unfinished file that is gone was removed by whoever took the run over."""
+    """An unfinished file that is gone was removed by the process that took the run over."""
     try:
         yield
     except FileNotFoundError as error:

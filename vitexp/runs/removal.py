@@ -57,7 +57,7 @@ def remove(store: Store, run_id: str) -> int:
             # The result goes first: a half-deleted run must not count as done.
             (folder / "result.json").unlink(missing_ok=True)
             sync_folder(folder)
-            # The lock goes last: as soon as it is gone somebody may begin the run anew.
+            # The lock goes last: as soon as it is gone another process may begin the run anew.
             for item in folder.iterdir():
                 if item.is_dir() and not item.is_symlink():
                     shutil.rmtree(item)
@@ -101,5 +101,5 @@ def _folders(store: Store) -> Iterator[tuple[Path, RunRecord | None]]:
     for entry in store.entries():
         if entry.problem is None:
             yield store.folder(entry.id), entry.record
-    for room in (SOUPS, PROBES):
-        yield from ((path, None) for path in (store.out / room).glob("*/"))
+    for name in (SOUPS, PROBES):
+        yield from ((path, None) for path in (store.out / name).glob("*/"))

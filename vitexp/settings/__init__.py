@@ -1,1 +1,1 @@
-"""From flags to a run: the only room that knows a flag."""
+"""From flags to a run: the only package that knows a flag."""

@@ -39,8 +39,8 @@ def resolve(
         settings: the flags.
         precision: what ``settings.precision`` comes to on the device.
         seeds: how many, where the settings do not say.
-        progress: told of images as they are decoded, which happens once for a data set.
-        remark: told what whoever reads the numbers should know about the images.
+        progress: called as images are decoded, which happens once for a data set.
+        remark: called with what readers of the numbers should know about the images.
 
     Raises:
         VitexpError: a value that does not fit another, or data that cannot be read.

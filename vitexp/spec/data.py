@@ -60,7 +60,7 @@ class DataSpec:
         held_out: share of train that becomes validation where the source has none; None: 0.1.
         skip_broken, follow_links, image_column, label_column: as in :class:`Reading`.
         skipped: what was left out of the source, a reason each.
-        remarks: what whoever reads the numbers should know about the images.
+        remarks: what readers of the numbers should know about the images.
     """
 
     fingerprint: str

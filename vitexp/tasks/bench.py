@@ -46,11 +46,11 @@ def bench_run(
     return resolve_on(chosen, data, noise(data, _CHANNELS, _CLASSES), precision)
 
 
-def summary(told: Sequence[dict[str, Any]], batch: int) -> dict[str, Any]:
+def summary(measured: Sequence[dict[str, Any]], batch: int) -> dict[str, Any]:
     """What processes that trained side by side achieved together.
 
     Args:
-        told: what ``vitexp.training.bench.bench`` gave in each.
+        measured: what ``vitexp.training.bench.bench`` gave in each.
         batch: images a step.
 
     Returns:
@@ -58,14 +58,14 @@ def summary(told: Sequence[dict[str, Any]], batch: int) -> dict[str, Any]:
         ``step_low``, ``step_high``; ``flops_per_s``, ``peak_flops_per_s`` and their ratio
         ``utilisation`` (None for a model that cannot be counted); ``peak_memory`` of the largest.
     """
-    windows = _together([one["windows"] for one in told])
+    windows = _together([one["windows"] for one in measured])
     rate = sum(
         batch * sum(steps for *_, steps in one) / sum(end - start for start, end, _ in one)
         for one in windows
     )
     times = [(end - start) / steps for one in windows for start, end, steps in one]
     tenths = quantiles(times, n=10, method="inclusive") if len(times) > 1 else times * 9
-    macs, peak = told[0]["macs_executed"], sum(one["peak_flops_per_s"] for one in told)
+    macs, peak = measured[0]["macs_executed"], sum(one["peak_flops_per_s"] for one in measured)
     flops = None if macs is None else TRAINING_FLOPS * macs * rate
     return {
         "images_per_s": rate,
@@ -75,9 +75,9 @@ def summary(told: Sequence[dict[str, Any]], batch: int) -> dict[str, Any]:
         "flops_per_s": flops,
         "peak_flops_per_s": peak,
         "utilisation": flops and flops / peak,
-        "peak_memory": max(one["peak_memory"] for one in told),
+        "peak_memory": max(one["peak_memory"] for one in measured),
         "macs_executed": macs,
-        "environment": told[0]["environment"],
+        "environment": measured[0]["environment"],
     }
 
 

@@ -25,7 +25,7 @@ def ingredients(
     """The runs whose ids begin with ``starts``, by rising id.
 
     Args:
-        remark: told what whoever reads the numbers should know about the runs.
+        remark: called with what readers of the numbers should know about the runs.
 
     Raises:
         VitexpError: fewer than two runs, one without weights, or runs of several models or data

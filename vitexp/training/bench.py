@@ -37,7 +37,7 @@ class Stopwatch(Trial):
 
     Args:
         seconds: how long to measure, the warm-up not counted.
-        tell: told at each look.
+        tell: called at each look.
         note: takes what the user has to know.
         stopped: whether to end at once.
 

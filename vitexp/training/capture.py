@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from vitexp.models.inputs import sent
-from vitexp.training.environment import told
+from vitexp.training.environment import completion
 
 WARM_UPS = 3
 
@@ -22,7 +22,7 @@ AHEAD = 32
 
 LEAD = 8
 """Steps that the host may be ahead of the device: enough to draw a block meanwhile, and few, since
-whoever stops a run waits for them."""
+a run that is stopped waits for them."""
 
 TOLERANCE = 0.05
 """By how much, relatively, the first loss of a graph may differ from that of the same step
@@ -90,7 +90,7 @@ class CapturedStep:
             self._take(parts)
             return self._loss
         self._graph.replay()
-        self._launched.append(told(self._device))
+        self._launched.append(completion(self._device))
         if first:
             self._check()
         return self._loss
@@ -149,7 +149,7 @@ def captured(
     alone = here == torch.cuda.default_stream(device)
     # Graphs that are replayed side by side must not share a stream: with it they would share the
     # scratch memory of its matrix products.
-    stream = _aside(device) if alone else here
+    stream = _side_stream(device) if alone else here
     stream.wait_stream(here)
     with torch.cuda.stream(stream):
         for _ in range(WARM_UPS):
@@ -176,7 +176,7 @@ def captured(
 
 
 @functools.cache
-def _aside(device: torch.device) -> torch.cuda.Stream:
+def _side_stream(device: torch.device) -> torch.cuda.Stream:
     """Where graphs are captured that are replayed on the default stream, one after the other's
     end: the same for all, since scratch memory is kept for each stream that was ever used."""
     return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]

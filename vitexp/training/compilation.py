@@ -1,4 +1,4 @@
-"""Compiling a model's blocks: where it works, and where it is left aside."""
+"""Compiling a model's blocks: where it works, and where it is not used."""
 
 from __future__ import annotations
 

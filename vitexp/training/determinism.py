@@ -1,7 +1,7 @@
 """The same bits again on a CUDA device, at the price of some speed.
 
 cuBLAS needs a fixed workspace, too: it reads CUBLAS_WORKSPACE_CONFIG when a process first uses
-it, so whoever starts the process sets that (``launch/pool.py``).
+it, so that is set where the process is started (``launch/pool.py``).
 """
 
 from __future__ import annotations

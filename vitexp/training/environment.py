@@ -59,13 +59,13 @@ def device_name(device: torch.device) -> str:
 
 
 def synchronise(device: torch.device) -> None:
-    """Waits for what the device has been told to do; a CPU has done it."""
+    """Waits for what is queued on the device; a CPU has done it."""
     if device.type != "cpu":
         torch.accelerator.synchronize(device)
 
 
-def told(device: torch.device) -> torch.cuda.Event | None:
-    """An event for all that the current stream has been told; None where it is done already."""
+def completion(device: torch.device) -> torch.cuda.Event | None:
+    """An event after all that is queued on the current stream; None where it is done already."""
     if device.type == "cuda":
         event: torch.cuda.Event = torch.cuda.current_stream(device).record_event()
         return event
@@ -94,7 +94,7 @@ def peak_memory(device: torch.device) -> int:
         return torch.cuda.max_memory_allocated(device)
     status = Path("/proc/self/status")
     for line in status.read_text().splitlines() if status.exists() else ():
-        # Better than getrusage: there a process starts with the peak of whoever started it.
+        # Better than getrusage: there a process starts with the peak of its parent.
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

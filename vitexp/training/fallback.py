@@ -38,7 +38,7 @@ class Failures:
         self.known.append({"from": _parts(way), "error": error})
 
     def remark(self, worked: Execution) -> list[str]:
-        """What the user is told about it."""
+        """Messages for the user about it."""
         if not self.known:
             return []
         gone = [PARTS[part] for part in _parts(self.first) if part not in _parts(worked)]

@@ -46,7 +46,7 @@ def fitting(execution: Execution, spec: RunSpec, batches: Batches, memory: int |
 
 
 def remarks_on(execution: Execution, options: ExecutionOptions, batch: int) -> list[str]:
-    """What the user is told about it."""
+    """Messages for the user about it."""
     if execution.micro_batch is None or options.micro_batch is not None:
         return []
     return [

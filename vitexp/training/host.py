@@ -1,4 +1,4 @@
-"""What a training run needs from whoever runs it."""
+"""What a training run needs from the process around it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Progress:
 
 
 class Host(Protocol):
-    """What a run needs from whoever runs it."""
+    """What a run needs from the process around it."""
 
     def restore(self) -> State | None:
         """The state of the last good checkpoint, or None."""

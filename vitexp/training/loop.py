@@ -81,7 +81,7 @@ def training(
             times its steps may do.
         options: how to compute; a resumed run keeps what it started with, if that still works.
         memory: bytes for this run; None for as many as it takes.
-        clock: seconds of the device that are this run's to pay.
+        clock: seconds of the device that are charged to this run.
         crash: how the process ended that tried this before, if that was the device's doing.
 
     Returns:
@@ -113,7 +113,7 @@ def training(
         run.measure_peak()
         if not run.over and not host.stopping():
             run.take()
-            # Here, and not at some later step, fails what the device was told.
+            # What is queued on the device fails here, and not at some later step.
             synchronise(device)
         return run
 

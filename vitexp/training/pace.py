@@ -49,7 +49,7 @@ class Trial(ABC):
         """Whether it was enough."""
 
 
-class _Probed(Trial):
+class _Timed(Trial):
     """Stops after some steps or seconds."""
 
     def __init__(self, device: torch.device) -> None:
@@ -76,7 +76,7 @@ def seconds_per_step(
 
     The steps are not compiled: that would take longer than all else that the answer takes.
     """
-    host = _Probed(device)
+    host = _Timed(device)
     recipe = replace(spec.recipe, steps=min(spec.recipe.steps, COMPILED_FROM - 1))
     train(
         replace(spec, recipe=recipe), images, host, device, threads, options=options, memory=memory

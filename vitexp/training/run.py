@@ -21,11 +21,11 @@ from vitexp.training.batches import Batches
 from vitexp.training.compilation import plain
 from vitexp.training.cost import cost
 from vitexp.training.environment import (
+    completion,
     environment,
     forget_peak_memory,
     peak_memory,
     taken_memory,
-    told,
 )
 from vitexp.training.execution import DTYPES, Execution
 from vitexp.training.host import Host, Progress, State, Waits
@@ -47,7 +47,7 @@ class Run:
         batches: of its training split, on the device where it trains.
         execution: how its steps are computed.
         start: where its first weights come from; None to draw them.
-        clock: seconds of the device that are this run's to pay.
+        clock: seconds of the device that are charged to this run.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class Run:
         every = recipe.early_stopping or recipe.evaluate_every
         yield self.optimise.backlog
         if self.step % every == 0 or self.step == recipe.steps:
-            yield told(self.device)
+            yield completion(self.device)
             self._spent("train")
             yield from self._evaluate()
             self._spent("evaluate")
@@ -134,7 +134,7 @@ class Run:
         sound = self._sound()
         with self._averaged():
             found = self._classified(self.images.val)
-        yield told(self.device)
+        yield completion(self.device)
         point = {"step": float(self.step)}
         # A run of no steps has no loss.
         losses = {"train_loss": float(self.losses.sum) / self.window} if self.window else {}
@@ -193,7 +193,7 @@ class Run:
         self.execution["test_reads"] = host.reads_test()
         on_test = self._classified(self.images.test)
         on_train = self._classified(self.images.train, _spread(len(self.images.train)))
-        yield told(self.device)
+        yield completion(self.device)
         test, train = on_test.accuracy(), on_train.accuracy()
         with plain():
             probes = few_shot(self.model, self.images, test, self.device, self.dtype, self._at_once)
@@ -245,9 +245,9 @@ class Run:
         }
 
     def save(self, host: Host) -> Waits:
-        """Checkpoint, unless the run is beyond help: the last checkpoint is always a good one."""
+        """Checkpoint, unless the run has diverged: the last checkpoint is always a good one."""
         sound = self._sound()
-        yield told(self.device)
+        yield completion(self.device)
         self._spent("train")
         if bool(sound):
             host.save(self.state())

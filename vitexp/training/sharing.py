@@ -1,7 +1,7 @@
 """Several runs on one device, in turns: where a model is too small to keep it busy alone.
 
 Each run has a stream of its own, so the device computes them side by side; each computes what it
-would compute alone. How many there are is found out by trying: one more as long as that pays.
+would compute alone. How many there are is found out by trying: one more as long as that is faster.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from vitexp.spec import RunSpec
 from vitexp.training.determinism import set_deterministic
 from vitexp.training.host import Waits
 
-PAYS = 1.05
+FASTER = 1.05
 """A further run has to speed all of them together up by this factor."""
 
 SETTLE_SECONDS, WINDOW_SECONDS = 0.5, 1.0
@@ -29,7 +29,7 @@ WINDOWS, WINDOW_TURNS = 4, 8
 POLL_SECONDS = 1e-4
 
 
-class Lane:
+class ActiveRun:
     """A run among others.
 
     Attributes:
@@ -37,12 +37,12 @@ class Lane:
         most: how many runs, itself included, shared the device at most.
         taken: turns so far.
         alone: seconds that a turn takes while the others rest; None before that is known.
-        paid: seconds of the device; those of a shared one are divided.
+        seconds_charged: seconds of the device; those of a shared one are divided.
     """
 
     def __init__(self, kind: Hashable, stream: torch.cuda.Stream | None) -> None:
         self.kind, self.stream = kind, stream
-        self.most, self.taken, self.paid = 1, 0, 0.0
+        self.most, self.taken, self.seconds_charged = 1, 0, 0.0
         self.alone: float | None = None
         self._waits: torch.cuda.Event | None = None
         self._deterministic = torch.are_deterministic_algorithms_enabled()
@@ -71,7 +71,7 @@ class Lane:
         return True
 
 
-class Lanes:
+class ActiveRuns:
     """The runs that share a device.
 
     Args:
@@ -82,9 +82,9 @@ class Lanes:
 
     def __init__(self, device: torch.device, most: int, ask: Callable[[int], None]) -> None:
         self.device, self.most, self._ask = device, most, ask
-        self.room = 1
-        self._turns: dict[Lane, Waits] = {}
-        self._payers: list[Lane] = []
+        self.capacity = 1
+        self._turns: dict[ActiveRun, Waits] = {}
+        self._charged: list[ActiveRun] = []
         self._read = time.perf_counter()
         # Streams that are used again: two runs at the same time never have the same.
         self._streams = [
@@ -97,30 +97,30 @@ class Lanes:
     def __len__(self) -> int:
         return len(self._turns)
 
-    def start(self, kind: Hashable, begin: Callable[[Lane], Waits]) -> None:
+    def start(self, kind: Hashable, begin: Callable[[ActiveRun], Waits]) -> None:
         """A run joins the others; they rest while it is made ready and timed alone."""
-        lane = Lane(kind, self._streams.pop() if self._streams else None)
-        self._turns[lane] = begin(lane)
+        run = ActiveRun(kind, self._streams.pop() if self._streams else None)
+        self._turns[run] = begin(run)
         for each in self._turns:
             each.most = max(each.most, len(self))
-        self._pay([lane])
+        self._charge([run])
         if self.most > 1:
-            self._time_alone(lane)
+            self._time_alone(run)
         self._joined_or_left()
 
-    def seconds(self, lane: Lane) -> float:
-        """What ``lane`` has had to pay so far."""
+    def seconds(self, run: ActiveRun) -> float:
+        """The seconds charged to ``run`` so far."""
         now = time.perf_counter()
-        for payer in self._payers:
-            payer.paid += (now - self._read) / len(self._payers)
+        for charged in self._charged:
+            charged.seconds_charged += (now - self._read) / len(self._charged)
         self._read = now
-        return lane.paid
+        return run.seconds_charged
 
     def turn(self) -> None:
         """A turn of each run that can take one."""
-        ready = [lane for lane in self._turns if lane.ready()]
-        for lane in ready:
-            if not self._turn(lane):
+        ready = [run for run in self._turns if run.ready()]
+        for run in ready:
+            if not self._turn(run):
                 self._joined_or_left()
         if not ready:
             self._rest()
@@ -133,13 +133,13 @@ class Lanes:
         else:
             time.sleep(POLL_SECONDS)
 
-    def _turn(self, lane: Lane) -> bool:
-        if lane.turn(self._turns[lane]):
+    def _turn(self, run: ActiveRun) -> bool:
+        if run.turn(self._turns[run]):
             return True
-        del self._turns[lane]
+        del self._turns[run]
         self._tidy()
-        if lane.stream is not None:
-            self._streams.append(lane.stream)
+        if run.stream is not None:
+            self._streams.append(run.stream)
         return False
 
     def _tidy(self) -> None:
@@ -148,30 +148,30 @@ class Lanes:
             gc.collect()
             torch.cuda.empty_cache()
 
-    def _pay(self, lanes: list[Lane]) -> None:
+    def _charge(self, runs: list[ActiveRun]) -> None:
         """From now on these share what the device's time costs."""
-        for lane in self._payers[:1]:
-            self.seconds(lane)
-        self._payers, self._read = lanes, time.perf_counter()
+        for run in self._charged[:1]:
+            self.seconds(run)
+        self._charged, self._read = runs, time.perf_counter()
 
     def _joined_or_left(self) -> None:
-        self._pay(list(self._turns))
-        self._window = _Window(self._payers) if self.most > 1 and self._turns else None
+        self._charge(list(self._turns))
+        self._window = _Window(self._charged) if self.most > 1 and self._turns else None
 
-    def _time_alone(self, lane: Lane) -> None:
+    def _time_alone(self, run: ActiveRun) -> None:
         """The first turns of a run, in which it is made ready, do not count."""
         times = []
         for window in range(WINDOWS + 1):
             self._finish()
             began = time.perf_counter()
             for _ in range(WINDOW_TURNS):
-                lane.wait()
-                if not self._turn(lane):
+                run.wait()
+                if not self._turn(run):
                     return
             self._finish()
             if window:
                 times.append((time.perf_counter() - began) / WINDOW_TURNS)
-        lane.alone = min(times)
+        run.alone = min(times)
 
     def _finish(self) -> None:
         if self.device.type == "cuda":
@@ -182,35 +182,35 @@ class Lanes:
         speedup = window.speedup()
         if speedup is None:
             return
-        known = self._speedups.setdefault(self._payers[-1].kind, {1: 1.0})
+        known = self._speedups.setdefault(self._charged[-1].kind, {1: 1.0})
         known[len(self)] = speedup
-        if (room := wanted(known, self.most)) != self.room:
-            self.room = room
-            self._ask(room)
+        if (capacity := wanted(known, self.most)) != self.capacity:
+            self.capacity = capacity
+            self._ask(capacity)
 
 
 class _Window:
     """How far some runs come in a while, in seconds that each would have taken alone."""
 
-    def __init__(self, lanes: list[Lane]) -> None:
-        self._lanes = list(lanes)
+    def __init__(self, runs: list[ActiveRun]) -> None:
+        self._runs = list(runs)
         self._begin = time.perf_counter() + SETTLE_SECONDS
         self._from: list[int] | None = None
 
     def over(self) -> bool:
         now = time.perf_counter()
         if self._from is None and now >= self._begin:
-            self._begin, self._from = now, [lane.taken for lane in self._lanes]
+            self._begin, self._from = now, [run.taken for run in self._runs]
         return self._from is not None and now >= self._begin + WINDOW_SECONDS
 
     def speedup(self) -> float | None:
         """How much faster than one after the other; None where one was not timed alone."""
         assert self._from is not None
         seconds = time.perf_counter() - self._begin
-        alone = [lane.alone for lane in self._lanes]
+        alone = [run.alone for run in self._runs]
         work = [
-            (lane.taken - before) * each
-            for lane, before, each in zip(self._lanes, self._from, alone, strict=True)
+            (run.taken - before) * each
+            for run, before, each in zip(self._runs, self._from, alone, strict=True)
             if each is not None
         ]
         return sum(work) / seconds if None not in alone else None
@@ -224,13 +224,13 @@ def wanted(speedups: Mapping[int, float], most: int) -> int:
         most: more are not tried.
 
     Returns:
-        The first number after which one more did not pay, or has not been tried.
+        The first number after which one more was not faster, or has not been tried.
     """
     runs = 1
     while runs < most:
         if runs + 1 not in speedups:
             return runs + 1
-        if speedups[runs + 1] < PAYS * speedups[runs]:
+        if speedups[runs + 1] < FASTER * speedups[runs]:
             break
         runs += 1
     return runs

@@ -65,11 +65,11 @@ class _Mixed:
     val_top1: float
 
 
-Taste = Callable[[State], float]
+Score = Callable[[State], float]
 """Top-1 of weights on validation."""
 
 
-def cook(
+def average(
     spec: SoupSpec,
     runs: Sequence[RunRecord],
     weights: Mapping[str, Path],
@@ -116,13 +116,13 @@ def cook(
     return soup, content
 
 
-def _uniform(runs: Sequence[RunRecord], weights: Mapping[str, Path], taste: Taste) -> _Mixed:
+def _uniform(runs: Sequence[RunRecord], weights: Mapping[str, Path], score: Score) -> _Mixed:
     ids = tuple(run.id for run in runs)
     state = Mean.of([weights[run] for run in ids]).state()
-    return _Mixed(state, ids, (), taste(state))
+    return _Mixed(state, ids, (), score(state))
 
 
-def _greedy(runs: Sequence[RunRecord], weights: Mapping[str, Path], taste: Taste) -> _Mixed:
+def _greedy(runs: Sequence[RunRecord], weights: Mapping[str, Path], score: Score) -> _Mixed:
     """From the best on validation on, each run that does not make the mean worse there."""
     order = sorted(runs, key=lambda run: (-run.metrics["val_top1"], run.id))
     best = order[0]
@@ -130,7 +130,7 @@ def _greedy(runs: Sequence[RunRecord], weights: Mapping[str, Path], taste: Taste
     tries = [{"run": best.id, "val_top1": val, "kept": True}]
     for run in order[1:]:
         wider = mean.plus(weights[run.id])
-        found = taste(wider.state())
+        found = score(wider.state())
         tries.append({"run": run.id, "val_top1": found, "kept": found >= val})
         if found >= val:
             mean, val = wider, found

@@ -1,7 +1,7 @@
 """``python -m vitexp.worker --out DIR --device cpu --checkpoint-seconds 60 --together 1``.
 
 The protocol is in ``launch/events.py``. It ends when its standard input does, so it does not
-outlive whoever started it.
+outlive its parent.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ class LeaseHost:
         tell: takes what happens to the run.
         stopping: whether the run has to end now.
         every: seconds between two checkpoints.
-        aside: whether checkpoints are written by a thread, from a copy, while a device goes on.
+        in_thread: whether checkpoints are written by a thread, from a copy, while a device goes on.
         sharing: how many runs share the device at this moment, this one included.
     """
 
@@ -38,14 +38,14 @@ class LeaseHost:
         tell: Callable[[Event], None],
         stopping: Callable[[], bool],
         every: float,
-        aside: bool,
+        in_thread: bool,
         sharing: Callable[[], int] = lambda: 1,
     ) -> None:
         self.lease, self.tell, self.stopping, self.step = lease, tell, stopping, 0
         self._sharing = sharing
         self._every = every
         self._saved = self._told = time.monotonic()
-        self._thread = ThreadPoolExecutor(1) if aside else None
+        self._thread = ThreadPoolExecutor(1) if in_thread else None
         self._writing: Future[None] | None = None
 
     def __enter__(self) -> LeaseHost:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import json
 import queue
 import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 import torch
 from safetensors.torch import save as save_weights
@@ -22,13 +21,13 @@ from vitexp.datasets.load import images_of
 from vitexp.datasets.noise import NOISE, noise
 from vitexp.errors import VitexpError
 from vitexp.launch.events import LESS_MEMORY, Event
+from vitexp.launch.orders import Average, Bench, Measure, Order, Pace, Train, parse
 from vitexp.models.check import check_channels
 from vitexp.models.weights.files import check, fitted
 from vitexp.models.weights.header import header, model_in
 from vitexp.models.weights.sources import open_source
 from vitexp.runs.files import DiskError, file_hash
 from vitexp.runs.lease import A_WHILE, Fenced, Lease, alone
-from vitexp.runs.options import ExecutionOptions
 from vitexp.runs.record import RunRecord
 from vitexp.runs.soup import Soups
 from vitexp.runs.store import Store
@@ -39,11 +38,7 @@ from vitexp.spec import (
     FromRun,
     Init,
     ModelSpec,
-    ProbeSpec,
-    RunSpec,
-    SoupSpec,
     digest,
-    from_json,
     identity,
 )
 from vitexp.training.bench import Stopwatch, bench
@@ -52,16 +47,16 @@ from vitexp.training.host import Waits
 from vitexp.training.loop import training
 from vitexp.training.measure import measure
 from vitexp.training.pace import seconds_per_step
-from vitexp.training.sharing import Lane, Lanes, has_room
-from vitexp.training.soup import cook
+from vitexp.training.sharing import ActiveRun, ActiveRuns, has_room
+from vitexp.training.soup import average
 from vitexp.training.start import Start
 from vitexp.worker.host import LeaseHost
 
-Orders = queue.Queue[dict[str, Any] | None]
+Lines = queue.Queue[str | None]
 
 
 class Stopped(Exception):
-    """Somebody said stop while it was another's turn."""
+    """The worker was stopped while it waited for another process."""
 
 
 class Worker:
@@ -72,7 +67,7 @@ class Worker:
         device: such as ``cuda:0``.
         checkpoint: seconds between two checkpoints of a run.
         events: where to tell what happens.
-        together: runs at the same time, at most; it asks for as many as pay.
+        together: runs at the same time, at most; it asks for as many as are faster together.
     """
 
     def __init__(
@@ -87,62 +82,60 @@ class Worker:
         self.events = events
         self._telling = threading.Lock()
         self.stop = threading.Event()
-        self.lanes = Lanes(
-            self.device, together, lambda runs: self.tell(Event("room", "", room=runs))
+        self.active = ActiveRuns(
+            self.device, together, lambda runs: self.tell(Event("capacity", "", capacity=runs))
         )
         self._data: tuple[tuple[DataSpec, int], ImageSet] | None = None
 
     def serve(self, orders: TextIO) -> None:
-        """Works until ``orders`` end or somebody says stop."""
-        todo: Orders = queue.Queue()
+        """Works until ``orders`` end or it is stopped."""
+        todo: Lines = queue.Queue()
         threading.Thread(target=self._listen, args=(orders, todo), daemon=True).start()
         while not self.stop.is_set():
-            if not self.lanes or not todo.empty():
+            if not self.active or not todo.empty():
                 self._take(todo)
             else:
-                self.lanes.turn()
-        while self.lanes:
-            self.lanes.turn()
+                self.active.turn()
+        while self.active:
+            self.active.turn()
 
-    def _listen(self, orders: TextIO, todo: Orders) -> None:
+    def _listen(self, orders: TextIO, todo: Lines) -> None:
         for line in orders:
-            todo.put(json.loads(line))
+            todo.put(line)
         self.stop.set()
         todo.put(None)
 
-    def _take(self, todo: Orders) -> None:
+    def _take(self, todo: Lines) -> None:
         """The next order, once there is one and, where others run, there is memory for it."""
-        order = todo.get()
-        while order is not None and self.lanes and not self._has_room(order):
-            self.lanes.turn()
-        if order is not None and not self.stop.is_set():
-            self._obey(order)
+        line = todo.get()
+        if line is None:
+            return
+        order = parse(line)
+        while self.active and not self._has_room(order):
+            self.active.turn()
+        if not self.stop.is_set():
+            self.carry_out(order)
 
-    def _has_room(self, order: dict[str, Any]) -> bool:
-        if "run" not in order:
-            return not self.lanes
-        return has_room(from_json(RunSpec, order["run"]), self.device, order.get("memory"))
+    def _has_room(self, order: Order) -> bool:
+        if not isinstance(order, Train):
+            return not self.active
+        return has_room(order.spec, self.device, order.resources.memory)
 
-    def _obey(self, order: dict[str, Any]) -> None:
-        options = ExecutionOptions(**order.get("options", {}))
-        means = {"threads": order["threads"], "options": options, "memory": order.get("memory")}
-        if "run" in order:
-            spec, keep = from_json(RunSpec, order["run"]), order["keep"]
-            means["crash"] = order.get("crash")
-            kind = (digest(identity(spec.model)), spec.recipe.batch)
-            self.lanes.start(kind, lambda lane: self._work(spec, keep, means, lane))
-        elif "soup" in order:
-            soup = from_json(SoupSpec, order["soup"])
-            with self._watched(soup.id):
-                self._cook(soup, order["threads"])
-        elif "measure" in order:
-            probe, of = from_json(ProbeSpec, order["measure"]), _subject(order)
-            with self._watched(of.id):
-                self._measure(of, probe, order["threads"], options)
-        else:
-            spec = from_json(RunSpec, order.get("probe") or order["bench"])
-            with self._watched(spec.id):
-                self._time(spec, order.get("seconds"), means)
+    def carry_out(self, order: Order) -> None:
+        """Do what is asked; a run is only begun, and goes on in turns."""
+        if isinstance(order, Train):
+            kind = (digest(identity(order.spec.model)), order.spec.recipe.batch)
+            return self.active.start(kind, lambda run: self._work(order, run))
+        with self._watched(order.spec.id):
+            match order:
+                case Average():
+                    self._average(order)
+                case Measure():
+                    self._measure(order)
+                case Pace():
+                    self._pace(order)
+                case Bench():
+                    self._bench(order)
 
     @contextmanager
     def _watched(self, name: str) -> Iterator[None]:
@@ -162,14 +155,15 @@ class Worker:
             if fatal:
                 raise
 
-    def _work(self, spec: RunSpec, keep: bool, means: dict[str, Any], lane: Lane) -> Waits:
+    def _work(self, order: Train, run: ActiveRun) -> Waits:
+        spec = order.spec
         with self._watched(spec.id):
             lease = self.store.lease(spec)
             if lease is None:
                 self.tell(Event("busy", spec.id))
                 return
             try:
-                yield from self._train(spec, lease, keep, means, lane)
+                yield from self._train(order, lease, run)
             except (Fenced, DiskError):
                 raise
             except Exception as error:
@@ -178,9 +172,8 @@ class Worker:
             finally:
                 lease.release()
 
-    def _train(
-        self, spec: RunSpec, lease: Lease, keep: bool, means: dict[str, Any], lane: Lane
-    ) -> Waits:
+    def _train(self, order: Train, lease: Lease, run: ActiveRun) -> Waits:
+        spec, resources = order.spec, order.resources
         images = self._images(spec.data, spec.model)
         start = self._start(spec.init) if spec.init else None
         host = LeaseHost(
@@ -188,14 +181,23 @@ class Worker:
             self.tell,
             self.stop.is_set,
             self.checkpoint_seconds,
-            aside=self.device.type == "cuda",
-            sharing=self.lanes.__len__,
+            in_thread=self.device.type == "cuda",
+            sharing=self.active.__len__,
         )
-        clock = functools.partial(self.lanes.seconds, lane)
+        clock = functools.partial(self.active.seconds, run)
         with host:
             self.tell(Event("start", spec.id, steps=spec.recipe.steps))
             finished = yield from training(
-                spec, images, host, self.device, start=start, clock=clock, **means
+                spec,
+                images,
+                host,
+                self.device,
+                resources.threads,
+                start,
+                resources.options,
+                resources.memory,
+                clock,
+                order.crash,
             )
             host.settle()
             if finished is None:
@@ -203,8 +205,8 @@ class Worker:
                 return
             record, tensors = finished
             host.log(record.curve)
-        record.execution["together"] = lane.most
-        self._publish(record, tensors, lease, keep)
+        record.execution["together"] = run.most
+        self._publish(record, tensors, lease, order.keep)
 
     def _publish(
         self, record: RunRecord, tensors: dict[str, Tensor], lease: Lease, keep: bool
@@ -229,10 +231,9 @@ class Worker:
             )
         )
 
-    def _measure(
-        self, of: RunSpec | Checkpoint, probe: ProbeSpec, threads: int, options: ExecutionOptions
-    ) -> None:
-        torch.set_num_threads(threads)
+    def _measure(self, order: Measure) -> None:
+        of, probe, options = order.spec, order.probe, order.resources.options
+        torch.set_num_threads(order.resources.threads)
         if isinstance(of, Checkpoint):
             weights = _unchanged(of.file)
             model = model_in(weights) or fitted(of.model, weights)
@@ -247,15 +248,16 @@ class Worker:
                 self.store.keep(of, found)
         self.tell(Event("measured", of.id))
 
-    def _cook(self, spec: SoupSpec, threads: int) -> None:
-        torch.set_num_threads(threads)
+    def _average(self, order: Average) -> None:
+        spec = order.spec
+        torch.set_num_threads(order.resources.threads)
         weights, soups = {run: self.store.weights(run) for run in spec.runs}, Soups(self.store.out)
         runs = [self.store.result(run) for run in spec.runs]
         images = self._images(runs[0].spec.data, runs[0].spec.model)
         reads = functools.partial(soups.reads_test, spec)
         with alone(soups.folder_for(spec), self._waiting):
             if soups.find(spec) is None:
-                soup, content = cook(spec, runs, weights, images, self.device, reads)
+                soup, content = average(spec, runs, weights, images, self.device, reads)
                 soups.keep(soup, content)
         self.tell(Event("measured", spec.id))
 
@@ -263,23 +265,28 @@ class Worker:
         if self.stop.wait(A_WHILE):
             raise Stopped
 
-    def _time(self, spec: RunSpec, seconds: float | None, means: dict[str, Any]) -> None:
-        """A step for an estimate, or steps for so many seconds."""
-        if seconds is None:
-            pace = seconds_per_step(spec, self._images(spec.data, spec.model), self.device, **means)
-            return self.tell(Event("probe", spec.id, seconds_per_step=pace))
+    def _pace(self, order: Pace) -> None:
+        spec, resources = order.spec, order.resources
+        images = self._images(spec.data, spec.model)
+        seconds = seconds_per_step(
+            spec, images, self.device, resources.threads, resources.options, resources.memory
+        )
+        self.tell(Event("paced", spec.id, seconds_per_step=seconds))
+
+    def _bench(self, order: Bench) -> None:
+        spec, resources = order.spec, order.resources
         model, data = spec.model, spec.data
         made = data.source == NOISE
         images = noise(data, model.channels, model.classes) if made else self._images(data, model)
 
-        def told(what: str, steps: int) -> None:
+        def report(what: str, steps: int) -> None:
             self.tell(Event("progress", spec.id, step=steps, message=what))
 
         def note(message: str) -> None:
             self.tell(Event("note", spec.id, message=message))
 
-        watch = Stopwatch(self.device, seconds, told, note, self.stop.is_set)
-        found = bench(spec, images, watch, **means)
+        watch = Stopwatch(self.device, order.seconds, report, note, self.stop.is_set)
+        found = bench(spec, images, watch, resources.threads, resources.options, resources.memory)
         if self.stop.is_set():
             raise Stopped
         self.tell(Event("benched", spec.id, details=found))
@@ -315,12 +322,6 @@ class Worker:
                 self.events.flush()
         except BrokenPipeError:
             self.stop.set()
-
-
-def _subject(order: dict[str, Any]) -> RunSpec | Checkpoint:
-    if "file" in order:
-        return from_json(Checkpoint, order["file"])
-    return from_json(RunSpec, order["of"])
 
 
 def _unchanged(file: FromFile) -> Path:

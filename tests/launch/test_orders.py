@@ -1,0 +1,36 @@
+"""What is sent to a worker: each order comes out of its line as it went in."""
+
+from __future__ import annotations
+
+from vitexp.launch.orders import (
+    Average,
+    Bench,
+    Measure,
+    Order,
+    Pace,
+    Resources,
+    Train,
+    line,
+    parse,
+)
+from vitexp.runs.options import ExecutionOptions
+from vitexp.spec import Checkpoint, FromFile, ProbeSpec, SoupSpec
+
+
+def test_every_order_comes_out_of_its_line_as_it_went_in(run_spec):
+    spec, options = run_spec(), ExecutionOptions(micro_batch=4, strict=True)
+    probe = ProbeSpec("few_shot", spec.data)
+    file = Checkpoint(spec.model, FromFile("0" * 64, "weights.npz"))
+    some = Resources(2, 1 << 30, options)
+    orders: list[Order] = [
+        Train(spec, some, keep=False, crash="it broke"),
+        Train(spec, Resources(1)),
+        Pace(spec, some),
+        Bench(spec, some, 0.5),
+        Measure(spec, some, probe),
+        Measure(file, some, probe),
+        Average(SoupSpec("greedy", ("a", "b"), ("0", "1")), some),
+    ]
+    for order in orders:
+        assert line(order).count("\n") == 1
+        assert parse(line(order)) == order
