@@ -16,12 +16,19 @@ def claims(out: Out = Path("."), json: Json = False) -> None:
     """
     from vitexp.cli import screen
     from vitexp.cli.report import study_of
+    from vitexp.errors import VitexpError
     from vitexp.experiment import ledger
     from vitexp.render import write_tables
     from vitexp.runs.store import Store
     from vitexp.studies import STUDIES
 
-    judged = ledger.ledger(map(study_of, STUDIES), Store(out).results())
+    done = Store(out).results()
+    if not done:
+        raise VitexpError(
+            f"No finished runs in {out / 'runs'}.",
+            "Run a study first, with `vitexp ablate pos-emb`, or choose another --out.",
+        )
+    judged = ledger.ledger(map(study_of, STUDIES), done)
     report = ledger.report(judged)
     files = write_tables(report, out)
     if json:
