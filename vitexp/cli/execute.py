@@ -23,7 +23,7 @@ from vitexp.settings.finetune import resolve_finetune
 from vitexp.settings.flags import Settings
 from vitexp.settings.model import check_model
 from vitexp.settings.run import resolve
-from vitexp.spec import Precision, RunSpec
+from vitexp.spec import Copy, Precision, RunSpec
 
 Planner = Callable[[Results], list[RunSpec]]
 
@@ -98,7 +98,7 @@ def prepare(settings: Settings, seeds: int) -> tuple[Machine, Base]:
 
 
 def prepare_finetune(
-    settings: Settings, source: str, rates: tuple[float, ...]
+    settings: Settings, source: str, rates: tuple[float, ...], copy: Copy | None
 ) -> tuple[Machine, Base]:
     """The machine and the fine-tune of ``source`` that ``settings`` ask for.
 
@@ -110,7 +110,14 @@ def prepare_finetune(
         raise VitexpError("--no-keep leaves no weights to start from.", "Leave it out.")
     with live.counting(screen.stderr()) as progress:
         base = resolve_finetune(
-            settings, source, rates, Store(machine.out), machine.precision, progress, screen.say
+            settings,
+            source,
+            rates,
+            Store(machine.out),
+            machine.precision,
+            progress,
+            screen.say,
+            copy,
         )
     return machine, base
 

@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
+import typing
 from typing import Annotated
 
 import typer
 
-from vitexp.errors import VitexpError
+from vitexp.errors import VitexpError, unknown
+from vitexp.spec import Copy
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="print the plan and its cost; run nothing")]
 Budget = Annotated[
     str | None,
     typer.Option(help="90s, 30min or 2h: drop whole seeds, the last first, to fit"),
 ]
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        metavar="raw|ema",
+        help="of a file with both: the weights as trained, or their exponential mean [raw]",
+    ),
+]
 Probe = Annotated[bool, typer.Option(help="time a few steps for the plan's estimate")]
+
+
+def copy_of(text: str | None) -> Copy | None:
+    """What ``--weights`` asks for.
+
+    Raises:
+        VitexpError: neither ``raw`` nor ``ema``.
+    """
+    if text is not None and text not in typing.get_args(Copy):
+        raise unknown("--weights", text, typing.get_args(Copy))
+    return typing.cast("Copy | None", text)
 
 
 def parsed(text: str) -> float:

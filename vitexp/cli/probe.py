@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vitexp.cli.flags import Json, Out
+from vitexp.cli.options import Weights, copy_of
 
 if TYPE_CHECKING:
     from vitexp.runs.measurement import Measurement
     from vitexp.runs.store import Store
-    from vitexp.spec import Checkpoint, ProbeSpec, RunSpec
+    from vitexp.spec import Checkpoint, Copy, ProbeSpec, RunSpec
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ def probe(
         list[str],
         typer.Argument(
             metavar="RUN|FILE...",
-            help="run ids or their first digits; .npz, .safetensors or torch files",
+            help="run ids or their first digits; files or folders of weights",
         ),
     ],
     dataset: Annotated[
@@ -44,6 +45,7 @@ def probe(
     model: Annotated[
         str | None, typer.Option(help="the model that a file holds, such as vit-b/16@384")
     ] = None,
+    weights: Weights = None,
     device: Annotated[str, typer.Option(help="auto, cpu, mps, cuda or cuda:0")] = "auto",
     deterministic: Annotated[
         bool, typer.Option("--deterministic", help="the same bits again, also on CUDA")
@@ -60,8 +62,8 @@ def probe(
     from vitexp.runs.store import Store
     from vitexp.runs.wishes import Wishes
 
-    store = Store(out)
-    asked = [_asked(thing, store, dataset, model) for thing in dict.fromkeys(things)]
+    store, copy = Store(out), copy_of(weights)
+    asked = [_asked(thing, store, dataset, model, copy) for thing in dict.fromkeys(things)]
     todo = [(a.of, a.probe) for a in asked if store.measurement(a.of, a.probe) is None]
     found = devices.resolve(device)
     jobs, how = devices.jobs(found, None, len(todo)), Wishes(deterministic=deterministic)
@@ -76,15 +78,15 @@ def probe(
         raise typer.Exit(1)
 
 
-def _asked(thing: str, store: Store, dataset: str, model: str | None) -> _Asked:
+def _asked(thing: str, store: Store, dataset: str, model: str | None, copy: Copy | None) -> _Asked:
     from vitexp.cli import screen
     from vitexp.cli.execute import check_writable
-    from vitexp.settings.finetune import FILES
+    from vitexp.runs.weights_file import names_file
     from vitexp.tasks.probe import probe_of, probe_of_file
 
-    if thing.endswith(FILES):
+    if names_file(thing):
         check_writable(store.out)
-        return _Asked(thing, *probe_of_file(Path(thing), model, dataset, screen.say))
+        return _Asked(thing, *probe_of_file(Path(thing), model, dataset, screen.say, copy))
     spec = store.find(thing).readable()
     return _Asked(spec.id, spec, probe_of(spec, dataset, store, screen.say))
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from vitexp.catalog import sizes
 from vitexp.datasets.load import describe
 from vitexp.errors import VitexpError
-from vitexp.models.check import check_channels, with_channels
+from vitexp.models.check import check_channels, model_of_file, open_file
 from vitexp.models.weights.header import model_in
 from vitexp.runs.store import Store
 from vitexp.runs.weights_file import from_file
-from vitexp.spec import USUAL, Checkpoint, ProbeSpec, RunSpec
+from vitexp.spec import USUAL, Checkpoint, Copy, ProbeSpec, RunSpec
 
 
 def probe_of(spec: RunSpec, dataset: str, store: Store, remark: Callable[[str], None]) -> ProbeSpec:
@@ -34,28 +34,35 @@ def probe_of(spec: RunSpec, dataset: str, store: Store, remark: Callable[[str], 
 
 
 def probe_of_file(
-    path: Path, model: str | None, dataset: str, remark: Callable[[str], None]
+    path: Path,
+    model: str | None,
+    dataset: str,
+    remark: Callable[[str], None],
+    copy: Copy | None = None,
 ) -> tuple[Checkpoint, ProbeSpec]:
     """The few-shot probe of a file with weights on ``dataset``.
 
-    Images are resized to the model's size.
+    Images are resized to the model's size. Whether the file holds the model is found out before
+    any image is decoded.
 
     Args:
         model: its name, such as ``vit-b/16@384``; None where the file says it.
+        copy: which of a file's copies of it.
 
     Raises:
-        VitexpError: the file says no model and none is named, or no data set.
+        VitexpError: the file says no model and none is named, it holds another, or no data set.
     """
     if not dataset:
         raise VitexpError(f"On which images is {path} to be probed?", "Say it: --dataset digits.")
-    file, said = from_file(path), model_in(path)
+    source = open_file(path, copy, remark)
+    said = model_in(source.path)
     if said is None and model is None:
         raise VitexpError(f"Which model is in {path}?", "Say it: --model vit-b/16@384.")
     if said is not None and model is not None:
         raise VitexpError(f"{path} says itself that it holds {said.name}.", "Leave --model out.")
     found = said or sizes.at_usual_side(model or "")
+    of = model_of_file(found, source)
     data, images = describe(dataset, image_size=found.image_size)
-    of = said or with_channels(found, images, path)
     for text in (*data.remarks, *check_channels(of, images)):
         remark(text)
-    return Checkpoint(found, file), ProbeSpec("few_shot", data)
+    return Checkpoint(found, from_file(path, source.copy)), ProbeSpec("few_shot", data)

@@ -23,19 +23,19 @@ from vitexp.datasets.noise import NOISE, noise
 from vitexp.errors import VitexpError
 from vitexp.launch.events import LESS_MEMORY, Event
 from vitexp.models.check import check_channels
-from vitexp.models.weights.files import check, fitted
+from vitexp.models.weights.copies import open_weights
+from vitexp.models.weights.files import fitted
 from vitexp.models.weights.header import header, model_in
-from vitexp.models.weights.sources import open_source
 from vitexp.runs.files import DiskError, file_hash
 from vitexp.runs.lease import A_WHILE, Fenced, Lease, alone
 from vitexp.runs.record import RunRecord
 from vitexp.runs.soup import Soups
 from vitexp.runs.store import Store
+from vitexp.runs.weights_file import unchanged
 from vitexp.runs.wishes import Wishes
 from vitexp.spec import (
     Checkpoint,
     DataSpec,
-    FromFile,
     FromRun,
     Init,
     ModelSpec,
@@ -234,9 +234,9 @@ class Worker:
     ) -> None:
         torch.set_num_threads(threads)
         if isinstance(of, Checkpoint):
-            weights = _unchanged(of.file)
-            model = model_in(weights) or fitted(of.model, weights)
-            check(model, open_source(weights))
+            weights = unchanged(of.file)
+            source = open_weights(weights, of.file.copy)
+            model = model_in(weights) or fitted(of.model, source)
         else:
             weights, model = self.store.weights(of.id), of.model
         images = self._images(probe.data, model)
@@ -293,7 +293,7 @@ class Worker:
         if isinstance(init, FromRun):
             path = self.store.weights(init.run)
             return Start(path, file_hash(path), init.tables == "fresh", init.head)
-        return Start(_unchanged(init), init.sha256)
+        return Start(unchanged(init), init.sha256, copy=init.copy)
 
     def _images(self, data: DataSpec, model: ModelSpec) -> ImageSet:
         """The data set of ``data`` as ``model`` sees it, kept for the next run.
@@ -321,21 +321,6 @@ def _subject(order: dict[str, Any]) -> RunSpec | Checkpoint:
     if "file" in order:
         return from_json(Checkpoint, order["file"])
     return from_json(RunSpec, order["of"])
-
-
-def _unchanged(file: FromFile) -> Path:
-    """Where a file is.
-
-    Raises:
-        VitexpError: it is not there, or another one by now.
-    """
-    path = Path(file.path)
-    if not path.is_file() or file_hash(path) != file.sha256:
-        raise VitexpError(
-            f"{path} is no longer the file that it was when the command began.",
-            "Put it back, or repeat the command with the file's new path.",
-        )
-    return path
 
 
 def _reason(error: Exception) -> str:
