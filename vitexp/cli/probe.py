@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vitexp.cli.flags import Json, Out
+from vitexp.cli.flags import Json, Out, with_reading
 from vitexp.cli.options import Weights, copy_of
+from vitexp.spec import Reading
 
 if TYPE_CHECKING:
     from vitexp.runs.measurement import Measurement
@@ -31,7 +32,9 @@ class _Asked:
     probe: ProbeSpec
 
 
+@with_reading
 def probe(
+    reading: Reading,
     things: Annotated[
         list[str],
         typer.Argument(
@@ -63,7 +66,8 @@ def probe(
     from vitexp.runs.wishes import Wishes
 
     store, copy = Store(out), copy_of(weights)
-    asked = [_asked(thing, store, dataset, model, copy) for thing in dict.fromkeys(things)]
+    on = dataset, reading
+    asked = [_asked(thing, store, on, model, copy) for thing in dict.fromkeys(things)]
     todo = [(a.of, a.probe) for a in asked if store.measurement(a.of, a.probe) is None]
     found = devices.resolve(device)
     jobs, how = devices.jobs(found, None, len(todo)), Wishes(deterministic=deterministic)
@@ -78,7 +82,9 @@ def probe(
         raise typer.Exit(1)
 
 
-def _asked(thing: str, store: Store, dataset: str, model: str | None, copy: Copy | None) -> _Asked:
+def _asked(
+    thing: str, store: Store, on: tuple[str, Reading], model: str | None, copy: Copy | None
+) -> _Asked:
     from vitexp.cli import screen
     from vitexp.cli.execute import check_writable
     from vitexp.runs.weights_file import names_file
@@ -86,9 +92,9 @@ def _asked(thing: str, store: Store, dataset: str, model: str | None, copy: Copy
 
     if names_file(thing):
         check_writable(store.out)
-        return _Asked(thing, *probe_of_file(Path(thing), model, dataset, screen.say, copy))
+        return _Asked(thing, *probe_of_file(Path(thing), model, *on, screen.say, copy))
     spec = store.find(thing).readable()
-    return _Asked(spec.id, spec, probe_of(spec, dataset, store, screen.say))
+    return _Asked(spec.id, spec, probe_of(spec, *on, store, screen.say))
 
 
 def _show(made: list[tuple[_Asked, Measurement]], json: bool) -> None:

@@ -13,7 +13,10 @@ from vitexp.spec import FromRun, RunSpec, digest, identity
 from vitexp.studies.data_size.cells import Cells, fraction_of
 
 DECIDES = ("fraction",)
-OWN = ("--source", "--target", "--source-classes", "--fractions")
+OWN = (
+    *("--source", "--target", "--target-image-column", "--target-label-column"),
+    *("--source-classes", "--fractions"),
+)
 """The setting in which the cells differ, and the flags of the command beside the settings'."""
 
 SCRATCH, PROBED, FINE_TUNED = ARMS = "from scratch", "linear probe", "fine-tuned"

@@ -36,7 +36,7 @@ from vitexp.reporting.report import Report
 from vitexp.runs.record import Results
 from vitexp.settings.base import Base
 from vitexp.settings.run import EVALUATIONS
-from vitexp.spec import TUNING_SEEDS, DataSpec, FromRun, Head, Recipe, RunSpec
+from vitexp.spec import TUNING_SEEDS, USUAL, DataSpec, FromRun, Head, Reading, Recipe, RunSpec
 from vitexp.studies.data_size.cells import fraction_label, fraction_of
 from vitexp.studies.data_size.study import FRACTIONS
 from vitexp.studies.pretrain.cells import DECIDES, arm_of, grids_of
@@ -56,11 +56,13 @@ class Pretrain(Study):
         target: the data set to go on to; empty: the other classes of the source.
         source_classes: how many classes to pre-train on, the first ones; None: six in ten.
         fractions: shares of the target's training split.
+        reading: how the target's files are read.
     """
 
     target: str = ""
     source_classes: int | None = None
     fractions: tuple[float, ...] = FRACTIONS
+    reading: Reading = USUAL
 
     stem: ClassVar[str] = "pretrain"
     command: ClassVar[str] = "ablate pretrain"
@@ -87,7 +89,9 @@ class Pretrain(Study):
         """
         before = run.data
         if self.target:
-            target, images = describe(self.target, image_size=run.model.image_size)
+            target, images = describe(
+                self.target, image_size=run.model.image_size, reading=self.reading
+            )
             said = check_channels(run.model, images)
             target = dataclasses.replace(target, remarks=target.remarks + said)
             return before, target, images
