@@ -40,6 +40,7 @@ class Machine:
         keep: whether final weights stay.
         checkpoint_seconds: between two checkpoints of a run.
         wishes: how runs are computed.
+        yes: whether what takes long begins without a question.
     """
 
     out: Path
@@ -49,6 +50,7 @@ class Machine:
     keep: bool
     checkpoint_seconds: float
     wishes: Wishes
+    yes: bool = False
 
     @classmethod
     def of(cls, settings: Settings) -> Machine:
@@ -74,6 +76,7 @@ class Machine:
                 compiled=settings.compile,
                 strict=bool(settings.strict),
             ),
+            yes=bool(settings.yes),
         )
 
     def jobs(self, runs: int) -> int:

@@ -6,7 +6,7 @@ import dataclasses
 
 import typer
 
-from vitexp.cli import budget, execute, plan, report, screen
+from vitexp.cli import budget, execute, long, plan, report, screen
 from vitexp.errors import VitexpError
 from vitexp.experiment.study import Study
 from vitexp.runs.record import Results
@@ -54,6 +54,7 @@ def run(
 
     if limit is not None:
         base = budget.fitted(study, base, machine, budget.seconds(limit))
+        machine = dataclasses.replace(machine, yes=True)
     carry_out(study, machine, base, dry_run, probe, json)
 
 
@@ -90,6 +91,7 @@ def carry_out(
     if dry_run:
         value = plan.as_json(plan.forecast(machine, planner, probe), machine, study.label)
         return screen.emit(value) if json else plan.show(value)
+    long.consent(machine, planner, study.searches)
     ids, well = execute.execute(machine, planner, study.label)
     report.after(study, machine.out, ids, json)
     if not well:

@@ -20,7 +20,7 @@ def train(
     settings: Settings, dry_run: DryRun = False, probe: Probe = True, json: Json = False
 ) -> None:
     """Train one model, with one seed or several, and print what it reaches."""
-    from vitexp.cli import execute, plan, screen
+    from vitexp.cli import execute, long, plan, screen
     from vitexp.runs.store import Store
 
     machine, base = execute.prepare(settings, seeds=1)
@@ -32,6 +32,7 @@ def train(
     if dry_run:
         value = plan.as_json(plan.forecast(machine, planner, probe), machine, _label)
         return screen.emit(value) if json else plan.show(value)
+    long.consent(machine, planner)
     _, well = execute.execute(machine, planner, _label)
     results = Store(machine.out).results()
     rows = [_row(results[spec.id]) for spec in specs if spec.id in results]
