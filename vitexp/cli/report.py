@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from vitexp.reporting.report import Report
     from vitexp.runs.record import Results
 
+CURVES = "curves"
+
 StudyName = Annotated[
     str | None,
     typer.Argument(
@@ -40,16 +42,26 @@ def table(
 
 def plot(
     study: StudyName = None,
+    runs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[RUN...]", help="curves: run ids or their first digits [all]"),
+    ] = None,
     out: Out = Path("."),
     grid: Grid = None,
     paper: Annotated[bool, typer.Option("--paper", help="compute: the paper's Table 6")] = False,
     json: Json = False,
 ) -> None:
-    """Draw a study's figures into plots/, without running anything."""
+    """Draw a study's figures into plots/, without running anything.
+
+    `plot curves` draws loss, accuracy and learning rate of runs along their steps.
+    """
     from vitexp.cli import screen
     from vitexp.render import write_figures
 
-    reports = [_paper(study)] if paper else _reports(study, out, grid)
+    if study == CURVES or runs:
+        reports = [_curves(study, out, runs or [])]
+    else:
+        reports = [_paper(study)] if paper else _reports(study, out, grid)
     files = [path for report in reports for path in write_figures(report, out)]
     for report in reports:
         for figure in report.figures:
@@ -58,6 +70,19 @@ def plot(
     if json:
         return screen.emit({"files": list(map(str, files))})
     screen.say(_wrote(files))
+
+
+def _curves(study: str | None, out: Path, runs: Sequence[str]) -> Report:
+    from vitexp.errors import VitexpError
+    from vitexp.runs.store import Store
+    from vitexp.tasks.curves import curves
+
+    if study != CURVES:
+        raise VitexpError(
+            f"{runs[0]} means nothing to {study}.",
+            "Runs follow `plot curves`; `--grid RUN` chooses the grid that a run is in.",
+        )
+    return curves(Store(out), runs)
 
 
 def _paper(study: str | None) -> Report:
