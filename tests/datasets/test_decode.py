@@ -52,6 +52,8 @@ def test_grey_palette_alpha_and_deep_images_come_out_with_known_pixels():
                                         [[[255, 255, 255], [0, 0, 255]]]),
         "grey with a clear level": (encoded(Image.fromarray(np.array([[7, 8]], np.uint8)), "PNG",
                                             transparency=7), "L", [[255, 8]]),
+        "16 bits with a clear level": (encoded(grey16(np.uint16), "PNG", transparency=25700), "L",
+                                       [[0, 255], [200, 255]]),
         "colour under alpha": (encoded(hidden, "PNG"), "RGB", [[[255, 255, 255], [10, 20, 30]]]),
         "grey and alpha": (encoded(half, "PNG"), "L", [[204, 0]]),
         "CMYK": (encoded(Image.new("CMYK", (1, 1), (255, 0, 0, 0)), "TIFF"), "RGB",

@@ -148,6 +148,17 @@ def test_the_command_writes_and_prints_the_ledger(rng, tmp_path):
     assert "PE1 SUPPORTED" in vitexp("claims", out=tmp_path).stdout
 
 
+@pytest.mark.parametrize("command", ["claims", "table"])
+def test_a_folder_without_finished_runs_is_refused_and_nothing_is_written(command, tmp_path):
+    (tmp_path / "runs").mkdir()
+    for out in (tmp_path, tmp_path / "absent", Path("/proc/nowhere")):
+        ran = vitexp(command, out=out)
+        assert ran.returncode == 2
+        assert f"in {out / 'runs'}." in ran.stderr.splitlines()[0]
+        assert "`vitexp ablate pos-emb`" in ran.stderr
+    assert list(tmp_path.iterdir()) == [tmp_path / "runs"]
+
+
 # Comparing
 
 

@@ -29,8 +29,14 @@ POOREST = {"PYTHONIOENCODING": "ascii", "NO_COLOR": "1", "LC_ALL": "C"}
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
-def in_terminal(arguments: list[str], columns: int, **environment: str) -> tuple[int, str]:
-    """Exit code and everything shown by the program in a terminal of its own."""
+def in_terminal(
+    arguments: list[str], columns: int, answer: str = "", **environment: str
+) -> tuple[int, str]:
+    """Exit code and everything shown by the program in a terminal of its own.
+
+    Args:
+        answer: what is typed there.
+    """
     ours, its = pty.openpty()
     fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     inherited = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES", "NO_COLOR")}
@@ -39,6 +45,7 @@ def in_terminal(arguments: list[str], columns: int, **environment: str) -> tuple
         [*PROGRAM, *arguments], stdin=its, stdout=its, stderr=its, env=variables
     )
     os.close(its)
+    os.write(ours, answer.encode())
     shown = b""
     # Reading ends with an error when the last process that had the terminal is gone.
     while chunk := _read(ours):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -85,7 +84,7 @@ def test_a_loss_falls_while_its_last_quarter_has_a_part_of_the_fall(losses, fall
         ({"train_top1": 0.5, "train_images": 48.0}, "perhaps"),
     ],
 )
-def test_few_training_images_leave_open_what_limits(metrics: dict[str, Any], limited):
+def test_few_training_images_leave_open_what_limits(metrics, limited):
     assert compute_limited(Group([made(1000, 2000, **metrics)])) == limited
 
 

@@ -113,6 +113,7 @@ def test_every_setting_reaches_the_run_or_the_machine():
         "grad_checkpointing",
         "compile",
         "strict",
+        "yes",
         "keep",
         "out",
         "checkpoint_seconds",

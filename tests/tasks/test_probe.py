@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from tests.commands import TINY, call, read
+from tests.pictures import image_rows, two_classes, write_parquet
 from vitexp.catalog import sizes
 from vitexp.cli.main import main
 from vitexp.datasets.image_set import ImageSet
@@ -173,7 +174,7 @@ def test_files_that_cannot_be_probed_are_refused(tmp_path, capsys):
         assert (code, problem in err.splitlines()[0]) == (2, True)
     on = ["--dataset", "digits", "--out", tmp_path]
     code, out, err = call(capsys, "probe", plain, "--model", "vit-xs/4", *on)
-    assert (code, "does not fit" in err, out) == (1, True, "")
+    assert (code, "does not fit" in err, out) == (2, True, "")
 
 
 def test_a_model_of_rgb_images_sees_grey_ones_in_three_equal_channels(tmp_path, capsys):
@@ -206,7 +207,7 @@ def test_a_model_of_rgb_images_sees_grey_ones_in_three_equal_channels(tmp_path, 
     code, out, err = call(capsys, *finetune, *on, "--json")
     assert code == 0, err
     code, _, err = call(capsys, "probe", _grey_file(tmp_path), "--dataset", colour.source, *on)
-    assert (code, "are RGB, and vit-xxs/2 was trained on grey" in err) == (1, True)
+    assert (code, "are RGB, and vit-xxs/2 was trained on grey" in err) == (2, True)
 
 
 def _grey_file(folder):
@@ -214,3 +215,39 @@ def _grey_file(folder):
     path = folder / "grey.safetensors"
     write(exported(build(spec, 0).state_dict(), spec, "timm"), "timm", path, spec)
     return path
+
+
+@pytest.fixture
+def odd_table(tmp_path):
+    """Images in which the usual columns are others, and one of which is broken."""
+    rows = image_rows(60, "a", [0, 1])
+    rows = {"image": [None] * 60, "label": [0] * 60, "photo": rows["image"], "kind": rows["label"]}
+    rows["photo"][7] = {"bytes": b"no image", "path": None}
+    write_parquet(tmp_path / "table" / "train.parquet", rows)
+    return tmp_path / "table"
+
+
+def test_a_probe_takes_the_flags_about_the_files_of_its_data_set(odd_table, tmp_path, capsys):
+    spec = sizes.model("vit-xxs/2", 8, classes=7)
+    file = tmp_path / "a.safetensors"
+    write(exported(build(spec, 0).state_dict(), spec, "timm"), "timm", file, spec)
+    asked = ["probe", file, "--model", "vit-xxs/2", "--dataset", odd_table, "--out", tmp_path]
+    columns = ["--image-column", "photo", "--label-column", "kind"]
+    code, _, err = call(capsys, *asked, *columns)
+    assert (code, "--skip-broken" in err) == (2, True)
+    found = read(capsys, *asked, *columns, "--skip-broken")
+    assert found[0]["data"] == "table"
+    assert "few_shot_1_top1" in found[0]
+
+
+def test_pre_training_reads_its_target_by_columns_of_its_own(odd_table, tmp_path, capsys):
+    command = ["ablate", "pretrain", *TINY, "--steps", "4", "--seeds", "1", "--fractions", "100%",
+               "--dataset", two_classes(tmp_path / "pets"), "--target", odd_table,
+               "--out", tmp_path, "--image-size", "8", "--skip-broken", "--dry-run",
+               "--no-probe"]  # fmt: skip
+    own = ["--target-image-column", "photo", "--target-label-column", "kind"]
+    assert read(capsys, *command, *own)["runs"]["todo"] > 3
+    code, _, err = call(capsys, *command, *own[:2])
+    assert (code, "Traceback" in err) == (2, False)
+    code, _, err = call(capsys, "ablate", "pretrain", *own, "--out", tmp_path)
+    assert (code, "There is no --target" in err) == (2, True)

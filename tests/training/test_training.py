@@ -26,8 +26,9 @@ from vitexp.training.draws import Site, uniform
 from vitexp.training.environment import forget_peak_memory, peak_memory
 from vitexp.training.execution import Execution
 from vitexp.training.loop import train, training
-from vitexp.training.optimisation import is_kernel, learning_rate, optimiser
+from vitexp.training.optimisation import is_kernel, optimiser
 from vitexp.training.peak import peak
+from vitexp.training.schedule import learning_rate
 from vitexp.training.step import Step
 
 

@@ -20,7 +20,8 @@ from vitexp.models.vit import attend
 from vitexp.spec import ModelSpec, Recipe, RunSpec, ViTShape
 from vitexp.training.batches import Batches
 from vitexp.training.execution import DTYPES
-from vitexp.training.optimisation import is_kernel, learning_rate, ready
+from vitexp.training.optimisation import is_kernel, ready
+from vitexp.training.schedule import learning_rate
 
 WARM_UPS = 3
 

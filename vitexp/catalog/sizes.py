@@ -153,6 +153,11 @@ class Named:
         trunk = self.trunk.name + ("" if plain else f"x{self.factor:g}")
         return f"{trunk}+{self.size.name}{cell}" if self.size else trunk
 
+    @property
+    def patch_by_side(self) -> bool:
+        """Whether the side of the images decides the patch."""
+        return self.trunk is None and self.cell is None
+
     def shapes(self, side: int) -> tuple[ViTShape | None, ResNetShape | None]:
         """The sizes of transformer and ResNet on images of ``side`` pixels.
 

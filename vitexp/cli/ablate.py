@@ -31,6 +31,12 @@ def ablate(
     target: Annotated[
         str, typer.Option(help="pretrain: the data set to go on to [the source's other classes]")
     ] = "",
+    target_image_column: Annotated[
+        str, typer.Option(help="pretrain: the target's column of images [by name and type]")
+    ] = "",
+    target_label_column: Annotated[
+        str, typer.Option(help="pretrain: the target's column of labels [by name and type]")
+    ] = "",
     source_classes: Annotated[
         int | None, typer.Option(help="pretrain: classes to pre-train on [six in ten]", min=1)
     ] = None,
@@ -50,12 +56,13 @@ def ablate(
     """
     from vitexp.cli.study import run
 
-    classes = "" if source_classes is None else str(source_classes)
     asked = {
         "--models": models,
         "--source": source,
         "--target": target,
-        "--source-classes": classes,
+        "--target-image-column": target_image_column,
+        "--target-label-column": target_label_column,
+        "--source-classes": "" if source_classes is None else str(source_classes),
         "--fractions": fractions,
     }
     settings = dataclasses.replace(settings, dataset=source or settings.dataset)

@@ -15,6 +15,7 @@ def claims(out: Out = Path("."), json: Json = False) -> None:
     settle an open one.
     """
     from vitexp.cli import screen
+    from vitexp.errors import VitexpError
     from vitexp.experiment import ledger
     from vitexp.experiment.answers import grids
     from vitexp.render import write_tables
@@ -23,6 +24,11 @@ def claims(out: Out = Path("."), json: Json = False) -> None:
     from vitexp.studies.named import study_of
 
     done = Store(out).results()
+    if not done:
+        raise VitexpError(
+            f"No finished runs in {out / 'runs'}.",
+            "Run a study first, with `vitexp ablate pos-emb`, or choose another --out.",
+        )
     studies = {name: study_of(name) for name in STUDIES}
     judged = ledger.ledger((s, grids(s, name, out, done)) for name, s in studies.items())
     report = ledger.report(judged)

@@ -25,7 +25,7 @@ from vitexp.settings.finetune import resolve_finetune
 from vitexp.settings.flags import Settings
 from vitexp.settings.model import check_model
 from vitexp.settings.run import resolve
-from vitexp.spec import RunSpec
+from vitexp.spec import Copy, RunSpec
 
 Planner = Callable[[Results], Plan]
 Label = Callable[[Key], tuple[str, str]]
@@ -55,6 +55,7 @@ def machine_of(settings: Settings) -> Machine:
             compiled=settings.compile,
             strict=bool(settings.strict),
         ),
+        yes=bool(settings.yes),
     )
 
 
@@ -70,7 +71,7 @@ def prepare(settings: Settings, seeds: int) -> tuple[Machine, Base]:
 
 
 def prepare_finetune(
-    settings: Settings, source: str, rates: tuple[float, ...]
+    settings: Settings, source: str, rates: tuple[float, ...], copy: Copy | None
 ) -> tuple[Machine, Base]:
     """The machine and the fine-tune of ``source`` that ``settings`` ask for.
 
@@ -82,7 +83,14 @@ def prepare_finetune(
         raise VitexpError("--no-keep leaves no weights to start from.", "Leave it out.")
     with live.counting(screen.stderr()) as progress:
         base = resolve_finetune(
-            settings, source, rates, Store(machine.out), machine.precision, progress, screen.say
+            settings,
+            source,
+            rates,
+            Store(machine.out),
+            machine.precision,
+            progress,
+            screen.say,
+            copy,
         )
     return machine, base
 

@@ -7,11 +7,14 @@ from typing import Annotated
 import typer
 
 from vitexp.cli.flags import Json, with_settings
-from vitexp.cli.options import DryRun, Notes, Probe, Quiet, detail
+from vitexp.cli.options import DryRun, Notes, Probe, Quiet, Weights, copy_of, detail
 from vitexp.settings.flags import Settings
 
 Source = Annotated[
-    str, typer.Option("--from", help="a run's id, or a file of weights (.npz, .safetensors)")
+    str,
+    typer.Option(
+        "--from", help="a run's id, or a file or folder of weights, whatever it is called"
+    ),
 ]
 Rates = Annotated[
     str, typer.Option(help="learning rates to choose from on validation [the recipe's]")
@@ -23,6 +26,7 @@ def finetune(
     settings: Settings,
     source: Source,
     rates: Rates = "",
+    weights: Weights = None,
     dry_run: DryRun = False,
     probe: Probe = True,
     notes: Notes = False,
@@ -37,7 +41,8 @@ def finetune(
     from vitexp.cli import execute, study
     from vitexp.studies.finetune.study import FineTune
 
-    machine, base = execute.prepare_finetune(settings, source, _numbers(rates))
+    asked = _numbers(rates), copy_of(weights)
+    machine, base = execute.prepare_finetune(settings, source, *asked)
     shown = detail(notes, quiet)
     study.carry_out(FineTune(), "finetune", machine, base, dry_run, probe, json, shown)
 

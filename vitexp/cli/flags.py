@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import tomllib
 from collections.abc import Callable, Mapping
@@ -12,6 +13,7 @@ import typer
 
 from vitexp.errors import VitexpError
 from vitexp.settings.flags import MACHINE, Settings, flags, from_mapping, kinds, spelled
+from vitexp.spec import Reading
 
 Json = Annotated[bool, typer.Option("--json", help="print JSON on the standard output")]
 Out = Annotated[Path, typer.Option("--out", help="folder with runs/, tables/ and plots/")]
@@ -27,20 +29,39 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
         asked = {name: values.pop(name) for name in flags()}
         command(merged(config, asked), **values)
 
+    file = typer.Option(help="TOML file with these names; flags win", rich_help_panel=MACHINE)
+    config = _keyword("config", Annotated[Path | None, file], None)
+    return _called(run, command, [*map(_setting, flags()), config])
+
+
+def with_reading(command: Callable[..., None]) -> Callable[..., None]:
+    """A Typer command with the flags that say how a data set's files are read.
+
+    ``command`` takes ``reading`` first; its other parameters stay flags of their own.
+    """
+    names = [field.name for field in dataclasses.fields(Reading)]
+
+    def run(**values: Any) -> None:
+        asked = {name: values.pop(name) for name in names}
+        command(Settings(**asked).reading, **values)
+
+    return _called(run, command, list(map(_setting, names)))
+
+
+def _called(
+    run: Callable[..., None], command: Callable[..., None], more: list[inspect.Parameter]
+) -> Callable[..., None]:
+    """``run`` under ``command``'s name, with its parameters but for the first, and ``more``."""
     own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
-    parameters = [_keyword(p.name, p.annotation, p.default) for p in own] + _setting_parameters()
+    parameters = [_keyword(p.name, p.annotation, p.default) for p in own] + more
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {p.name: p.annotation for p in parameters}
     run.__name__, run.__doc__ = command.__name__, command.__doc__
     return run
 
 
-def _setting_parameters() -> list[inspect.Parameter]:
-    config = typer.Option(help="TOML file with these names; flags win", rich_help_panel=MACHINE)
-    parameters = [
-        _keyword(name, Annotated[kinds()[name] | None, _option(name)], None) for name in flags()
-    ]
-    return [*parameters, _keyword("config", Annotated[Path | None, config], None)]
+def _setting(name: str) -> inspect.Parameter:
+    return _keyword(name, Annotated[kinds()[name] | None, _option(name)], None)
 
 
 def _option(name: str) -> Any:

@@ -17,6 +17,7 @@ from vitexp.cli.ablate import ablate
 from vitexp.cli.bench import bench
 from vitexp.cli.claims import claims
 from vitexp.cli.compare import compare
+from vitexp.cli.data import data
 from vitexp.cli.finetune import finetune
 from vitexp.cli.models import models
 from vitexp.cli.probe import probe
@@ -43,7 +44,7 @@ app = typer.Typer(
 )
 COMMANDS = (
     *(ablate, scale, train, finetune, soup, probe),
-    *(table, plot, claims, compare, models, bench),
+    *(table, plot, claims, compare, models, bench, data),
 )
 for command in COMMANDS:
     app.command()(command)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import typing
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from vitexp.errors import unknown
+from vitexp.spec import Copy
 
 if TYPE_CHECKING:
     from vitexp.render.console import Detail
@@ -22,3 +26,23 @@ Probe = Annotated[bool, typer.Option(help="time a few steps for the plan's estim
 def detail(notes: bool, quiet: bool) -> Detail:
     """How much of a report ``--notes`` and ``--quiet`` ask for."""
     return "notes" if notes else "headline" if quiet else "table"
+
+
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        metavar="raw|ema",
+        help="of a file with both: the weights as trained, or their exponential mean [raw]",
+    ),
+]
+
+
+def copy_of(text: str | None) -> Copy | None:
+    """What ``--weights`` asks for.
+
+    Raises:
+        VitexpError: neither ``raw`` nor ``ema``.
+    """
+    if text is not None and text not in typing.get_args(Copy):
+        raise unknown("--weights", text, typing.get_args(Copy))
+    return typing.cast("Copy | None", text)

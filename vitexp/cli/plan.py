@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,11 +51,15 @@ class Forecast:
     @property
     def seconds(self) -> float | None:
         """Wall-clock time, no shorter than the longest run; None without a probe."""
-        if not self.todo:
+        return self.taken({spec: spec.recipe.steps for spec in self.todo})
+
+    def taken(self, steps: Mapping[RunSpec, int]) -> float | None:
+        """As :attr:`seconds`, for some of ``todo`` with another number of steps each."""
+        if not steps:
             return 0.0
         if not self.step_seconds:
             return None
-        each = [spec.recipe.steps * self._step(spec) for spec in self.todo]
+        each = [count * self._step(spec) for spec, count in steps.items()]
         return max(sum(each) / self.jobs, *each)
 
     def _step(self, spec: RunSpec) -> float:

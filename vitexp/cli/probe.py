@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vitexp.cli.flags import Json, Out
+from vitexp.cli.flags import Json, Out, with_reading
+from vitexp.cli.options import Weights, copy_of
+from vitexp.spec import Reading
 
 if TYPE_CHECKING:
     from vitexp.runs.measurement import Measurement
     from vitexp.runs.store import Store
-    from vitexp.spec import Checkpoint, ProbeSpec, RunSpec
+    from vitexp.spec import Checkpoint, Copy, ProbeSpec, RunSpec
 
 
 @dataclass(frozen=True)
@@ -30,12 +32,14 @@ class _Asked:
     probe: ProbeSpec
 
 
+@with_reading
 def probe(
+    reading: Reading,
     things: Annotated[
         list[str],
         typer.Argument(
             metavar="RUN|FILE...",
-            help="run ids or their first digits; .npz, .safetensors or torch files",
+            help="run ids or their first digits; files or folders of weights",
         ),
     ],
     dataset: Annotated[
@@ -44,6 +48,7 @@ def probe(
     model: Annotated[
         str | None, typer.Option(help="the model that a file holds, such as vit-b/16@384")
     ] = None,
+    weights: Weights = None,
     device: Annotated[str, typer.Option(help="auto, cpu, mps, cuda or cuda:0")] = "auto",
     deterministic: Annotated[
         bool, typer.Option("--deterministic", help="the same bits again, also on CUDA")
@@ -61,8 +66,9 @@ def probe(
     from vitexp.runs.options import ExecutionOptions
     from vitexp.runs.store import Store
 
-    store = Store(out)
-    asked = [_asked(thing, store, dataset, model) for thing in dict.fromkeys(things)]
+    store, copy = Store(out), copy_of(weights)
+    on = dataset, reading
+    asked = [_asked(thing, store, on, model, copy) for thing in dict.fromkeys(things)]
     todo = [(a.of, a.probe) for a in asked if store.measurement(a.of, a.probe) is None]
     options = ExecutionOptions(deterministic=deterministic)
     machine = Machine(out, devices.resolve(device), options=options)
@@ -77,17 +83,19 @@ def probe(
         raise typer.Exit(1)
 
 
-def _asked(thing: str, store: Store, dataset: str, model: str | None) -> _Asked:
+def _asked(
+    thing: str, store: Store, on: tuple[str, Reading], model: str | None, copy: Copy | None
+) -> _Asked:
     from vitexp.cli import screen
     from vitexp.cli.execute import check_writable
-    from vitexp.settings.finetune import FILES
+    from vitexp.runs.weights_file import names_file
     from vitexp.tasks.probe import probe_of, probe_of_file
 
-    if thing.endswith(FILES):
+    if names_file(thing):
         check_writable(store.out)
-        return _Asked(thing, *probe_of_file(Path(thing), model, dataset, screen.say))
+        return _Asked(thing, *probe_of_file(Path(thing), model, *on, screen.say, copy))
     spec = store.find(thing).readable()
-    return _Asked(spec.id, spec, probe_of(spec, dataset, store, screen.say))
+    return _Asked(spec.id, spec, probe_of(spec, *on, store, screen.say))
 
 
 def _show(made: list[tuple[_Asked, Measurement]], json: bool) -> None:

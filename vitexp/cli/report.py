@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     Answer = tuple[Report, list[Report]]
     """A report to show, and what the files hold: each under its own stem."""
 
+CURVES = "curves"
+
 StudyName = Annotated[
     str | None,
     typer.Argument(
@@ -55,16 +57,27 @@ def table(
 
 def plot(
     study: StudyName = None,
+    runs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[RUN...]", help="curves: run ids or their first digits [all]"),
+    ] = None,
     out: Out = Path("."),
     grid: GridName = None,
     paper: Annotated[bool, typer.Option("--paper", help="compute: the paper's Table 6")] = False,
     json: Json = False,
 ) -> None:
-    """Draw a study's figures into plots/, without running anything."""
+    """Draw a study's figures into plots/, without running anything.
+
+    `plot curves` draws loss, accuracy and learning rate of runs along their steps.
+    """
     from vitexp.cli import screen
     from vitexp.render import write_figures
 
-    answers = [(_paper(study), [_paper(study)])] if paper else _answers(study, out, grid)
+    if study == CURVES or runs:
+        report = _curves(study, out, runs or [])
+        answers = [(report, [report])]
+    else:
+        answers = [(_paper(study), [_paper(study)])] if paper else _answers(study, out, grid)
     files = [path for _, each in answers for report in each for path in write_figures(report, out)]
     for report, _ in answers:
         for figure in report.figures:
@@ -73,6 +86,19 @@ def plot(
     if json:
         return screen.emit({"files": list(map(str, files))})
     screen.say(_wrote(files))
+
+
+def _curves(study: str | None, out: Path, runs: Sequence[str]) -> Report:
+    from vitexp.errors import VitexpError
+    from vitexp.runs.store import Store
+    from vitexp.tasks.curves import curves
+
+    if study != CURVES:
+        raise VitexpError(
+            f"{runs[0]} means nothing to {study}.",
+            "Runs follow `plot curves`; `--grid RUN` chooses the grid that a run is in.",
+        )
+    return curves(Store(out), runs)
 
 
 def _paper(study: str | None) -> Report:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 
 import typer
 
-from vitexp.cli import budget, execute, plan, report, screen
+from vitexp.cli import budget, execute, long, plan, report, screen
 from vitexp.errors import VitexpError
 from vitexp.experiment.plan import Plan
 from vitexp.experiment.study import Study
@@ -61,6 +62,7 @@ def run(
     base = base.asked_with(own)
     if limit is not None:
         base = budget.fitted(study, base, machine, budget.seconds(limit))
+        machine = dataclasses.replace(machine, yes=True)
     carry_out(study, name, machine, base, dry_run, probe, json, detail)
 
 
@@ -102,6 +104,7 @@ def carry_out(
         cast = plan.forecast(machine, lambda done: study.plan(base, done), probe)
         value = plan.as_json(cast, machine, study.label)
         return screen.emit(value) if json else plan.show(value)
+    long.consent(machine, lambda done: study.plan(base, done), study.searches)
     question = None
 
     def planner(done: Results) -> Plan:

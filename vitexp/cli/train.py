@@ -20,7 +20,7 @@ def train(
     settings: Settings, dry_run: DryRun = False, probe: Probe = True, json: Json = False
 ) -> None:
     """Train one model, with one seed or several, and print what it reaches."""
-    from vitexp.cli import execute, plan, screen
+    from vitexp.cli import execute, long, plan, screen
     from vitexp.experiment.plan import Plan
     from vitexp.runs.store import Store
 
@@ -30,6 +30,7 @@ def train(
     if dry_run:
         value = plan.as_json(plan.forecast(machine, lambda _: whole, probe), machine, tuple)
         return screen.emit(value) if json else plan.show(value)
+    long.consent(machine, lambda _: whole)
     well = execute.execute(machine, lambda _: whole, tuple)
     results = Store(machine.out).results()
     rows = [_row(results[spec.id]) for spec in specs if spec.id in results]

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vitexp.cli.flags import Json, Out
+from vitexp.cli.options import Weights, copy_of
 from vitexp.errors import VitexpError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from vitexp.models.weights.files import Reach
+    from vitexp.models.weights.sources import Source
     from vitexp.spec import ModelSpec
 
 weights = typer.Typer(help="Look into checkpoints and convert them.", no_args_is_help=True)
@@ -24,25 +27,31 @@ Model = Annotated[
 
 @weights.command()
 def show(
-    file: Annotated[Path, typer.Argument(help="a .npz, .safetensors or torch file")],
+    file: Annotated[Path, typer.Argument(help="a file of weights, a folder or an index of shards")],
     model: Model = None,
+    copy: Weights = None,
     json: Json = False,
 ) -> None:
-    """Show a checkpoint's layout and tensors and, with --model, whether it fits."""
-    from vitexp.cli import screen
-    from vitexp.models.weights.files import check, layout_of
-    from vitexp.models.weights.sources import open_source
+    """Show a checkpoint's layout and tensors and, with --model, whether it fits.
 
-    source = open_source(file)
-    value: dict[str, Any] = {"file": str(file), "layout": layout_of(source)}
-    spec = _model(file, model)
+    What no name and no shape tells, such as the number of heads, is listed as assumed.
+    """
+    from vitexp.cli import screen
+    from vitexp.models.weights.files import has_head
+    from vitexp.models.weights.layouts import assumed, layout_of
+
+    source, spec = _opened(file, model, copy)
+    layout = layout_of(source)
+    value: dict[str, Any] = {"file": str(source.path), "layout": layout}
     if spec is not None:
-        check(spec, source)
-        value |= {"model": spec.name, "classes": spec.classes, "channels": spec.channels}
+        value |= {"model": spec.name, "channels": spec.channels}
+        value["classes"] = spec.classes if has_head(spec, source) else None
         value["pre_logits"] = spec.vit and spec.vit.pre_logits
+        value["assumed"] = list(assumed(spec, layout)) if model else []
     if json:
         return screen.emit(value | {"tensors": source.shapes})
-    screen.table(("field", "value"), [(key, str(item)) for key, item in value.items()])
+    value["assumed"] = "; ".join(value.get("assumed", ())) or None
+    screen.table(("field", "value"), [(k, str(item)) for k, item in value.items() if item])
     rows = [(name, "x".join(map(str, shape))) for name, shape in source.shapes.items()]
     screen.table(("tensor", "shape"), rows, right=("shape",))
 
@@ -53,6 +62,7 @@ def export(
     to: Annotated[str, typer.Option(help="timm, hf, hf5, npz or vitexp")],
     file: Annotated[Path, typer.Argument(help="the file to write")],
     model: Model = None,
+    copy: Weights = None,
     out: Out = Path("."),
 ) -> None:
     """Write a run's or a file's weights under the names of another program.
@@ -63,31 +73,47 @@ def export(
     from vitexp.cli import screen
     from vitexp.models.weights import LAYOUTS
     from vitexp.models.weights.files import exported, write
+    from vitexp.runs.weights_file import names_file
 
     layout = LAYOUTS.canonical(to)
-    spec, state = _of_file(Path(source), model) if Path(source).is_file() else _of_run(source, out)
+    from_file = names_file(source)
+    spec, state = _of_file(Path(source), model, copy) if from_file else _of_run(source, out)
     write(exported(state, spec, layout), layout, file, spec)
     screen.say(f"Wrote {file}: {spec.name}, {spec.classes} classes, names as in {layout}.")
 
 
-def _model(file: Path, named: str | None) -> ModelSpec | None:
-    """The model in a file: what is named, with the file's head; else what the file says."""
+def _opened(file: Path, named: str | None, copy: str | None) -> tuple[Source, ModelSpec | None]:
+    """The weights in a file, and their model where it is named or the file says it.
+
+    Raises:
+        VitexpError: the file does not hold that model.
+    """
     from vitexp.catalog import sizes
-    from vitexp.models.weights.files import fitted
+    from vitexp.cli import screen
+    from vitexp.models.check import model_of_file, open_file
+    from vitexp.models.weights.files import has_head
     from vitexp.models.weights.header import model_in
 
-    return model_in(file) if named is None else fitted(sizes.at_usual_side(named), file)
+    source = open_file(file, copy_of(copy), screen.say)
+    said = model_in(source.path)
+    if said is None and named is None:
+        return source, None
+    model = said or sizes.at_usual_side(named or "")
+    reach: Reach = "all" if has_head(model, source) else "features"
+    return source, model_of_file(model, source, reach)
 
 
-def _of_file(file: Path, model: str | None) -> tuple[ModelSpec, dict[str, Tensor]]:
+def _of_file(
+    file: Path, model: str | None, copy: str | None
+) -> tuple[ModelSpec, dict[str, Tensor]]:
     from vitexp.models.build import build
     from vitexp.models.weights.files import load_weights
 
-    spec = _model(file, model)
+    source, spec = _opened(file, model, copy)
     if spec is None:
         raise VitexpError(f"Which model is in {file}?", "Say it: --model vit-b/16@384.")
     built = build(spec, seed=0)
-    load_weights(built, spec, file)
+    load_weights(built, spec, source.path, copy=source.copy)
     return spec, built.state_dict()
 
 

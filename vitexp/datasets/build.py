@@ -6,6 +6,7 @@ import hashlib
 import os
 import unicodedata
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
@@ -16,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from vitexp.datasets.cache import Cache, Known, SplitWriter, written
+from vitexp.datasets.census import census
 from vitexp.datasets.decode import Layout, MisfitError, fit, guess, upright
 from vitexp.datasets.fingerprint import Fingerprint
 from vitexp.datasets.near import pairs, thumbnail
@@ -27,9 +29,9 @@ _THREADS = min(4, os.cpu_count() or 1)
 _GROUP = 16
 """Images a task: handing over costs as much as decoding a small image."""
 
-Decoded = tuple[bytes, np.ndarray, bytes] | UnreadableError
-"""SHA-256 of the encoded bytes, uint8 pixels (side, side, channels) and a thumbnail of them, or
-why there are none."""
+Decoded = tuple[bytes, np.ndarray, bytes, tuple[int, int]] | UnreadableError
+"""SHA-256 of the encoded bytes, uint8 pixels (side, side, channels), a thumbnail of them and the
+image's own size, or why there are none."""
 
 
 def build(
@@ -84,6 +86,7 @@ class _Writing:
         self._names: dict[Part, list[str]] = {part: [] for part in PARTS}
         self._thumbnails = {part: bytearray() for part in PARTS}
         self._broken: list[str] = []
+        self._sizes: Counter[tuple[int, int]] = Counter()
 
     def decode(self, source: Source, parts: Mapping[Part, np.ndarray]) -> Iterator[int]:
         """Write all images; yields how many are done."""
@@ -116,7 +119,8 @@ class _Writing:
             if not self._skip_broken:
                 raise _unreadable(self._broken[-1])
             return
-        digest, pixels, small = decoded
+        digest, pixels, small, size = decoded
+        self._sizes[size] += 1
         writers[part].add(pixels, label)
         self._fingerprint.add(part, digest, label)
         self._names[part].append(item[0])
@@ -144,6 +148,7 @@ class _Writing:
             broken=tuple(self._broken),
             skipped=source.skipped,
             notes=source.notes,
+            census=census(self._sizes, self._fingerprint.seen()),
         )
 
     def _alike(self, but: np.ndarray) -> tuple[str, ...]:
@@ -170,7 +175,7 @@ def _decode_one(layout: Layout, read: Callable[[], bytes]) -> Decoded:
     except UnreadableError as error:
         return error
     pixels = fit(image, layout)
-    return hashlib.sha256(encoded).digest(), pixels, thumbnail(pixels)
+    return hashlib.sha256(encoded).digest(), pixels, thumbnail(pixels), image.size
 
 
 def _unreadable(what: str) -> VitexpError:

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from vitexp.datasets.census import Census
 from vitexp.datasets.image_set import Split
 from vitexp.datasets.split import PARTS, Part
 from vitexp.errors import VitexpError
@@ -40,7 +41,7 @@ class Known:
         stamp: of the source then.
         fingerprint: which set it gave.
         names: class names.
-        duplicates, near_duplicates, broken, skipped, notes: as in ImageSet.
+        duplicates, near_duplicates, broken, skipped, notes, census: as in ImageSet.
     """
 
     stamp: str
@@ -51,6 +52,7 @@ class Known:
     broken: tuple[str, ...] = ()
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = ()
+    census: Census | None = None
 
 
 def default_cache() -> Path:

@@ -157,7 +157,8 @@ def _turned(source: Image.Image, image: Image.Image) -> Image.Image:
 
 def _eight_bits(image: Image.Image) -> Image.Image:
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        return Image.fromarray(_scaled(np.asarray(image)))
+        values, clear = np.asarray(image), image.info.get("transparency")
+        return Image.fromarray(np.where(values == clear, np.uint8(255), _scaled(values)))
     if image.has_transparency_data:
         flat = _on_white(image)
     else:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import gzip
 import hashlib
 import importlib.util
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 
+from vitexp.datasets.census import census
 from vitexp.datasets.fingerprint import Fingerprint
 from vitexp.datasets.image_set import ImageSet, Split
 from vitexp.datasets.split import PARTS, TEST_SEED, partition, stratified_order
@@ -55,6 +57,7 @@ def load_digits(image_size: int | None, split_seed: int, held_out: float | None 
         name="digits",
         flips=False,
         duplicates=int(fingerprint.duplicates().sum()),
+        census=census(Counter({(SIDE, SIDE): len(labels)}), fingerprint.seen()),
     )
 
 

@@ -37,8 +37,11 @@ class Fingerprint:
         text = json.dumps([PREPROCESSING, image_size, names, parts])
         return hashlib.sha256(text.encode()).hexdigest()
 
+    def seen(self) -> dict[Part, np.ndarray]:
+        """Of each part, eight bytes of its images' digests: uint64, (n,)."""
+        return {part: np.frombuffer(self._seen[part], dtype=np.uint64) for part in PARTS}
+
     def duplicates(self) -> np.ndarray:
         """Which test images' encoded bytes also occur in train or validation: bool, (n,)."""
-        test = np.frombuffer(self._seen["test"], dtype=np.uint64)
-        others = np.frombuffer(self._seen["train"] + self._seen["val"], dtype=np.uint64)
-        return np.isin(test, others)
+        seen = self.seen()
+        return np.isin(seen["test"], np.concatenate([seen["train"], seen["val"]]))

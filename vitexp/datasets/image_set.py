@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vitexp.datasets.census import Census
 from vitexp.errors import VitexpError
 from vitexp.spec import Skipped
 
@@ -44,6 +45,7 @@ class ImageSet:
         broken: the images that could not be read and were left out, with the reason.
         skipped: what else of the source was left out, a reason each.
         notes: what was decided where the source left it open.
+        census: what was counted as it was decoded; None where an earlier version did that.
     """
 
     train: Split
@@ -58,6 +60,7 @@ class ImageSet:
     broken: tuple[str, ...] = ()
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = ()
+    census: Census | None = None
 
     @property
     def image_size(self) -> int:

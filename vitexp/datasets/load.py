@@ -119,15 +119,21 @@ class _Asked:
 
 
 def _open(
-    asked: _Asked, cache: Path | None, progress: Progress | None, channels: int | None = None
+    asked: _Asked,
+    cache: Path | None,
+    progress: Progress | None,
+    channels: int | None = None,
+    counted: bool = False,
 ) -> tuple[str, ImageSet]:
-    source, images = _decoded(asked, cache, progress)
+    source, images = _decoded(asked, cache, progress, counted)
     if channels == 3 and images.channels == 1:
         images = in_colour(images, Cache(cache or default_cache()))
     return source, images if asked.classes is None else only(images, asked.classes)
 
 
-def _decoded(asked: _Asked, cache: Path | None, progress: Progress | None) -> tuple[str, ImageSet]:
+def _decoded(
+    asked: _Asked, cache: Path | None, progress: Progress | None, counted: bool
+) -> tuple[str, ImageSet]:
     image_size, split_seed = asked.image_size, asked.split_seed
     if image_size is not None and image_size < 1:
         raise VitexpError(f"An image size of {image_size}.", "Give a side of at least 1 pixel.")
@@ -145,7 +151,8 @@ def _decoded(asked: _Asked, cache: Path | None, progress: Progress | None) -> tu
         return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:32]
 
     known = store.known(key(image_size))
-    if known and known.stamp == place.stamp and (images := _stored(store, place, known)):
+    usable = known and known.stamp == place.stamp and (known.census or not counted)
+    if known and usable and (images := _stored(store, place, known)):
         return place.source, images
     from vitexp.datasets.build import build
 
@@ -176,6 +183,7 @@ def _stored(store: Cache, place: Place, known: Known) -> ImageSet | None:
         broken=known.broken,
         skipped=known.skipped,
         notes=known.notes,
+        census=known.census,
     )
 
 
@@ -191,6 +199,7 @@ def describe(
     classes: tuple[int, ...] | None = None,
     held_out: float | None = None,
     progress: Progress | None = None,
+    counted: bool = False,
 ) -> tuple[DataSpec, ImageSet]:
     """The spec by which a worker finds the same images again, and the images.
 
@@ -199,12 +208,13 @@ def describe(
         subset_seed: draws that subset.
         source, image_size, cache, split_seed, reading, classes, held_out, progress: as for
             :func:`load`.
+        counted: whether the images' census is wanted even if an earlier version decoded them.
 
     Raises:
         VitexpError: as :func:`load`; or a fraction at which a class would have no image.
     """
     asked = _Asked(source, image_size, split_seed, reading, classes, held_out)
-    found, images = _open(asked, cache, progress)
+    found, images = _open(asked, cache, progress, counted=counted)
     if fraction is not None:
         subset(images.train.labels, fraction, subset_seed)
     part = fraction is not None and fraction < 1

@@ -26,6 +26,7 @@ class Machine:
         keep: whether final weights stay.
         checkpoint_seconds: between two checkpoints of a run: how much work a kill may cost.
         options: how runs are computed.
+        yes: whether what takes long begins without a question.
     """
 
     out: Path
@@ -35,6 +36,7 @@ class Machine:
     keep: bool = True
     checkpoint_seconds: float = CHECKPOINT_SECONDS
     options: ExecutionOptions = DEFAULTS
+    yes: bool = False
 
     def jobs(self, runs: int) -> int:
         """How many of ``runs`` runs go on at the same time, all devices together."""

@@ -1,27 +1,53 @@
-"""Whether a trained model can look at some images."""
+"""Whether a file holds a model, and whether a trained model can look at some images."""
 
 from __future__ import annotations
 
-import dataclasses
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vitexp.datasets.image_set import ImageSet
 from vitexp.errors import VitexpError
-from vitexp.spec import ModelSpec
+from vitexp.models.weights.header import model_in
+from vitexp.spec import Copy, ModelSpec
+
+if TYPE_CHECKING:
+    from vitexp.models.weights.files import Reach
+    from vitexp.models.weights.sources import Source
 
 
-def with_channels(model: ModelSpec, images: ImageSet, path: Path) -> ModelSpec:
-    """A named model with the channels of the file that its weights are in.
+def model_of_file(
+    model: ModelSpec, source: Source, reach: Reach = "features", resize: bool = False
+) -> ModelSpec:
+    """A named model with what the file of its weights decides: channels, classes, pool and the
+    layer before the head.
+
+    Args:
+        source, reach, resize: as for :func:`vitexp.models.weights.files.check`.
 
     Raises:
-        VitexpError: the file is no checkpoint, or none of a known layout.
+        VitexpError: the file does not hold such a model.
     """
-    if images.channels == 3:
-        return dataclasses.replace(model, channels=3)
-    # Only the file says whether it is of grey images or of RGB ones, and reading it takes torch.
-    from vitexp.models.weights.files import fitted
+    from vitexp.models.weights.files import check, fitted
 
-    return dataclasses.replace(model, channels=fitted(model, path).channels)
+    found = model_in(source.path) or fitted(model, source)
+    check(found, source, reach, resize)
+    return found
+
+
+def open_file(path: Path, copy: Copy | None, remark: Callable[[str], None]) -> Source:
+    """The model in a file, after saying what was decided about it.
+
+    Raises:
+        VitexpError: as :func:`vitexp.models.weights.copies.open_weights`.
+    """
+    # Only commands that are given a file need torch, which takes seconds.
+    from vitexp.models.weights.copies import open_weights
+
+    source = open_weights(path, copy)
+    for text in source.said:
+        remark(text)
+    return source
 
 
 def check_channels(model: ModelSpec, images: ImageSet) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ def write_tables(report: Report, out: Path) -> list[Path]:
     """
     texts = {"md": markdown(report), "csv": csv_text(report), "tex": latex(report)}
     return [
-        _publish(out / "tables" / f"{report.stem}.{ending}", text.encode())
+        publish(out / "tables" / f"{report.stem}.{ending}", text.encode())
         for ending, text in texts.items()
     ]
 
@@ -38,16 +38,21 @@ def write_figures(report: Report, out: Path) -> list[Path]:
     from vitexp.render.figure import drawn
 
     paths = [
-        _publish(out / "plots" / f"{report.stem}{figure.suffix}.{ending}", image)
+        publish(out / "plots" / f"{report.stem}{figure.suffix}.{ending}", image)
         for figure in report.figures
         for ending, image in drawn(figure).items()
     ]
     if paths:
-        paths.append(_publish(out / "plots" / f"{report.stem}.csv", csv_text(report).encode()))
+        paths.append(publish(out / "plots" / f"{report.stem}.csv", csv_text(report).encode()))
     return paths
 
 
-def _publish(path: Path, content: bytes) -> Path:
+def publish(path: Path, content: bytes) -> Path:
+    """Writes one file, whole or not at all, and its folder; returns its path.
+
+    Raises:
+        VitexpError: it cannot be written.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")

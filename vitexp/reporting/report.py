@@ -202,7 +202,34 @@ class CurveFigure:
     suffix: str = ""
 
 
-Figure = IntervalFigure | CurveFigure
+@dataclass(frozen=True)
+class TracePanel:
+    """Lines over a shared axis. Series of one name look alike.
+
+    Attributes:
+        y_axis: its label.
+        series: the lines.
+    """
+
+    y_axis: str
+    series: tuple[Series, ...]
+
+
+@dataclass(frozen=True)
+class TraceFigure:
+    """Panels, one below the other, over one linear axis.
+
+    Attributes:
+        suffix: of the file name, before the ending.
+    """
+
+    title: str
+    x_axis: str
+    panels: tuple[TracePanel, ...]
+    suffix: str = ""
+
+
+Figure = IntervalFigure | CurveFigure | TraceFigure
 
 
 @dataclass(frozen=True)

@@ -108,6 +108,17 @@ class Store:
         assert record is not None
         return record
 
+    def curve(self, entry: Entry) -> list[dict[str, float]]:
+        """A run's evaluations so far, in order."""
+        if entry.record is not None:
+            return entry.record.curve
+        try:
+            text = (self.folder(entry.id) / "log.jsonl").read_text()
+        except FileNotFoundError:
+            return []
+        # Somebody may be writing the last line just now.
+        return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+
     def measurement(self, of: RunSpec | Checkpoint, probe: ProbeSpec) -> Measurement | None:
         """What ``probe`` found out about a run or a file; None before it was made.
 

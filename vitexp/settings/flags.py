@@ -200,6 +200,9 @@ class Settings:
         "let a run fail where a way to compute it does",
         "say so and go on by a plainer one",
     )
+    yes: bool | None = setting(
+        MACHINE, "begin without asking what takes over an hour", "ask on a terminal"
+    )
     keep: bool | None = setting(MACHINE, "keep the final weights", "keep")
     checkpoint_seconds: float | None = setting(
         MACHINE, "work that a kill may cost at most, each run", "60", above=0
@@ -239,7 +242,7 @@ def _without_none(hint: types.UnionType) -> type:
 # What says with what and how often, and not what nor where.
 _CIRCUMSTANCES = (
     *("seed", "seeds", "device", "jobs", "deterministic", "micro_batch", "grad_checkpointing"),
-    *("compile", "strict", "keep", "checkpoint_seconds"),
+    *("compile", "strict", "yes", "keep", "checkpoint_seconds"),
 )
 
 

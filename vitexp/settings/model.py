@@ -110,17 +110,17 @@ def model_of(
     Raises:
         VitexpError: sizes that do not fit one another or the images.
     """
-    sized = _sized(settings, wanted, images.image_size)
-    vit = sized.vit and dataclasses.replace(sized.vit, position=_position(settings, std))
-    model = dataclasses.replace(
-        sized,
-        channels=images.channels,
-        classes=len(images.names),
-        vit=vit,
-        code=code_hash(wanted.family, "model"),
-    )
+    sized = model_at(settings, wanted, images.image_size, std)
+    model = dataclasses.replace(sized, channels=images.channels, classes=len(images.names))
     check_model(model)
     return model
+
+
+def model_at(settings: Settings, wanted: Wanted, side: int, std: Mapping[str, float]) -> ModelSpec:
+    """As :func:`model_of`, on RGB images of ``side`` pixels and of 1000 classes, unchecked."""
+    sized = _sized(settings, wanted, side)
+    vit = sized.vit and dataclasses.replace(sized.vit, position=_position(settings, std))
+    return dataclasses.replace(sized, vit=vit, code=code_hash(wanted.family, "model"))
 
 
 def _sized(settings: Settings, wanted: Wanted, side: int) -> ModelSpec:

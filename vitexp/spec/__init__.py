@@ -29,7 +29,7 @@ from vitexp.spec.model import (
 )
 from vitexp.spec.probe import Checkpoint, ProbeSpec
 from vitexp.spec.recipe import Optimizer, Recipe, Schedule
-from vitexp.spec.run import TUNING_SEEDS, FromFile, FromRun, Head, Init, Precision, RunSpec
+from vitexp.spec.run import TUNING_SEEDS, Copy, FromFile, FromRun, Head, Init, Precision, RunSpec
 from vitexp.spec.soup import SoupKind, SoupSpec
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "TUNING_SEEDS",
     "USUAL",
     "Checkpoint",
+    "Copy",
     "DataSpec",
     "FromFile",
     "FromRun",

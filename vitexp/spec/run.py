@@ -17,6 +17,8 @@ TUNING_SEEDS = 1_000_000
 
 Precision = Literal["fp32", "bf16"]
 Head = Literal["kept", "ridge"]
+Copy = Literal["raw", "ema"]
+"""Of a model in a file: as it was trained, or the exponential mean of its weights."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +44,14 @@ class FromFile:
     """First weights from a file; its head is left behind.
 
     Attributes:
-        sha256: of the file.
+        sha256: of the file; of several shards, of their names and hashes.
         path: where it was.
+        copy: ``ema`` where that is read of a file that has both; None: what is there, raw first.
     """
 
     sha256: str
     path: str = label("")
+    copy: Literal["ema"] | None = None
 
 
 Init = FromRun | FromFile

@@ -46,7 +46,8 @@ def measure(
     set_deterministic(options.deterministic)
     assert images.fingerprint == probe.data.fingerprint
     model = build(spec, of.seed if isinstance(of, RunSpec) else 0)
-    load_weights(model, spec, weights)
+    copy = of.file.copy if isinstance(of, Checkpoint) else None
+    load_weights(model, spec, weights, "features", copy=copy)
     model.to(device)
     dtype = DTYPES[of.precision]
     # Top-1 of the old head means nothing on other classes: of this, features alone are used.

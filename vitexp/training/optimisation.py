@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
@@ -76,18 +75,6 @@ def restore(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
 def is_kernel(name: str, value: torch.Tensor) -> bool:
     """Whether a parameter is a layer's kernel: no bias, norm, class token or positional table."""
     return name.rpartition(".")[2] in ("weight", "kernel") and value.ndim >= 2
-
-
-def learning_rate(recipe: Recipe, step: int) -> float:
-    """The rate of ``step``, counted from 0: linear warm-up, then the recipe's schedule to 0."""
-    if step < recipe.warmup:
-        return recipe.lr * (step + 1) / recipe.warmup
-    if recipe.schedule == "constant":
-        return recipe.lr
-    progress = (step - recipe.warmup) / max(1, recipe.steps - recipe.warmup)
-    if recipe.schedule == "linear":
-        return recipe.lr * (1.0 - progress)
-    return recipe.lr * 0.5 * (1.0 + math.cos(math.pi * progress))
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: Tensor | float) -> None:

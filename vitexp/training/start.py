@@ -11,8 +11,8 @@ from torch import nn
 from vitexp.datasets.image_set import ImageSet
 from vitexp.errors import VitexpError
 from vitexp.evaluation.few_shot import linear_map
-from vitexp.models.weights.files import load_weights
-from vitexp.spec import Head, ModelSpec
+from vitexp.models.weights.files import Reach, load_weights
+from vitexp.spec import Copy, Head, ModelSpec
 
 
 @dataclass(frozen=True)
@@ -24,18 +24,20 @@ class Start:
         sha: its SHA-256.
         fresh_tables: whether positional tables are left behind.
         head: as in :class:`vitexp.spec.FromRun`.
+        copy: as in :class:`vitexp.spec.FromFile`.
     """
 
     weights: Path
     sha: str
     fresh_tables: bool = False
     head: Head | None = None
+    copy: Copy | None = None
 
     def give(self, model: nn.Module, spec: ModelSpec) -> None:
         """Copies the weights into ``model``; a new head stays zero (paper, section 3.2)."""
         drawn = {n: v.clone() for n, v in model.state_dict().items() if n.startswith("position.")}
-        kept = self.head == "kept"
-        load_weights(model, spec, self.weights, head=kept, resize="bilinear")
+        reach: Reach = "all" if self.head == "kept" else "body"
+        load_weights(model, spec, self.weights, reach, "bilinear", self.copy)
         if self.fresh_tables:
             model.load_state_dict(drawn, strict=False)
 

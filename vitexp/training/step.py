@@ -19,7 +19,8 @@ from vitexp.training.capture import CapturedStep, Inputs
 from vitexp.training.compilation import compile_blocks
 from vitexp.training.execution import DTYPES, Execution
 from vitexp.training.losses import Losses
-from vitexp.training.optimisation import learning_rate, optimiser, ready, set_learning_rate
+from vitexp.training.optimisation import optimiser, ready, set_learning_rate
+from vitexp.training.schedule import learning_rate
 
 
 def model_of(spec: RunSpec, execution: Execution) -> nn.Module:

@@ -23,18 +23,18 @@ from vitexp.errors import VitexpError
 from vitexp.launch.events import LESS_MEMORY, Event
 from vitexp.launch.orders import Average, Bench, Measure, Order, Pace, Train, parse
 from vitexp.models.check import check_channels
-from vitexp.models.weights.files import check, fitted
+from vitexp.models.weights.copies import open_weights
+from vitexp.models.weights.files import fitted
 from vitexp.models.weights.header import header, model_in
-from vitexp.models.weights.sources import open_source
 from vitexp.runs.files import DiskError, file_hash
 from vitexp.runs.lease import A_WHILE, Fenced, Lease, alone
 from vitexp.runs.record import RunRecord
 from vitexp.runs.soup import Soups
 from vitexp.runs.store import Store
+from vitexp.runs.weights_file import unchanged
 from vitexp.spec import (
     Checkpoint,
     DataSpec,
-    FromFile,
     FromRun,
     Init,
     ModelSpec,
@@ -235,9 +235,9 @@ class Worker:
         of, probe, options = order.spec, order.probe, order.resources.options
         torch.set_num_threads(order.resources.threads)
         if isinstance(of, Checkpoint):
-            weights = _unchanged(of.file)
-            model = model_in(weights) or fitted(of.model, weights)
-            check(model, open_source(weights))
+            weights = unchanged(of.file)
+            source = open_weights(weights, of.file.copy)
+            model = model_in(weights) or fitted(of.model, source)
         else:
             weights, model = self.store.weights(of.id), of.model
         images = self._images(probe.data, model)
@@ -300,7 +300,7 @@ class Worker:
         if isinstance(init, FromRun):
             path = self.store.weights(init.run)
             return Start(path, file_hash(path), init.tables == "fresh", init.head)
-        return Start(_unchanged(init), init.sha256)
+        return Start(unchanged(init), init.sha256, copy=init.copy)
 
     def _images(self, data: DataSpec, model: ModelSpec) -> ImageSet:
         """The data set of ``data`` as ``model`` sees it, kept for the next run.
@@ -322,21 +322,6 @@ class Worker:
                 self.events.flush()
         except BrokenPipeError:
             self.stop.set()
-
-
-def _unchanged(file: FromFile) -> Path:
-    """Where a file is.
-
-    Raises:
-        VitexpError: it is not there, or another one by now.
-    """
-    path = Path(file.path)
-    if not path.is_file() or file_hash(path) != file.sha256:
-        raise VitexpError(
-            f"{path} is no longer the file that it was when the command began.",
-            "Put it back, or repeat the command with the file's new path.",
-        )
-    return path
 
 
 def _reason(error: Exception) -> str:

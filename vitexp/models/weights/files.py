@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 import secrets
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -18,42 +20,34 @@ from vitexp.errors import VitexpError
 from vitexp.models.build import skeleton
 from vitexp.models.vit import ViT
 from vitexp.models.weights import LAYOUTS
+from vitexp.models.weights.copies import open_weights
 from vitexp.models.weights.header import header
+from vitexp.models.weights.layouts import links_of
 from vitexp.models.weights.link import Link
-from vitexp.models.weights.sources import Shape, Source, damaged, open_source
+from vitexp.models.weights.sources import Shape, Source, damaged
 from vitexp.positions.base import Interpolation, Resizable
-from vitexp.spec import ModelSpec
+from vitexp.spec import Copy, ModelSpec
 
-_HEAD = ("head.", "pre_logits.")
+Reach = Literal["all", "features", "body"]
+"""How much of a model: all, what its features need, or that without the layer before the head."""
+
+_LEFT: dict[Reach, tuple[tuple[str, ...], str]] = {
+    "all": ((), r"(?!)"),
+    "features": (("head.",), r"^(head|classifier)\b"),
+    "body": (("head.", "pre_logits."), r"^(head|classifier|pre_logits|vit\.pooler)\b"),
+}
+"""How our names begin that are not read, and what theirs look like, in any layout."""
+
 _POSITION = "position."
-_HEADS = r"^(head|classifier|pre_logits|vit\.pooler)\b"
-"""Names of a head and of what stands before it, in any layout."""
-
-# A name that only one layout has -> that layout.
-_SIGNS = {
-    r"^Transformer/|^conv_root/|^embedding/kernel": "npz",
-    r"^vit\.layers\.": "hf5",
-    r"^vit\.encoder\.": "hf",
-    r"^patch_embed\.|\.blocks\.\d+\.downsample\.|^stem\.conv\.": "timm",
-    r"^embedding\.(kernel|trunk)|^trunk\.": "vitexp",
-}
-
-_BIT = "a pre-activation (BiT) ResNet; those here are post-activation, as in the paper's counts"
-
-# A name that gives away a model which none of ours is -> what it is.
-_OTHERS = {
-    r"standardized_conv2d|^resnet/root_block|^bit\.norm\.": _BIT,
-    r"^fc_norm\.": "a ViT that normalises after pooling; those here normalise before it",
-    r"^(dist_token|distillation_token)$": "a distilled DeiT, which has a second class token",
-}
 
 
 def load_weights(
     model: nn.Module,
     spec: ModelSpec,
     path: Path,
-    head: bool = True,
+    reach: Reach = "all",
     resize: Interpolation | None = None,
+    copy: Copy | None = None,
 ) -> None:
     """Copies the weights in a file into ``model``, one tensor at a time.
 
@@ -61,14 +55,15 @@ def load_weights(
         model: of ``spec``; changed only if all names and shapes of the file fit.
         spec: what ``model`` was built from.
         path: of any of the layouts in ``LAYOUTS``.
-        head: whether the head and the pre-logits layer are read, too; else they stay as they are.
+        reach: how much is read; the rest of ``model`` stays as it is.
         resize: how to bring positional tables to the model's grid; None: they have to fit.
+        copy: as for :func:`vitexp.models.weights.copies.open_weights`.
 
     Raises:
         VitexpError: not a checkpoint, or one of another model.
     """
-    source = open_source(path)
-    links = check(spec, source, head, resize is not None)
+    source = open_weights(path, copy)
+    links = check(spec, source, reach, resize is not None)
     state = model.state_dict()
     shapes = {link.ours: _shapes(link, state[link.ours]) for link in links}
     other = [
@@ -102,48 +97,12 @@ def _resize(model: nn.Module, source: Source, links: list[Link], how: Interpolat
         state[name].copy_(table)
 
 
-def links_of(spec: ModelSpec, source: Source) -> list[Link]:
-    """The links of the layout that the file ``source`` is in.
-
-    Raises:
-        VitexpError: none of them, a known other model, or a layout that cannot hold ``spec``.
-    """
-    for sign, what in _OTHERS.items():
-        if any(re.search(sign, name) for name in source.shapes):
-            raise _other(source, what)
-    if "stem.conv.weight" in source.shapes and "stem.norm.weight" not in source.shapes:
-        raise _other(source, _BIT)
-    links: list[Link] = LAYOUTS.load(layout_of(source))(spec)
-    return links
-
-
-def _other(source: Source, what: str) -> VitexpError:
-    return VitexpError(f"{source.path} is {what}.", "It cannot be converted; choose another file.")
-
-
-def layout_of(source: Source) -> str:
-    """Name of the layout that a file is in.
-
-    Raises:
-        VitexpError: none that is known.
-    """
-    for sign, layout in _SIGNS.items():
-        if any(re.search(sign, name) for name in source.shapes):
-            return layout
-    some = ", ".join(list(source.shapes)[:3]) or "none at all"
-    raise VitexpError(
-        f"{source.path} has tensors of no known layout, such as {some}.",
-        f"Layouts that are known: {', '.join(LAYOUTS)}.",
-    )
-
-
-def fitted(spec: ModelSpec, path: Path) -> ModelSpec:
+def fitted(spec: ModelSpec, source: Source) -> ModelSpec:
     """``spec`` with the classes, channels, pool and pre-logits layer that a file was made with.
 
     Raises:
-        VitexpError: not a checkpoint, or none of a known layout.
+        VitexpError: none of a known layout.
     """
-    source = open_source(path)
     vit = spec.vit and dataclasses.replace(spec.vit, pre_logits=spec.vit.pre_logits or 1)
     meta = skeleton(dataclasses.replace(spec, vit=vit)).state_dict()
     links = {link.ours: link for link in links_of(dataclasses.replace(spec, vit=vit), source)}
@@ -166,6 +125,12 @@ def fitted(spec: ModelSpec, path: Path) -> ModelSpec:
     return dataclasses.replace(spec, vit=vit)
 
 
+def has_head(spec: ModelSpec, source: Source) -> bool:
+    """Whether a file holds a classifier."""
+    heads = [link for link in links_of(spec, source) if link.ours.startswith("head.")]
+    return any(name in source.shapes for link in heads for name in link.theirs)
+
+
 def _shapes(link: Link, ours: Tensor) -> list[Shape]:
     return [tuple(part.shape) for part in link.form.unpack(ours.to("meta"))]
 
@@ -182,7 +147,9 @@ def _packed(source: Source, link: Link, shapes: list[Shape]) -> Tensor:
         raise damaged(source.path, error) from error
 
 
-def check(spec: ModelSpec, source: Source, head: bool = True, resize: bool = False) -> list[Link]:
+def check(
+    spec: ModelSpec, source: Source, reach: Reach = "all", resize: bool = False
+) -> list[Link]:
     """Holds a file's names and shapes against the model's; arguments as in load_weights.
 
     Returns:
@@ -192,21 +159,21 @@ def check(spec: ModelSpec, source: Source, head: bool = True, resize: bool = Fal
         VitexpError: with the tensors in question and what would mend it.
     """
     state = skeleton(spec).state_dict()
-    every = links_of(spec, source)
-    links = [link for link in every if head or not link.ours.startswith(_HEAD)]
+    every, (left, theirs) = links_of(spec, source), _LEFT[reach]
+    links = [link for link in every if not link.ours.startswith(left)]
     unlinked = sorted(state.keys() - {link.ours for link in every})
     wrong = {name: f"{name} is not in files of this layout" for name in unlinked}
     for link in links:
-        free = resize and link.ours.startswith(_POSITION)
+        table = link.ours.startswith(_POSITION)
         for name, shape in zip(link.theirs, _shapes(link, state[link.ours]), strict=True):
-            found = source.shapes.get(name)
-            if found is None:
-                wrong[name] = f"{name} is missing"
-            elif _plain(found) != _plain(shape) and not free:
-                wrong[name] = f"{name} is {_times(found)} instead of {_times(shape)}"
+            why = _misfit(source, name, shape)
+            if why and table and name in source.shapes:
+                why = _no_grid(source.shapes[name], shape, spec) or (None if resize else why)
+            if why:
+                wrong[name] = f"{name} {why}"
     known = {name for link in every for name in link.theirs}
-    for name in sorted(set(source.shapes) - known):
-        if head or not re.search(_HEADS, name):
+    for name in sorted(set(source.shapes) - known - set(source.odd)):
+        if not re.search(theirs, name):
             wrong[name] = f"{name} has no place"
     if wrong:
         some = "; ".join(list(wrong.values())[:6])
@@ -215,6 +182,34 @@ def check(spec: ModelSpec, source: Source, head: bool = True, resize: bool = Fal
             f"{source.path} does not fit {spec.name or spec.family}: {some}{more}.", _fix(wrong)
         )
     return links
+
+
+def _misfit(source: Source, name: str, shape: Shape) -> str | None:
+    """What is wrong with one tensor of a file."""
+    found = source.shapes.get(name)
+    if found is None:
+        return "is missing"
+    if name in source.odd:
+        return f"holds {source.odd[name]} instead of floating-point numbers"
+    if _plain(found) != _plain(shape):
+        return f"is {_times(found)} instead of {_times(shape)}"
+    return None
+
+
+def _no_grid(found: Shape, shape: Shape, spec: ModelSpec) -> str | None:
+    """Why a positional table is not one of the model's on another square grid, as far as shows."""
+    if found[-1:] != shape[-1:]:
+        return f"is {_times(found)} instead of {_times(shape)}"
+    rows, vit = math.prod(found[:-1]), spec.transformer
+    if vit.position.kind != "learned_1d" or _is_square(rows - (vit.pool == "token")):
+        return None
+    if _is_square(rows):
+        return "has no row for the class token"
+    return f"has {rows} rows, which are no square grid and a class token"
+
+
+def _is_square(number: int) -> bool:
+    return math.isqrt(number) ** 2 == number
 
 
 def _plain(shape: Shape) -> Shape:
@@ -228,9 +223,9 @@ def _times(shape: Shape) -> str:
 
 
 def _fix(wrong: Mapping[str, str]) -> str:
-    if all(re.search(_HEADS, name) for name in wrong):
+    if all(re.search(_LEFT["body"][1], name) for name in wrong):
         return "Only the head differs: load the file without its head, or build that head."
-    if all(re.search("pos", name) for name in wrong):
+    if all(re.search("pos", name) and "instead" in why for name, why in wrong.items()):
         return "Only the grid differs: choose the file's own resolution, or resize the positions."
     return "Choose the model that the file was made from; `vitexp models` lists them."
 

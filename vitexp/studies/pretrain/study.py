@@ -41,7 +41,7 @@ from vitexp.runs.record import Results
 from vitexp.settings.base import Base
 from vitexp.settings.flags import Settings
 from vitexp.settings.run import EVALUATIONS
-from vitexp.spec import TUNING_SEEDS, DataSpec, FromRun, Head, Recipe, RunSpec
+from vitexp.spec import TUNING_SEEDS, USUAL, DataSpec, FromRun, Head, Reading, Recipe, RunSpec
 from vitexp.studies.pretrain.cells import FINE_TUNED, PARENTS, PROBED, SCRATCH
 from vitexp.studies.pretrain.report import pretrain_report
 
@@ -60,15 +60,20 @@ class Pretrain(Study):
         target: the data set to go on to; empty: the other classes of the source.
         source_classes: how many classes to pre-train on, the first ones; None: six in ten.
         fractions: shares of the target's training split.
+        reading: how the target's files are read.
     """
 
     target: str = ""
     source_classes: int | None = None
     fractions: tuple[float, ...] = FRACTIONS
+    reading: Reading = USUAL
 
     searches: ClassVar[bool] = True
     decides: ClassVar[tuple[str, ...]] = ("fraction",)
-    own: ClassVar[tuple[str, ...]] = ("--source", "--target", "--source-classes", "--fractions")
+    own: ClassVar[tuple[str, ...]] = (
+        *("--source", "--target", "--target-image-column", "--target-label-column"),
+        *("--source-classes", "--fractions"),
+    )
 
     @classmethod
     def configured(cls, own: Mapping[str, str], settings: Settings) -> Pretrain:
@@ -77,6 +82,12 @@ class Pretrain(Study):
                 "--target and --source-classes exclude one another.",
                 "Give --target to go on to another data set, or --source-classes to share one out.",
             )
+        columns = {name: own.get(f"--target-{name}-column") for name in ("image", "label")}
+        if any(columns.values()) and "--target" not in own:
+            raise VitexpError(
+                "There is no --target whose columns could be named.",
+                "Name those of the data set with --image-column and --label-column.",
+            )
         rest = {flag: value for flag, value in own.items() if flag not in cls.own}
         super().configured(rest, settings)
         kept, fractions = own.get("--source-classes"), own.get("--fractions")
@@ -84,6 +95,9 @@ class Pretrain(Study):
             target=own.get("--target", ""),
             source_classes=int(kept) if kept else None,
             fractions=shares(fractions) if fractions else FRACTIONS,
+            reading=dataclasses.replace(
+                settings.reading, image_column=columns["image"], label_column=columns["label"]
+            ),
         )
 
     def plan(self, base: Base, done: Results) -> Plan:
@@ -114,7 +128,9 @@ class Pretrain(Study):
         """
         before = run.data
         if self.target:
-            target, images = describe(self.target, image_size=run.model.image_size)
+            target, images = describe(
+                self.target, image_size=run.model.image_size, reading=self.reading
+            )
             said = check_channels(run.model, images)
             target = dataclasses.replace(target, remarks=target.remarks + said)
             return before, target, images
