@@ -61,23 +61,30 @@ def test_grey_only_has_one_channel_and_one_colour_image_gives_three(tmp_path, ca
     assert load(str(root), cache=cache).channels == 1
 
 
-def test_sizes_that_differ_are_resized_to_224_or_as_asked(tmp_path, cache):
+def test_sizes_that_differ_are_resized_to_the_usual_one_or_as_asked(tmp_path, cache):
     root = two_classes(tmp_path / "pets")
     assert load(str(root), cache=cache).image_size == 8
-    write(root / "test/dog/999.png", pixels(5, (30, 20)))
-    assert load(str(root), cache=cache).train.images.shape[1:] == (224, 224, 3)
+    write(root / "test/dog/999.png", pixels(5, (500, 400)))
+    images = load(str(root), cache=cache)
+    assert images.train.images.shape[1:] == (8, 8, 3), "one larger image does not decide"
+    assert any("8 px, by the median of the shorter sides" in note for note in images.notes)
+    large = two_classes(tmp_path / "photos", size=(300, 260))
+    images = load(str(large), cache=cache)
+    assert images.image_size == 224
+    assert any("up to 224" in note for note in images.notes)
+    assert not load(str(root), cache=cache, image_size=12).notes
     assert load(str(root), cache=cache, image_size=12).image_size == 12
 
 
 def test_grey_images_of_several_sizes_stay_grey(tmp_path, cache):
     root = two_classes(tmp_path / "pets", channels=1)
     write(root / "test/dog/999.png", pixels(5, (30, 20), channels=1))
-    assert load(str(root), cache=cache).train.images.shape[1:] == (224, 224, 1)
+    assert load(str(root), cache=cache).train.images.shape[1:] == (8, 8, 1)
 
 
 def test_a_non_square_set_is_resized_even_if_all_sizes_are_equal(tmp_path, cache):
     root = two_classes(tmp_path / "pets", size=(8, 9))
-    assert load(str(root), cache=cache).image_size == 224
+    assert load(str(root), cache=cache).image_size == 8
 
 
 def test_3000_classes_of_one_pixel_under_names_of_another_format(tmp_path, cache):

@@ -30,6 +30,9 @@ def test_a_study_of_ones_own_is_planned_run_and_reported_again(tmp_path, capsys)
     assert (tmp_path / "plots" / "heads.png").stat().st_size > 1000
     again = read(capsys, "table", study, "--out", tmp_path)
     assert again["rows"] == made["rows"]
+    (tmp_path / "tables" / "heads.csv").unlink()
+    assert call(capsys, "table", "--out", tmp_path)[0] == 0
+    assert (tmp_path / "tables" / "heads.csv").exists(), "all studies, one's own among them"
     code, _, said = call(capsys, "ablate", study, *SMALL, "--seeds", 2, "--out", tmp_path)
     assert code == 0
     assert "Nothing to run" in said
@@ -75,3 +78,12 @@ def test_the_package_is_the_program():
     assert "Usage: vitexp [OPTIONS] COMMAND" in helped.stdout
     refused = subprocess.run([*command, "nonsense"], capture_output=True, text=True, check=False)
     assert refused.returncode == 2
+
+
+def test_runs_are_a_data_frame(tmp_path, capsys):
+    read(capsys, "train", *SMALL, "--seeds", 2, "--out", tmp_path)
+    shown = subprocess.run(
+        [sys.executable, "examples/frame.py", tmp_path], capture_output=True, text=True, check=True
+    )
+    assert shown.stdout.split()[:3] == ["count", "mean", "std"]
+    assert shown.stdout.splitlines()[-1].split()[3] == "2"

@@ -9,10 +9,11 @@ import errno
 import shutil
 import sys
 from collections.abc import Sequence
-from typing import TextIO
+from typing import Annotated, TextIO
 
 import typer
 
+from vitexp import __version__
 from vitexp.cli.ablate import ablate
 from vitexp.cli.bench import bench
 from vitexp.cli.claims import claims
@@ -42,6 +43,23 @@ app = typer.Typer(
     rich_markup_mode="rich" if shutil.get_terminal_size().columns >= _PANELS else None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"vitexp {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def program(
+    version: Annotated[
+        bool, typer.Option("--version", help="print the version", is_eager=True, callback=_version)
+    ] = False,
+) -> None:
+    """Which Vision Transformer to train, answered with numbers one can trust."""
+
+
 COMMANDS = (
     *(ablate, scale, train, finetune, soup, probe),
     *(table, plot, claims, compare, models, bench, data),

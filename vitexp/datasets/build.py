@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import hashlib
 import os
 import unicodedata
@@ -11,14 +13,22 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from functools import partial
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
 
 from vitexp.datasets.cache import Cache, Known, SplitWriter, written
 from vitexp.datasets.census import census
-from vitexp.datasets.decode import Layout, MisfitError, fit, guess, upright
+from vitexp.datasets.decode import (
+    VARYING_SIDE,
+    Layout,
+    MisfitError,
+    fit,
+    guess,
+    shorter_side,
+    upright,
+)
 from vitexp.datasets.fingerprint import Fingerprint
 from vitexp.datasets.near import pairs, thumbnail
 from vitexp.datasets.source import Item, Place, Source, UnreadableError
@@ -28,6 +38,8 @@ from vitexp.errors import VitexpError
 _THREADS = min(4, os.cpu_count() or 1)
 _GROUP = 16
 """Images a task: handing over costs as much as decoding a small image."""
+_LOOKED_AT = 2_000
+"""Images whose size decides, at most, about."""
 
 Decoded = tuple[bytes, np.ndarray, bytes, tuple[int, int]] | UnreadableError
 """SHA-256 of the encoded bytes, uint8 pixels (side, side, channels), a thumbnail of them and the
@@ -59,7 +71,14 @@ def build(
     with warnings.catch_warnings():
         # Pillow's remarks on odd metadata name no file; what cannot be decoded raises.
         warnings.simplefilter("ignore")
-        layout = _first_layout(source, image_size, place.source)
+        usual = functools.cache(lambda: usual_side(source, total))
+
+        def sized(layout: Layout) -> Layout:
+            if image_size is not None or not layout.resize:
+                return layout
+            return dataclasses.replace(layout, side=usual())
+
+        layout = sized(_first_layout(source, image_size, place.source))
         while True:
             needed = total * layout.side**2 * layout.channels
             try:
@@ -68,11 +87,35 @@ def build(
                     for done in writing.decode(source, parts):
                         if progress:
                             progress(f"decoding {place.name}", done, total)
-                    known = writing.known(place, source)
+                    known = writing.known(place, source, _said(layout, image_size))
                     cache.publish(folder, known.fingerprint)
                     return known
             except MisfitError as misfit:
-                layout = misfit.layout
+                layout = sized(misfit.layout)
+
+
+def usual_side(source: Source, total: int) -> int:
+    """The median of the images' shorter sides, at most :data:`VARYING_SIDE`: one that is larger or
+    smaller than the others does not decide. Of many images, some are looked at.
+
+    Args:
+        total: number of images.
+    """
+    every = max(1, total // _LOOKED_AT)
+    items = (
+        item for split in source.splits.values() for batch in split.batches() for item in batch
+    )
+    sides = [side for _, read in islice(items, 0, None, every) if (side := shorter_side(read))]
+    return min(VARYING_SIDE, int(np.median(sides)))
+
+
+def _said(layout: Layout, image_size: int | None) -> tuple[str, ...]:
+    if image_size is not None or not layout.resize:
+        return ()
+    return (
+        f"sizes differ: {layout.side} px, by the median of the shorter sides up to"
+        f" {VARYING_SIDE} (--image-size chooses another)",
+    )
 
 
 class _Writing:
@@ -126,8 +169,11 @@ class _Writing:
         self._names[part].append(item[0])
         self._thumbnails[part] += small
 
-    def known(self, place: Place, source: Source) -> Known:
+    def known(self, place: Place, source: Source, notes: tuple[str, ...] = ()) -> Known:
         """What is to be remembered of the written set.
+
+        Args:
+            notes: what was decided, beside what the source says.
 
         Raises:
             VitexpError: all images of a part were unreadable.
@@ -147,7 +193,7 @@ class _Writing:
             near_duplicates=self._alike(twice),
             broken=tuple(self._broken),
             skipped=source.skipped,
-            notes=source.notes,
+            notes=(*source.notes, *notes),
             census=census(self._sizes, self._fingerprint.seen()),
         )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,6 +104,16 @@ def upright(encoded: bytes) -> Image.Image:
         raise UnreadableError(str(error) or type(error).__name__) from error
 
 
+def shorter_side(read: Callable[[], bytes]) -> int | None:
+    """Of an image in pixels, by its header; None where it cannot be read."""
+    try:
+        with Image.open(io.BytesIO(read()), formats=_FORMATS) as image:
+            return min(image.size)
+    # A file that is no image can make a format's reader stumble over anything.
+    except Exception:
+        return None
+
+
 def fit(image: Image.Image, layout: Layout) -> np.ndarray:
     """The image in ``layout``: its centre square, resized (bicubic, antialiased).
 
@@ -124,7 +135,7 @@ def fit(image: Image.Image, layout: Layout) -> np.ndarray:
 
 
 VARYING_SIDE = 224
-"""Side of the stored images where the source's sizes differ and none was asked for."""
+"""Largest side of the stored images where the source's sizes differ and none was asked for."""
 
 
 def guess(image: Image.Image, image_size: int | None) -> Layout:

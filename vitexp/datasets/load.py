@@ -21,7 +21,7 @@ from vitexp.datasets.split import subset
 from vitexp.errors import VitexpError
 from vitexp.spec import USUAL, DataSpec, Reading
 
-MEANING = 2
+MEANING = 3
 """Version of how sources are understood: raise it where the same files come to other images."""
 
 Progress = Callable[[str, int, int], None]
