@@ -26,16 +26,22 @@ from vitexp.reporting.report import (
     Tone,
     Value,
 )
-from vitexp.reporting.values import collapsed_words, compared_values, ids, top1_values
+from vitexp.reporting.values import (
+    collapsed_words,
+    compared_values,
+    deciding_words,
+    difference_words,
+    ids,
+    said_words,
+    scaled,
+    top1_values,
+)
 from vitexp.reporting.words import (
     data_words,
     decimals,
     more_seeds,
-    p_value,
     percent,
-    points,
     recipe_words,
-    span,
 )
 from vitexp.runs.record import Results, RunRecord
 from vitexp.settings.base import Base
@@ -48,7 +54,7 @@ Cells = Mapping[Key, Group]
 
 COLUMNS = (
     *("group", "cell", "params", "macs", "n", "top1_mean", "top1_sd", "top1_low", "top1_high"),
-    *("val_top1_mean", "delta", "delta_low", "delta_high", "p_holm", "verdict", "run_ids"),
+    *("val_top1_mean", "delta", "delta_low", "delta_high", "p_adjusted", "verdict", "run_ids"),
 )
 _TONES: dict[str, Tone] = {"better": "good", "worse": "bad"}
 
@@ -117,7 +123,8 @@ class Sweep(Study):
             claims=self.claims(cells),
             notes=(
                 f"Each cell: mean ± half-width of the 95 % t interval over its seeds; then the"
-                f" difference to {name(against)} with its 95 % interval over seeds and images.",
+                f" difference to {name(against)} over seeds and images.",
+                *deciding_words(compared.values()),
                 *collapsed_words((name(key), group) for key, group in cells.items()),
             ),
         )
@@ -185,12 +192,10 @@ def _cells(group: Group, comparison: Comparison | None, reference: bool) -> tupl
     cost = Cell("-" if macs is None else f"{macs / 1e6:.3g}")
     if comparison is None:
         return cost, Cell(text), Cell("-" if reference else "no seed in common", tone="muted")
-    interval = comparison.estimate and span(*comparison.estimate.interval(), places)
     decision = comparison.decision
-    said = f"{decision.verdict}, {p_value(decision.p_holm)}" if decision else "no verdict"
     tone = _TONES.get(decision.verdict, "plain") if decision else "plain"
-    gap = f"{points(comparison.delta, places)} {interval or ''}"
-    return cost, Cell(text), Cell(gap, (said,), tone)
+    gap = difference_words(comparison, places)
+    return cost, Cell(text), Cell(gap, (said_words(comparison),), tone)
 
 
 def _figure(
@@ -226,10 +231,7 @@ def _figure(
 
 
 def _interval(comparison: Comparison) -> tuple[float, float] | None:
-    if comparison.estimate is None:
-        return None
-    low, high = comparison.estimate.interval()
-    return 100 * low, 100 * high
+    return comparison.interval and scaled(comparison.interval)
 
 
 def _row(key: Key, group: Group, comparison: Comparison | None) -> dict[str, Value]:

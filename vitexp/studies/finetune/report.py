@@ -8,16 +8,21 @@ from vitexp.analysis.groups import Comparison, Group, compare
 from vitexp.analysis.seeds import Sample
 from vitexp.experiment.search import Searches, trials_in
 from vitexp.reporting.report import Cell, GridTable, Report, Tone, Value
-from vitexp.reporting.values import compared_values, ids, in_percent, top1_values
+from vitexp.reporting.values import (
+    compared_values,
+    deciding_words,
+    difference_words,
+    ids,
+    in_percent,
+    said_words,
+    top1_values,
+)
 from vitexp.reporting.words import (
     data_words,
     decimals,
     model_words,
-    p_value,
     percent,
-    points,
     recipe_words,
-    span,
 )
 from vitexp.runs.record import Results, RunRecord
 from vitexp.spec import FromFile, RunSpec
@@ -63,7 +68,10 @@ def finetune_report(stem: str, grid: Results) -> Report:
         rows=tuple(rows),
         figures=(),
         claims=(),
-        notes=_notes(tuned, before, trials_in(grid)),
+        notes=(
+            *_notes(tuned, before, trials_in(grid)),
+            *deciding_words((against,) if against else ()),
+        ),
     )
 
 
@@ -114,12 +122,8 @@ def _cells(group: Group, against: Comparison | None) -> tuple[Cell, ...]:
 def _difference(against: Comparison | None, places: int) -> tuple[str, ...]:
     if against is None:
         return ()
-    delta = f"{points(against.delta, places)} to pre-trained"
-    if against.estimate is None:
-        return (delta,)
-    decision = against.decision
-    said = f"{decision.verdict}, {p_value(decision.p_holm)}" if decision else "no verdict"
-    return (f"{delta} {span(*against.estimate.interval(), places)}", said)
+    delta = f"{difference_words(against, places)} to pre-trained"
+    return (delta,) if against.estimate is None else (delta, said_words(against))
 
 
 def _row(stage: str, group: Group, against: Comparison | None) -> dict[str, Value]:

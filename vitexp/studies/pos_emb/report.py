@@ -9,8 +9,15 @@ from vitexp.analysis.seeds import Sample
 from vitexp.catalog.paper import table8
 from vitexp.positions import placements
 from vitexp.reporting.report import Cell, GridTable, Tone, Value
-from vitexp.reporting.values import compared_values, ids, in_percent, top1_values
-from vitexp.reporting.words import decimals, p_value, percent, points, span
+from vitexp.reporting.values import (
+    compared_values,
+    difference_words,
+    ids,
+    in_percent,
+    said_words,
+    top1_values,
+)
+from vitexp.reporting.words import decimals, percent, points
 from vitexp.spec import PLACEMENTS
 from vitexp.studies.pos_emb.cells import NONE, Cells, Key, kind_label, kinds_of
 
@@ -18,7 +25,7 @@ Comparisons = Mapping[Key, Comparison]
 
 COLUMNS = (
     *("position", "placement", "n", "top1_mean", "top1_sd", "top1_low", "top1_high"),
-    *("val_top1_mean", "delta_none", "delta_low", "delta_high", "p_holm", "verdict"),
+    *("val_top1_mean", "delta_none", "delta_low", "delta_high", "p_adjusted", "verdict"),
     *("paper", "paper_delta", "run_ids"),
     *("few_shot_5_mean", "few_shot_5_sd", "few_shot_5_low", "few_shot_5_high"),
 )
@@ -100,13 +107,8 @@ def _divergence(group: Group) -> tuple[str, ...]:
 def _difference(group: Group, comparison: Comparison | None) -> tuple[str, ...]:
     if comparison is None:
         return ()
-    places = decimals(group.images)
-    delta = points(comparison.delta, places)
-    if comparison.estimate is None:
-        return (f"{delta} to none",)
-    decision = comparison.decision
-    said = f"{verdict(comparison)}, {p_value(decision.p_holm)}" if decision else "no verdict"
-    return (f"{delta} {span(*comparison.estimate.interval(), places)}", said)
+    words = difference_words(comparison, decimals(group.images))
+    return (f"{words} to none",) if comparison.estimate is None else (words, said_words(comparison))
 
 
 def _few_shot(group: Group) -> Sample | None:

@@ -7,17 +7,22 @@ from collections.abc import Iterator, Mapping
 from vitexp.analysis.decide import LOOKS
 from vitexp.analysis.groups import Comparison, Group, compare_pairs
 from vitexp.reporting.report import Cell, CurveFigure, GridTable, Report, Span, Tone, Value
-from vitexp.reporting.values import collapsed_words, compared_values, ids, top1_values
+from vitexp.reporting.values import (
+    collapsed_words,
+    compared_values,
+    deciding_words,
+    difference_words,
+    ids,
+    said_words,
+    top1_values,
+)
 from vitexp.reporting.words import (
     data_words,
     decimals,
     model_words,
     more_seeds,
-    p_value,
     percent,
-    points,
     recipe_words,
-    span,
 )
 from vitexp.runs.record import Results
 from vitexp.studies.data_size.cells import Cells, Key, Pair, cell_label, fraction_label
@@ -37,7 +42,7 @@ PAIRS = ((FINE_TUNED, SCRATCH), (PROBED, SCRATCH), (FINE_TUNED, PROBED))
 
 COLUMNS = (
     *("way", "fraction", "images", "lr", "n", "top1_mean", "top1_sd", "top1_low", "top1_high"),
-    *("val_top1_mean", "delta_scratch", "delta_low", "delta_high", "p_holm", "verdict"),
+    *("val_top1_mean", "delta_scratch", "delta_low", "delta_high", "p_adjusted", "verdict"),
     *("best", "run_ids"),
 )
 _TONES: dict[str, Tone] = {"better": "good", "worse": "bad"}
@@ -153,11 +158,9 @@ def _difference(cells: Cells, comparison: Comparison | None) -> Cell:
     if comparison is None:
         return Cell("no seed in common", tone="muted")
     places = decimals(next(iter(cells.groups.values())).images)
-    interval = comparison.estimate and span(*comparison.estimate.interval(), places)
     decision = comparison.decision
-    said = f"{decision.verdict}, {p_value(decision.p_holm)}" if decision else "no verdict"
     tone = _TONES.get(decision.verdict, "plain") if decision else "plain"
-    return Cell(f"{points(comparison.delta, places)} {interval or ''}".strip(), (said,), tone)
+    return Cell(difference_words(comparison, places), (said_words(comparison),), tone)
 
 
 def _row(key: Key, cells: Cells, compared: Compared) -> dict[str, Value]:
@@ -214,8 +217,9 @@ def _notes(cells: Cells, compared: Compared) -> tuple[str, ...]:
         "A cell: mean ± half-width of the 95 % t interval over its n seeds. The three ways learn"
         " from the same target images, nested and stratified, drawn by the run's seed; seed s"
         " starts from pre-training seed s. Linear probe: ridge regression on the features.",
-        "Differences: with their 95 % interval over seeds and test images; p adjusted (Holm) for"
-        " all of this table. Best: the way with a verdict over both others." + settle,
+        "Differences: over seeds and test images. Best: the way with a verdict over both others."
+        + settle,
+        *deciding_words(compared.values()),
         "Learning rates are each size's best on validation, tried with a seed that is not reported;"
         " the step whose weights are kept and the probe's penalty are the best on validation, too."
         f" Validation has all its {spec.data.val} images at every size, more than the smallest"
