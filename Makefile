@@ -1,10 +1,10 @@
-# make demo | test | check | torture | bench | bench-timm | cuda  (nothing installed beforehand but Python 3.11+ and make)
+# make demo | test | check | torture | bench | bench-timm | honesty | cuda  (nothing installed beforehand but Python 3.11+ and make)
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: demo test check torture bench bench-timm cuda clean
+.PHONY: demo test check torture bench bench-timm honesty cuda clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/vitexp ablate pos-emb --dataset digits --seeds 3$(if $(OUT), --out $(OUT))
@@ -29,6 +29,10 @@ torture: $(VENV)/.dev
 
 bench: $(VENV)/.bench
 	$(BIN)/python -m tools.bench $(if $(PARTS),--parts $(PARTS)) $(if $(DEVICE),--device $(DEVICE))
+
+# How often verdicts are wrong, on made-up tables of which the truth is known.
+honesty: $(VENV)/.runtime
+	$(BIN)/python -m tools.honesty $(if $(TABLES),--tables $(TABLES)) $(if $(OUT),--out $(OUT))
 
 # Beside timm, too, which wants a torchvision and so a torch of its own: 5.5 GB in another environment.
 TIMM_VENV ?= .venv-timm

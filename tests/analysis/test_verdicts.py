@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import replace
 
 import numpy as np
 import pytest
 import scipy.stats
 
 from tests.synthetic import draw, record, spec
-from vitexp.analysis.decide import ALPHA, LOOK_ALPHA, LOOKS, decide, holm, look, outlook
+from vitexp.analysis.decide import (
+    ALPHA,
+    CLAIM_LEVELS,
+    LEVELS,
+    LOOKS,
+    claim_level,
+    decide,
+    level,
+    look,
+    outlook,
+)
 from vitexp.analysis.findings import all_equivalent, all_exceed
 from vitexp.analysis.groups import Group, compare
 from vitexp.analysis.seeds import correlations, sample
+from vitexp.analysis.together import together
 from vitexp.analysis.two_way import (
+    LENT,
     Estimate,
     MeanSquares,
     estimate,
+    lent_contrast,
     mean_squares,
-    pooled_contrast,
     resolution,
 )
 
@@ -47,16 +58,27 @@ def luck(rng, accuracy, seeds, images=360, **changes):
 # Over seeds
 
 
-def test_the_interval_over_seeds_is_students():
+def test_the_interval_over_seeds_is_students_on_the_scale_of_log_odds():
     values = [0.70, 0.66, 0.65, 0.71]
-    got = sample(values)
-    low, high = scipy.stats.t.interval(0.95, 3, loc=np.mean(values), scale=scipy.stats.sem(values))
+    got, error = sample(values), float(scipy.stats.sem(values))
+    half = scipy.stats.t.ppf(0.975, 3) * error
     assert got.n == 4
     assert got.mean == pytest.approx(0.68)
-    assert got.low == pytest.approx(low)
-    assert got.high == pytest.approx(high)
     assert got.sd == pytest.approx(np.std(values, ddof=1))
-    assert got.half_width == pytest.approx((high - low) / 2)
+    reach = half / (0.68 * 0.32)
+    assert scipy.special.logit([got.low, got.high]) == pytest.approx(
+        scipy.special.logit(0.68) + np.array([-reach, reach])
+    )
+    assert got.half_width == pytest.approx(half, rel=0.01)
+
+
+def test_the_interval_of_an_accuracy_ends_below_100_percent():
+    few = sample([0.997, 0.997, 1.0])
+    assert few.mean and few.low and few.high
+    assert few.low < few.mean < few.high < 1
+    assert few.mean - few.low > few.high - few.mean
+    every = sample([1.0, 1.0, 1.0])
+    assert (every.low, every.high) == (1, 1)
 
 
 def test_one_seed_has_no_interval_and_none_has_no_mean():
@@ -138,20 +160,17 @@ def test_seeds_that_agree_by_chance_do_not_decide():
     assert estimate(d).p > 0.05
 
 
-def test_the_pooled_contrast_is_the_interaction_over_all_cells(rng):
+def test_all_cells_lend_a_contrast_their_interaction(rng):
     cells = luck(rng, [0.9] * 9, 4, seed_luck=0.6)
     weights = KINDS[0] - KINDS[1]
     accuracy = cells.mean(axis=2)
     interaction = accuracy - accuracy.mean(1)[:, None] - accuracy.mean(0) + accuracy.mean()
-    got = pooled_contrast(cells, weights)
+    pool = (interaction**2).sum() / 24 * 2 / 3
+    got, own = lent_contrast(cells, weights), estimate(np.einsum("c,csi->si", weights, cells))
     assert got.value == pytest.approx(accuracy[:3].mean() - accuracy[3:6].mean())
-    assert got.seed_df == 8 * 3
-    assert got.seed_variance == pytest.approx((interaction**2).sum() / 24 * 2 / 3)
-    d = np.einsum("c,csi->si", weights, cells.astype(float))
-    squares = mean_squares(d)
-    assert got.image_variance == pytest.approx(
-        max(squares.images - squares.residual, 0) / (4 * 360)
-    )
+    assert got.seed_df == LENT + 3
+    assert got.seed_variance == pytest.approx((LENT * pool + 3 * own.seed_variance) / (LENT + 3))
+    assert got.image_variance == pytest.approx(own.image_variance)
 
 
 @pytest.mark.parametrize("seeds", [3, 5, 10])
@@ -190,9 +209,60 @@ def test_more_images_rank_finer_and_more_seeds_do_not_go_below_that(rng):
 # Verdicts
 
 
-def test_holm_agrees_with_a_known_case():
-    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert holm([0.6, 0.7]) == [1.0, 1.0]
+def test_a_bound_is_the_wider_of_the_own_and_the_lent_one(rng):
+    none, *others = luck(rng, [0.8] * 9 + [0.9], 3, 2000, seed_luck=0.1)
+    differences = {k: estimate(other - none) for k, other in enumerate(others)}
+    for key, joint in together(differences).items():
+        each = [
+            joint.value - scipy.stats.t.isf(tail, one.df) * one.se
+            for one, tail in ((joint.own, 0.01), (joint.lent, 0.01 / 9))
+        ]
+        assert joint.lower(0.01) == pytest.approx(min(each))
+        assert joint.value - joint.lower(0.01) == pytest.approx(joint.upper(0.01) - joint.value)
+        assert joint.p == pytest.approx(max(joint.own.p, min(9 * joint.lent.p, 1)))
+        assert joint.lent.seed_df == 2 + LENT
+        assert joint.own.seed_variance >= differences[key].seed_variance
+
+
+def test_the_lent_variance_is_a_mean_of_the_own_and_the_pooled_one(rng):
+    cells = luck(rng, [0.8] * 4, 5, 3000, seed_luck=0.5)
+    accuracy = cells.mean(axis=2)
+    differences = {k: estimate(cells[k] - cells[0]) for k in (1, 2, 3)}
+    own = np.var(accuracy[1:] - accuracy[0], axis=1, ddof=1)
+    apart = accuracy - accuracy.mean(axis=0)
+    alike = 2 * apart.var(axis=1, ddof=1).sum() / 3
+    pool = max(own.mean(), alike)
+    lent = [joint.lent.seed_variance for joint in together(differences).values()]
+    assert lent == pytest.approx((LENT * pool + 4 * own) / (LENT + 4))
+
+
+def test_one_difference_alone_is_judged_by_its_own_seeds(rng):
+    one = estimate(np.subtract(*luck(rng, [0.9, 0.8], 3)))
+    alone = together({"x": one})["x"]
+    assert alone.p == pytest.approx(one.p)
+    assert alone.interval(0.95) == pytest.approx(one.interval())
+
+
+def test_only_kin_lend_to_one_another(rng):
+    cells = luck(rng, [0.8] * 5, 3, seed_luck=0.3)
+    wild = luck(rng, [0.8] * 5, 3, seed_luck=2)
+    differences = {("a", k): estimate(cells[k] - cells[0]) for k in range(1, 5)}
+    more = {("b", k): estimate(wild[k] - wild[0]) for k in range(1, 5)}
+    apart = together(differences | more, kin={key: key[0] for key in differences | more})
+    alone, mixed = together(differences), together(differences | more)
+    for key in differences:
+        assert apart[key].lent == alone[key].lent
+        assert apart[key].among == 8
+        assert mixed[key].lent.seed_variance > alone[key].lent.seed_variance
+
+
+def test_a_verdict_is_what_its_interval_says(rng):
+    none, *others = luck(rng, [0.8, 0.8, 0.82, 0.85, 0.9, 0.6], 3, 2000, seed_luck=0.1)
+    decisions = decide({k: estimate(other - none) for k, other in enumerate(others)})
+    for decision in decisions.values():
+        outside = decision.low > 0 or decision.high < 0
+        assert (decision.verdict != "undecided") == outside == (decision.p < level(3))
+    assert {decision.verdict for decision in decisions.values()} > {"better", "worse"}
 
 
 def test_looks_are_at_3_5_10_and_20_seeds():
@@ -201,35 +271,31 @@ def test_looks_are_at_3_5_10_and_20_seeds():
     ]
 
 
+def test_the_looks_share_alpha():
+    assert sum(LEVELS.values()) == pytest.approx(ALPHA)
+    assert sum(CLAIM_LEVELS.values()) == pytest.approx(ALPHA)
+    assert level(4) == LEVELS[3]
+
+
 @pytest.mark.parametrize(
     ("accuracy", "seed_luck", "image_luck"),
     [(0.965, 0.15, 0.5), (0.965, 0.0, 1.0), (0.66, 0.1, 0.5)],
 )
 def test_all_looks_together_give_few_tables_a_false_verdict(rng, accuracy, seed_luck, image_luck):
-    """Ten cells that are equal in truth, looked at with 3, 5, 10 and 20 seeds.
-
-    With MS_s in place of max(MS_s, MS_si) one table in ten and more gets a false verdict.
-    """
-    false, false_with_ms_s = 0, 0
+    """Ten cells that are equal in truth, looked at with 3, 5, 10 and 20 seeds."""
+    false = 0
     for _ in range(GRIDS):
         none, *others = luck(
             rng, [accuracy] * 10, LOOKS[-1], seed_luck=seed_luck, image_luck=image_luck
         )
         differences = [other - none for other in others]
         false += any(_decides([estimate(d[:n]) for d in differences]) for n in LOOKS)
-        false_with_ms_s += any(_decides([_with_ms_s(d[:n]) for d in differences]) for n in LOOKS)
     assert false / GRIDS <= ALPHA
-    if image_luck < 1:
-        assert false_with_ms_s / GRIDS > ALPHA + slack(ALPHA)
 
 
 def _decides(differences: list[Estimate]) -> bool:
     decisions = decide(dict(enumerate(differences)))
     return any(decision.verdict != "undecided" for decision in decisions.values())
-
-
-def _with_ms_s(d: np.ndarray) -> Estimate:
-    return replace(estimate(d), seed_variance=mean_squares(d).seeds / d.shape[1] + 1e-12)
 
 
 def test_large_differences_are_decided_with_their_sign(rng):
@@ -250,28 +316,30 @@ def undecided(seed_variance: float, image_variance: float, n: int = 3) -> Estima
 
 
 def test_an_open_question_says_what_would_settle_it():
-    near = outlook(undecided(0.01**2, 0.0), 0.02, LOOK_ALPHA / 2)
+    near = outlook(undecided(0.01**2, 0.0), 0.02, claim_level(3) / 2)
     assert near.possible
     assert near.first in LOOKS
     assert near.last is None or near.last >= near.first > 3
     assert f"{near.first}" in str(near)
 
-    never = outlook(undecided(0.01**2, 0.01**2), 0.02, LOOK_ALPHA / 2)
+    never = outlook(undecided(0.01**2, 0.01**2), 0.02, claim_level(3) / 2)
     assert str(never) == "more seeds cannot settle it on 1000 test images"
 
-    assert outlook(undecided(0.001**2, 0.0, n=10), 0.02, LOOK_ALPHA / 2).first == 20
-    far = [str(outlook(undecided(sd**2, 0.0), 0.02, LOOK_ALPHA / 2)) for sd in (0.02, 0.04, 0.2)]
+    assert outlook(undecided(0.001**2, 0.0, n=10), 0.02, claim_level(10) / 2).first == 20
+    far = [
+        str(outlook(undecided(sd**2, 0.0), 0.02, claim_level(3) / 2)) for sd in (0.02, 0.03, 0.2)
+    ]
     assert far[0].endswith("20 may not be enough")
     assert far[1].endswith("may or may not settle it")
     assert far[2].endswith("would probably not settle it")
 
-    late = outlook(undecided(0.01**2, 0.0, n=20), 0.004, LOOK_ALPHA / 2)
+    late = outlook(undecided(0.01**2, 0.0, n=20), 0.004, claim_level(20) / 2)
     assert "last look" in str(late)
 
 
 def test_a_smaller_gap_needs_no_fewer_seeds():
     firsts = [
-        outlook(undecided(0.005**2, 0.0), gap, LOOK_ALPHA / 2).first or 99
+        outlook(undecided(0.005**2, 0.0), gap, claim_level(3) / 2).first or 99
         for gap in (0.05, 0.02, 0.01, 0.005, 0.001)
     ]
     assert firsts == sorted(firsts)
@@ -317,6 +385,30 @@ def test_two_seeds_get_an_interval_and_no_verdict_and_one_gets_neither(rng):
     assert (one.estimate, one.decision, one.n) == (None, None, 1)
 
 
+def test_the_interval_beside_a_verdict_is_the_one_that_decides(rng):
+    none, *others = luck(rng, [0.7, 0.9, 0.72], 4, 2000, seed_luck=0.05)
+    cells = dict(zip("xy", map(group, others), strict=True))
+    for compared in compare(cells, group(none, "none")).values():
+        value, ends = compared.shown
+        assert compared.decision
+        assert compared.interval
+        assert ends == (compared.decision.low, compared.decision.high)
+        assert value == compared.decision.estimate.value != compared.delta
+        assert (ends[0] > 0 or ends[1] < 0) == (compared.decision.verdict != "undecided")
+    two = compare({"x": group(others[0][:2])}, group(none[:2], "none"))["x"]
+    assert two.shown == (two.delta, two.interval)
+
+
+def test_no_difference_is_said_to_exceed_100_points(rng):
+    none, other = np.zeros((2, 40), np.int8), np.ones((2, 40), np.int8)
+    other[0, :15] = 0
+    compared = compare({"x": group(other)}, group(none, "none"))["x"]
+    assert compared.estimate
+    assert compared.estimate.interval()[1] > 1
+    assert compared.interval
+    assert compared.interval[1] == 1
+
+
 def test_a_diverged_run_is_not_averaged_and_stops_the_verdict(rng):
     none, other = draw(rng, [0.7, 0.9], 4, 200)
     runs = [record(spec("learned_1d", seed=s, images=200), row) for s, row in enumerate(other)]
@@ -352,13 +444,13 @@ def test_none_is_worse_is_seldom_claimed_of_a_cell_at_the_margin(rng):
             standing = all_exceed(differences, 0.01).standing
             supported += standing == "SUPPORTED"
             refuted += standing == "REFUTED"
-        assert supported / GRIDS <= LOOK_ALPHA + slack(LOOK_ALPHA)
-        assert refuted / GRIDS <= LOOK_ALPHA + slack(LOOK_ALPHA)
+        assert supported / GRIDS <= claim_level(seeds) + slack(claim_level(seeds))
+        assert refuted / GRIDS <= claim_level(seeds) + slack(claim_level(seeds))
 
 
 def kinds(cells: np.ndarray) -> dict[str, Estimate]:
     return {
-        f"{a}{b}": pooled_contrast(cells, KINDS[a] - KINDS[b])
+        f"{a}{b}": lent_contrast(cells, KINDS[a] - KINDS[b])
         for a, b in itertools.combinations(range(3), 2)
     }
 
@@ -373,8 +465,10 @@ def test_equivalence_is_seldom_claimed_at_the_margin(rng):
             standing = all_equivalent(kinds(cells), 0.005).standing
             supported += standing == "SUPPORTED"
             refuted += standing == "REFUTED"
-        assert supported / (GRIDS // 2) <= LOOK_ALPHA + slack(LOOK_ALPHA, GRIDS // 2)
-        assert refuted / (GRIDS // 2) <= LOOK_ALPHA + slack(LOOK_ALPHA, GRIDS // 2)
+        assert supported / (GRIDS // 2) <= claim_level(seeds) + slack(
+            claim_level(seeds), GRIDS // 2
+        )
+        assert refuted / (GRIDS // 2) <= claim_level(seeds) + slack(claim_level(seeds), GRIDS // 2)
 
 
 def test_equivalence_can_be_supported_refuted_and_left_open(rng):

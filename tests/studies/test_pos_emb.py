@@ -13,6 +13,7 @@ from scipy.special import expit, logit
 
 from tests.plans import by_position, sorted_into
 from tests.synthetic import PAPER_CELLS, draw, grid, paper_grid, record, spec
+from vitexp.analysis.decide import level
 from vitexp.analysis.groups import Group
 from vitexp.catalog import paper
 from vitexp.positions import PAPER_POSITIONS
@@ -146,7 +147,7 @@ def test_the_rows_are_the_long_form_in_percent(rng):
     said = report(results)
     assert said.columns == (
         *("position", "placement", "n", "top1_mean", "top1_sd", "top1_low", "top1_high"),
-        *("val_top1_mean", "delta_none", "delta_low", "delta_high", "p_holm", "verdict"),
+        *("val_top1_mean", "delta_none", "delta_low", "delta_high", "p_adjusted", "verdict"),
         *("paper", "paper_delta", "run_ids"),
         *("few_shot_5_mean", "few_shot_5_sd", "few_shot_5_low", "few_shot_5_high"),
     )
@@ -165,7 +166,7 @@ def test_the_rows_are_the_long_form_in_percent(rng):
     assert got["few_shot_5_low"] < got["few_shot_5_mean"] < got["few_shot_5_high"]
     assert (got["paper"], got["paper_delta"]) == (64.206, 2.824)
     assert got["run_ids"].split() == [r.id for r in runs if r.spec.position.placement == "stem"]
-    assert (none["delta_none"], none["p_holm"], none["verdict"]) == (None, None, "")
+    assert (none["delta_none"], none["p_adjusted"], none["verdict"]) == (None, None, "")
     assert (none["paper"], none["paper_delta"]) == (61.382, None)
     assert (row(said, "relative")["paper"], row(said, "relative")["paper_delta"]) == (None, None)
 
@@ -186,7 +187,7 @@ def test_the_5_shot_probe_stands_beside_the_papers_number_where_it_was_measured(
 def test_digits_decide_against_none_and_do_not_rank_the_others(rng):
     said = report(paper_grid(rng, seeds=5))
     assert {r["verdict"] for r in said.rows[1:]} == {"better"}
-    assert all(row(said, *cell)["p_holm"] < 0.0125 for cell in PAPER_CELLS[1:])
+    assert all(row(said, *cell)["p_adjusted"] < level(5) for cell in PAPER_CELLS[1:])
     assert "does not rank them" in notes(said)
     standing = {claim.id: claim.standing for claim in said.claims}
     assert standing == {"PE1": "SUPPORTED", "PE2": "INCONCLUSIVE", "PE3": "INCONCLUSIVE"}
@@ -231,7 +232,7 @@ def test_verdicts_wait_for_three_seeds_and_then_for_the_next_look(rng):
     assert row(one, "relative")["delta_low"] is None
     assert "±" not in one.tables[0].rows[1][1][0].text
     four = report(paper_grid(rng, seeds=4))
-    assert "from the first 3 seeds" in notes(four)
+    assert "interval at 3 seeds" in notes(four)
     assert row(four, "relative")["n"] == 4
 
 
@@ -264,7 +265,7 @@ def test_diverged_runs_are_shown_and_never_averaged(rng):
     gone = {r.id: record(r.spec, None) for r in (lost, *every)}
     said = report(Results(gone.get(r.id, r) for r in runs))
     partly, wholly = row(said, "learned_2d", "shared"), row(said, "relative")
-    assert (partly["n"], partly["verdict"], partly["p_holm"]) == (2, "diverged", None)
+    assert (partly["n"], partly["verdict"], partly["p_adjusted"]) == (2, "diverged", None)
     kept = [r for r in runs if r.spec.position == lost.spec.position and r.id != lost.id]
     assert partly["top1_mean"] == pytest.approx(
         np.mean([100 * r.metrics["test_top1"] for r in kept]), abs=1e-3

@@ -9,12 +9,12 @@ import dataclasses
 
 import numpy as np
 
-from vitexp.analysis.decide import LOOK_ALPHA, outlook
+from vitexp.analysis.decide import claim_level, outlook
 from vitexp.analysis.findings import Finding, all_exceed, finding
 from vitexp.analysis.two_way import estimate
 
 
-def still_rises(name: str, gain: np.ndarray, margin: float, alpha: float = LOOK_ALPHA) -> Finding:
+def still_rises(name: str, gain: np.ndarray, margin: float, alpha: float | None = None) -> Finding:
     """Whether the last step gains (the gain's one-sided lower bound is above 0: SUPPORTED) or
     next to nothing (its upper bound is below ``margin``, a share: REFUTED).
 
@@ -25,6 +25,7 @@ def still_rises(name: str, gain: np.ndarray, margin: float, alpha: float = LOOK_
         gain: d of the larger model over the smaller, shape (n, N).
     """
     step = estimate(gain)
+    alpha = claim_level(step.n) if alpha is None else alpha
     only = {name: step}
     if step.lower(alpha) > 0:
         return finding("SUPPORTED", name, only, alpha)
@@ -39,7 +40,7 @@ def lead_vanishes(
     small: np.ndarray,
     large: np.ndarray,
     margin: float,
-    alpha: float = LOOK_ALPHA,
+    alpha: float | None = None,
 ) -> Finding:
     """Whether there is a lead at small compute, less of one at large compute, and there less
     than ``margin`` (a share). All must hold, so none is adjusted; see :func:`all_exceed`.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vitexp.analysis.decide import LOOK_ALPHA, Outlook, outlook
+from vitexp.analysis.decide import Outlook, claim_level, outlook
 from vitexp.analysis.findings import Finding, finding
 from vitexp.analysis.seeds import LEVEL
 from vitexp.analysis.two_way import Estimate, estimate
@@ -134,7 +134,7 @@ def _passing(curve: Curve) -> float | None:
     return found
 
 
-def families_cross(d: np.ndarray, names: list[str], alpha: float = LOOK_ALPHA) -> Finding:
+def families_cross(d: np.ndarray, names: list[str], alpha: float | None = None) -> Finding:
     """Whether A is worse than B with less data and better with more.
 
     SUPPORTED if, Bonferroni over the amounts, the difference is below 0 at one and above 0 at
@@ -145,6 +145,7 @@ def families_cross(d: np.ndarray, names: list[str], alpha: float = LOOK_ALPHA) -
         names: what to call each amount.
     """
     estimates = {name: estimate(one) for name, one in zip(names, d, strict=True)}
+    alpha = claim_level(d.shape[1]) if alpha is None else alpha
     tail = alpha / len(names)
     below = [e.upper(tail) < 0 for e in estimates.values()]
     above = [e.lower(tail) > 0 for e in estimates.values()]

@@ -1,4 +1,8 @@
-"""Tests of the shapes that the paper's claims have: "all are better", "all are the same"."""
+"""Tests of the shapes that the paper's claims have: "all are better", "all are the same".
+
+``alpha``, where it is not given, is what the look may spend on a claim. Where all differences
+must hold, none is adjusted and none lends: what is lent pays for the number of tries at one.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from vitexp.analysis.decide import LOOK_ALPHA, Outlook, outlook
+from vitexp.analysis.decide import Outlook, claim_level, outlook
+from vitexp.analysis.together import together
 from vitexp.analysis.two_way import Estimate
 
 Standing = Literal["SUPPORTED", "REFUTED", "INCONCLUSIVE", "NOT RUN"]
@@ -20,6 +25,7 @@ class Finding:
         key: the difference that decided, or that stands in the way.
         estimate: that difference.
         low, high: its interval, 1 - 2 alpha, as the test used it.
+        alpha: one-sided level of the test.
         outlook: what would settle an inconclusive one.
     """
 
@@ -28,37 +34,40 @@ class Finding:
     estimate: Estimate
     low: float
     high: float
+    alpha: float
     outlook: Outlook | None = None
 
 
 def all_exceed(
-    differences: Mapping[str, Estimate], margin: float, alpha: float = LOOK_ALPHA
+    differences: Mapping[str, Estimate], margin: float, alpha: float | None = None
 ) -> Finding:
     """Whether every difference exceeds ``margin`` (a share).
 
     SUPPORTED if every one-sided lower bound does (all must, so none is adjusted); REFUTED if
-    some upper bound, Bonferroni over the differences, lies below it.
+    some upper bound, for all differences together, lies below it.
     """
+    alpha = _level(differences, alpha)
     weakest = min(differences, key=lambda key: differences[key].lower(alpha))
     if differences[weakest].lower(alpha) > margin:
         return finding("SUPPORTED", weakest, differences, alpha)
-    each = alpha / len(differences)
-    lowest = min(differences, key=lambda key: differences[key].upper(each))
-    if differences[lowest].upper(each) < margin:
+    joints = together(differences)
+    lowest = min(joints, key=lambda key: joints[key].upper(alpha))
+    if joints[lowest].upper(alpha) < margin:
         return finding("REFUTED", lowest, differences, alpha)
     gap = differences[weakest].value - margin
-    settle = outlook(differences[weakest], abs(gap), alpha if gap > 0 else each)
+    settle = outlook((differences if gap > 0 else joints)[weakest], abs(gap), alpha)
     return finding("INCONCLUSIVE", weakest, differences, alpha, settle)
 
 
 def all_equivalent(
-    differences: Mapping[str, Estimate], margin: float, alpha: float = LOOK_ALPHA
+    differences: Mapping[str, Estimate], margin: float, alpha: float | None = None
 ) -> Finding:
     """Whether every difference lies within +- ``margin`` (a share).
 
     SUPPORTED if every 1 - 2 alpha interval does (two one-sided tests); REFUTED if some
-    interval, Bonferroni over the differences, lies outside.
+    interval, for all differences together, lies outside.
     """
+    alpha = _level(differences, alpha)
 
     def reach(key: str) -> float:
         low, high = differences[key].interval(1 - 2 * alpha)
@@ -67,38 +76,43 @@ def all_equivalent(
     widest = max(differences, key=reach)
     if reach(widest) < margin:
         return finding("SUPPORTED", widest, differences, alpha)
-    tail = alpha / len(differences) / 2
-    for key, difference in differences.items():
-        if difference.lower(tail) > margin or difference.upper(tail) < -margin:
+    joints = together(differences)
+    for key, joint in joints.items():
+        if joint.lower(alpha / 2) > margin or joint.upper(alpha / 2) < -margin:
             return finding("REFUTED", key, differences, alpha)
     gap = margin - abs(differences[widest].value)
-    settle = outlook(differences[widest], abs(gap), alpha if gap > 0 else tail)
+    settle = (
+        outlook(differences[widest], gap, alpha)
+        if gap > 0
+        else outlook(joints[widest], -gap, alpha / 2)
+    )
     return finding("INCONCLUSIVE", widest, differences, alpha, settle)
 
 
 def some_equivalent(
-    differences: Mapping[str, Estimate], margin: float, alpha: float = LOOK_ALPHA
+    differences: Mapping[str, Estimate], margin: float, alpha: float | None = None
 ) -> Finding:
     """Whether some difference lies within +- ``margin`` (a share).
 
-    SUPPORTED if some interval, Bonferroni over the differences, does (two one-sided tests);
+    SUPPORTED if some interval, for all differences together, does (two one-sided tests);
     REFUTED if every one-sided bound lies outside (all must, so none is adjusted).
     """
+    alpha = _level(differences, alpha)
+    joints = together(differences)
 
-    def reach(key: str, tail: float) -> float:
-        return max(-differences[key].lower(tail), differences[key].upper(tail))
+    def reach(key: str) -> float:
+        return max(-joints[key].lower(alpha), joints[key].upper(alpha))
 
     def beyond(key: str) -> bool:
         return differences[key].lower(alpha) > margin or differences[key].upper(alpha) < -margin
 
-    each = alpha / len(differences)
-    nearest = min(differences, key=lambda key: reach(key, each))
-    if reach(nearest, each) < margin:
+    nearest = min(differences, key=reach)
+    if reach(nearest) < margin:
         return finding("SUPPORTED", nearest, differences, alpha)
     if all(map(beyond, differences)):
         return finding("REFUTED", nearest, differences, alpha)
     gap = margin - abs(differences[nearest].value)
-    settle = outlook(differences[nearest], abs(gap), each if gap > 0 else alpha)
+    settle = outlook((joints if gap > 0 else differences)[nearest], abs(gap), alpha)
     return finding("INCONCLUSIVE", nearest, differences, alpha, settle)
 
 
@@ -111,4 +125,8 @@ def finding(
 ) -> Finding:
     """The :class:`Finding` that the difference ``key`` decided, at ``alpha``."""
     low, high = differences[key].interval(1 - 2 * alpha)
-    return Finding(standing, key, differences[key], low, high, settle)
+    return Finding(standing, key, differences[key], low, high, alpha, settle)
+
+
+def _level(differences: Mapping[str, Estimate], alpha: float | None) -> float:
+    return claim_level(min(one.n for one in differences.values())) if alpha is None else alpha

@@ -10,7 +10,8 @@ from typing import TypeVar
 import numpy as np
 
 from vitexp.analysis.decide import Decision, decide, look
-from vitexp.analysis.seeds import Sample, sample
+from vitexp.analysis.seeds import Sample, sample, share_interval
+from vitexp.analysis.together import together
 from vitexp.analysis.two_way import Estimate, estimate
 from vitexp.runs.record import RunRecord
 from vitexp.spec import RunSpec
@@ -88,10 +89,13 @@ class Group:
     def _bitmaps(self) -> dict[int, np.ndarray]:
         return {r.spec.seed: r.correctness().astype(np.int8) for r in self.done}
 
-    def over_images_too(self) -> Estimate | None:
-        """The accuracy over seeds and test images; None below two seeds."""
+    def over_images_too(self) -> tuple[float, float] | None:
+        """The 95 % interval of the accuracy over seeds and test images; None below two seeds."""
         seeds = [record.spec.seed for record in self.done]
-        return estimate(self.correct(seeds)) if len(seeds) > 1 else None
+        if len(seeds) < 2:
+            return None
+        whole = estimate(self.correct(seeds))
+        return share_interval(whole.value, whole.interval()[1] - whole.value)
 
 
 def common_seeds(groups: Iterable[Group]) -> list[int]:
@@ -118,7 +122,8 @@ class Comparison:
     Attributes:
         delta: difference of the mean accuracies over the common finite seeds, as a share.
         n: how many those are.
-        estimate: that difference with its uncertainty; None below two seeds.
+        estimate: that difference with its uncertainty, the seeds' variance its own or the sum of
+            its two cells', whichever is greater; None below two seeds.
         decision: the verdict at the look; None below three common seeds or where a run of the
             look diverged.
         diverged: whether a diverged run is what stands against a verdict.
@@ -130,6 +135,25 @@ class Comparison:
     decision: Decision | None
     diverged: bool
 
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """At 95 %, over seeds and images, by itself; None below two seeds."""
+        return None if self.estimate is None else possible(self.estimate.interval())
+
+    @property
+    def shown(self) -> tuple[float, tuple[float, float] | None]:
+        """The difference and the interval that belong together: at the look the one that
+        decides; where there is no look, :attr:`interval`."""
+        if self.decision is None:
+            return self.delta, self.interval
+        ends = self.decision.low, self.decision.high
+        return self.decision.estimate.value, possible(ends)
+
+
+def possible(interval: tuple[float, float]) -> tuple[float, float]:
+    """The part of it that a difference of two shares can have."""
+    return max(interval[0], -1.0), min(interval[1], 1.0)
+
 
 def compare(groups: Mapping[K, Group], reference: Group) -> dict[K, Comparison]:
     """Each group against ``reference`` on the seeds that the two share.
@@ -137,24 +161,43 @@ def compare(groups: Mapping[K, Group], reference: Group) -> dict[K, Comparison]:
     Differences are estimated from all those seeds, verdicts from the first ones, up to the
     look. Groups without a common finite seed are left out.
     """
-    return compare_pairs({key: (group, reference) for key, group in groups.items()})
+    pairs = {key: (group, reference) for key, group in groups.items()}
+    return compare_pairs(pairs, one_reference=True)
 
 
-def compare_pairs(pairs: Mapping[K, tuple[Group, Group]]) -> dict[K, Comparison]:
+def compare_pairs(
+    pairs: Mapping[K, tuple[Group, Group]], one_reference: bool = False
+) -> dict[K, Comparison]:
     """The first of each pair against the second, as :func:`compare`; false verdicts are held
-    among all pairs together."""
+    among all pairs together. How much seeds matter depends on the amount of training data, so
+    only pairs with the same one lend to one another."""
     looks = {key: _look(*pair) for key, pair in pairs.items()}
-    decisions = decide({key: d for key, (d, _) in looks.items() if d is not None})
-    compared = {}
-    for key, pair in pairs.items():
-        seeds = finite_seeds(pair)
-        if seeds:
-            d = np.subtract(*(g.correct(seeds) for g in pair), dtype=np.int8)
-            whole = estimate(d) if len(seeds) > 1 else None
-            compared[key] = Comparison(
-                float(d.mean()), len(seeds), whole, decisions.get(key), looks[key][1]
-            )
-    return compared
+    decisions = decide(
+        {key: d for key, (d, _) in looks.items() if d is not None},
+        one_reference,
+        {key: reference.spec.data.fraction for key, (_, reference) in pairs.items()},
+    )
+    every = {
+        key: _difference(pair, seeds)
+        for key, pair in pairs.items()
+        if (seeds := finite_seeds(pair))
+    }
+    wholes = together({key: estimate(d) for key, d in every.items() if len(d) > 1}, one_reference)
+    return {
+        key: Comparison(
+            float(d.mean()),
+            len(d),
+            wholes[key].own if key in wholes else None,
+            decisions.get(key),
+            looks[key][1],
+        )
+        for key, d in every.items()
+    }
+
+
+def _difference(pair: tuple[Group, Group], seeds: list[int]) -> np.ndarray:
+    one, other = (group.correct(seeds) for group in pair)
+    return np.asarray(np.subtract(one, other, dtype=np.int8))
 
 
 def _look(group: Group, reference: Group) -> tuple[Estimate | None, bool]:
@@ -165,4 +208,4 @@ def _look(group: Group, reference: Group) -> tuple[Estimate | None, bool]:
         return None, False
     if not (group.finite(seeds) and reference.finite(seeds)):
         return None, True
-    return estimate(np.subtract(group.correct(seeds), reference.correct(seeds))), False
+    return estimate(_difference((group, reference), seeds)), False

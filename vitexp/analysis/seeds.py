@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtrit
+from scipy.special import expit, logit, stdtrit
 
 LEVEL = 0.95
 """Confidence of every interval that is printed without another number beside it."""
@@ -14,10 +14,11 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Sample:
-    """Mean, standard deviation and t interval of n seeds.
+    """Mean, standard deviation and t interval of n seeds' accuracy.
 
     Attributes:
         n: number of seeds; with one there is no sd and no interval, with none no mean.
+        low, high: within 0 and 1; see :func:`share_interval`.
     """
 
     n: int
@@ -28,7 +29,8 @@ class Sample:
 
     @property
     def half_width(self) -> float | None:
-        return None if self.high is None or self.mean is None else self.high - self.mean
+        """Half its length: near 0 and 100 % its two sides are not equal."""
+        return None if self.high is None or self.low is None else (self.high - self.low) / 2
 
 
 def sample(values: Sequence[float], level: float = LEVEL) -> Sample:
@@ -38,7 +40,17 @@ def sample(values: Sequence[float], level: float = LEVEL) -> Sample:
         return Sample(n, float(values[0]) if n else None, None, None, None)
     mean, sd = float(np.mean(values)), float(np.std(values, ddof=1))
     half = float(stdtrit(n - 1, 0.5 + level / 2)) * sd / n**0.5
-    return Sample(n, mean, sd, mean - half, mean + half)
+    return Sample(n, mean, sd, *share_interval(mean, half))
+
+
+def share_interval(mean: float, half: float) -> tuple[float, float]:
+    """mean ± half as log odds have it (delta method): within 0 and 1, as a share is, and far
+    from them nearly the same."""
+    slope = mean * (1 - mean)
+    if slope == 0:
+        return max(mean - half, 0.0), min(mean + half, 1.0)
+    odds, reach = logit(mean), half / slope
+    return float(expit(odds - reach)), float(expit(odds + reach))
 
 
 def correlations(accuracy: np.ndarray) -> np.ndarray:

@@ -37,11 +37,11 @@ def compare(
     rows = [_row(name, difference) for name, difference in found.items()]
     if json:
         return screen.emit({"a": first.label, "b": second.label, "n": seeds, "rows": rows})
-    columns = ("images of", "number", "A - B", "95 %", "p (Holm)", "verdict on A")
+    columns = ("images of", "number", "A - B", "95 %", "decides", "p", "verdict on A")
     heads = (f"A  {first.label}", f"B  {second.label}")
     seen = f"n  {seeds} seeds in common; points of test top-1"
     print(printable("\n".join((*heads, seen))))
-    screen.table(columns, map(_cells, rows), right=columns[1:5])
+    screen.table(columns, map(_cells, rows), right=columns[1:6])
 
 
 def _classes(side: Side) -> dict[str, np.ndarray]:
@@ -62,20 +62,29 @@ def _classes(side: Side) -> dict[str, np.ndarray]:
 def _row(name: str, difference: Difference) -> dict[str, Any]:
     from vitexp.tasks.compare import verdict_words
 
-    low, high = difference.estimate.interval() if difference.estimate else (None, None)
+    low, high, least, most = (
+        None if end is None else round(100 * end, 3)
+        for ends in (difference.interval, difference.deciding)
+        for end in ends or (None, None)
+    )
     return {
         "images": name,
         "number": difference.images,
         "difference": round(100 * difference.delta, 3),
-        "low": None if low is None else round(100 * low, 3),
-        "high": None if high is None else round(100 * high, 3),
-        "p_holm": difference.decision.p_holm if difference.decision else None,
+        "low": low,
+        "high": high,
+        "deciding_low": least,
+        "deciding_high": most,
+        "p_adjusted": difference.decision.p if difference.decision else None,
         "verdict": verdict_words(difference),
     }
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
-    interval = "-" if row["low"] is None else f"[{row['low']:.1f}, {row['high']:.1f}]"
-    p = "-" if row["p_holm"] is None else f"{row['p_holm']:.2g}"
+    intervals = (
+        "-" if row[low] is None else f"[{row[low]:.1f}, {row[high]:.1f}]"
+        for low, high in (("low", "high"), ("deciding_low", "deciding_high"))
+    )
+    p = "-" if row["p_adjusted"] is None else f"{row['p_adjusted']:.2g}"
     delta = f"{row['difference']:+.1f}"
-    return row["images"], str(row["number"]), delta, interval, p, row["verdict"]
+    return row["images"], str(row["number"]), delta, *intervals, p, row["verdict"]

@@ -26,7 +26,14 @@ from vitexp.reporting.report import (
     Report,
     Value,
 )
-from vitexp.reporting.values import collapsed_words, compared_values, ids, top1_values
+from vitexp.reporting.values import (
+    collapsed_words,
+    compared_values,
+    deciding_words,
+    ids,
+    scaled,
+    top1_values,
+)
 from vitexp.reporting.words import (
     data_words,
     decimals,
@@ -42,7 +49,7 @@ Cells = Mapping[Key, Group]
 
 COLUMNS = (
     *("group", "cell", "params", "macs", "n", "top1_mean", "top1_sd", "top1_low", "top1_high"),
-    *("val_top1_mean", "delta", "delta_low", "delta_high", "p_holm", "verdict", "run_ids"),
+    *("val_top1_mean", "delta", "delta_low", "delta_high", "p_adjusted", "verdict", "run_ids"),
 )
 
 
@@ -89,7 +96,8 @@ class Sweep(Study):
             claims=self.claims(grid),
             notes=(
                 f"Each cell: mean ± half-width of the 95 % t interval over its seeds; then the"
-                f" difference to {name(against)} with its 95 % interval over seeds and images.",
+                f" difference to {name(against)} over seeds and images.",
+                *deciding_words(compared.values()),
                 *collapsed_words((name(key), group) for key, group in ordered.items()),
             ),
         )
@@ -178,10 +186,7 @@ def _figure(
 
 
 def _interval(comparison: Comparison) -> tuple[float, float] | None:
-    if comparison.estimate is None:
-        return None
-    low, high = comparison.estimate.interval()
-    return 100 * low, 100 * high
+    return comparison.interval and scaled(comparison.interval)
 
 
 def _row(key: Key, group: Group, comparison: Comparison | None) -> dict[str, Value]:

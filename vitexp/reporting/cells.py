@@ -5,7 +5,8 @@ from __future__ import annotations
 from vitexp.analysis.groups import Comparison, Group
 from vitexp.analysis.seeds import Sample
 from vitexp.reporting.report import Cell, Tone
-from vitexp.reporting.words import decimals, p_value, percent, points, span
+from vitexp.reporting.values import difference_words, said_words
+from vitexp.reporting.words import decimals, percent
 
 TONES: dict[str, Tone] = {"better": "good", "worse": "bad"}
 """The tone of a verdict; of others it is plain."""
@@ -42,12 +43,8 @@ def gap_words(comparison: Comparison | None, places: int, to: str = "") -> tuple
     """
     if comparison is None:
         return ()
-    delta = points(comparison.delta, places)
-    if comparison.estimate is None:
-        return (f"{delta}{to}",)
-    decision = comparison.decision
-    said = f"{decision.verdict}, {p_value(decision.p_holm)}" if decision else "no verdict"
-    return (f"{delta} {span(*comparison.estimate.interval(), places)}", said)
+    words = difference_words(comparison, places)
+    return (f"{words}{to}",) if comparison.estimate is None else (words, said_words(comparison))
 
 
 def gap_cell(comparison: Comparison, places: int) -> Cell:

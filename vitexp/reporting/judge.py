@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from vitexp.analysis.decide import LOOK_ALPHA, LOOKS, Outlook, look
+from vitexp.analysis.decide import LOOKS, Outlook, look
 from vitexp.analysis.findings import Finding, Standing
 from vitexp.analysis.groups import Group, common_seeds
 from vitexp.catalog import paper
@@ -115,5 +115,5 @@ def _seeds(cells: Mapping[K, Group], needed: Sequence[K]) -> list[int]:
 
 def effect_words(finding: Finding) -> str:
     """The difference that decided, with the interval that it was decided by."""
-    interval = f"{100 * (1 - 2 * LOOK_ALPHA):g} % interval {span(finding.low, finding.high)}"
+    interval = f"{100 * (1 - 2 * finding.alpha):g} % interval {span(finding.low, finding.high)}"
     return f"{finding.key}: {points(finding.estimate.value)}, {interval}"

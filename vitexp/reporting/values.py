@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from vitexp.analysis.decide import LEVELS, LOOKS, level
 from vitexp.analysis.groups import COLLAPSE, Comparison, Group
+from vitexp.analysis.two_way import LENT
 from vitexp.reporting.report import Interval, Value
-from vitexp.reporting.words import percent
+from vitexp.reporting.words import p_value, percent, points, span
 
 
 def in_percent(share: float | None) -> float | None:
@@ -21,15 +23,43 @@ def top1_values(group: Group) -> tuple[Value, ...]:
 
 
 def compared_values(comparison: Comparison | None) -> tuple[Value, ...]:
-    """Difference, its low and high (points), Holm's p and the verdict; empty where unknown."""
+    """Difference, its low and high (points), adjusted p and the verdict; empty where unknown."""
     if comparison is None:
         return (None, None, None, None, "")
-    interval = comparison.estimate.interval() if comparison.estimate else (None, None)
     decision = comparison.decision
     return (
-        *map(in_percent, (comparison.delta, *interval)),
-        float(f"{decision.p_holm:.4g}") if decision else None,
+        *map(in_percent, (comparison.delta, *(comparison.interval or (None, None)))),
+        float(f"{decision.p:.4g}") if decision else None,
         decision.verdict if decision else "",
+    )
+
+
+def difference_words(comparison: Comparison, places: int) -> str:
+    """A difference with the interval that stands beside its verdict, in points."""
+    value, interval = comparison.shown
+    return " ".join(filter(None, (points(value, places), interval and span(*interval, places))))
+
+
+def said_words(comparison: Comparison) -> str:
+    """The verdict with its p."""
+    decision = comparison.decision
+    return "no verdict" if decision is None else f"{decision.verdict}, {p_value(decision.p)}"
+
+
+def deciding_words(compared: Iterable[Comparison]) -> tuple[str, ...]:
+    """A note on the intervals beside verdicts; none where there is no verdict."""
+    decided = [c.decision for c in compared if c.decision is not None]
+    if not decided:
+        return ()
+    looks = sorted({decision.estimate.n for decision in decided})
+    return (
+        "An interval beside a verdict is the one that decides: without 0 in it there is one. It"
+        " is the wider of two: the difference's own"
+        f" {' or '.join(f'{100 * (1 - level(n)):g} % interval at {n} seeds' for n in looks)}, and"
+        f" one for all {decided[0].among} differences together, to which their seeds lend"
+        f" {LENT:g} degrees of freedom. The looks at {', '.join(map(str, LOOKS))} seeds may be"
+        f" wrong in {', '.join(f'{100 * share:g}' for share in LEVELS.values())} % of tables. p is"
+        " adjusted likewise; the plain 95 % interval is in the CSV.",
     )
 
 
@@ -64,7 +94,7 @@ def top1_interval(row: int, group: Group) -> Interval | None:
     inner = None
     if top1.low is not None and top1.high is not None:
         inner = scaled((top1.low, top1.high))
-    outer = scaled(whole.interval()) if whole else None
+    outer = whole and scaled(whole)
     seeds = tuple(100 * record.metrics["test_top1"] for record in group.done)
     return Interval(row, 100 * top1.mean, inner, outer, seeds)
 

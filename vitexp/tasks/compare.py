@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vitexp.analysis.decide import LOOKS, Decision, decide, look
-from vitexp.analysis.groups import Group, common_seeds
+from vitexp.analysis.groups import Group, common_seeds, possible
 from vitexp.analysis.two_way import Estimate, estimate
 from vitexp.catalog.sizes import called
 from vitexp.errors import VitexpError
@@ -34,6 +34,18 @@ class Difference:
     delta: float
     estimate: Estimate | None
     decision: Decision | None
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """At 95 %, by itself; None below two seeds."""
+        return None if self.estimate is None else possible(self.estimate.interval())
+
+    @property
+    def deciding(self) -> tuple[float, float] | None:
+        """The one at the look that decides; None without a look."""
+        if self.decision is None:
+            return None
+        return possible((self.decision.low, self.decision.high))
 
 
 @dataclass(frozen=True)
@@ -140,7 +152,7 @@ def _judged(d: np.ndarray, where: dict[str, np.ndarray]) -> dict[str, Difference
     n, used = len(d), look(len(d)) or 0
     able = {name: keep for name, keep in where.items() if keep.sum() > 1}
     looked = {name: estimate(d[:used, keep]) for name, keep in able.items()} if used else {}
-    decisions = decide(looked)
+    decisions = decide(looked, one_reference=False)
     return {
         name: Difference(
             int(keep.sum()),

@@ -16,7 +16,7 @@ from vitexp.reporting.cells import (
     tone_of,
 )
 from vitexp.reporting.report import Cell, GridTable, Report, Value
-from vitexp.reporting.values import compared_values, ids, in_percent, top1_values
+from vitexp.reporting.values import compared_values, deciding_words, ids, in_percent, top1_values
 from vitexp.reporting.words import (
     data_words,
     decimals,
@@ -65,7 +65,10 @@ def finetune_report(stem: str, grid: Grid) -> Report:
         rows=tuple(rows),
         figures=(),
         claims=(),
-        notes=_notes(tuned, before, grid.tries),
+        notes=(
+            *_notes(tuned, before, grid.tries),
+            *deciding_words((against,) if against else ()),
+        ),
     )
 
 

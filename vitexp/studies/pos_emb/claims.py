@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from vitexp.analysis.findings import Finding, all_equivalent, all_exceed
-from vitexp.analysis.two_way import Estimate, estimate, pooled_contrast
+from vitexp.analysis.two_way import Estimate, estimate, lent_contrast
 from vitexp.experiment.plan import Grid
 from vitexp.reporting.judge import Test, judge
 from vitexp.reporting.report import Claim
@@ -71,7 +71,7 @@ def _pairs(cells: np.ndarray, part: int) -> dict[str, Estimate]:
     member = np.array([[key[part] == name for key in POSITIONAL] for name in names])
     mean_of = member / member.sum(axis=1, keepdims=True)
     return {
-        f"{kind_label(names[b])} against {kind_label(names[a])}": pooled_contrast(
+        f"{kind_label(names[b])} against {kind_label(names[a])}": lent_contrast(
             cells, mean_of[b] - mean_of[a]
         )
         for b in range(len(names))

@@ -46,7 +46,7 @@ def figure(cells: Cells, against_none: Comparisons) -> IntervalFigure:
 def _difference(row: int, group: Group, none: Group, comparison: Comparison) -> Interval:
     shared = finite_seeds((group, none))
     each = group.correct(shared).mean(axis=1) - none.correct(shared).mean(axis=1)
-    outer = scaled(comparison.estimate.interval()) if comparison.estimate else None
+    outer = comparison.interval and scaled(comparison.interval)
     return Interval(row, 100 * comparison.delta, None, outer, tuple(100 * each))
 
 

@@ -6,13 +6,13 @@ from collections import defaultdict
 
 import numpy as np
 
-from vitexp.analysis.decide import LOOK_ALPHA, LOOKS, Outlook
+from vitexp.analysis.decide import LOOKS, Outlook
 from vitexp.analysis.groups import finite_seeds, stacked
 from vitexp.analysis.seeds import correlations
 from vitexp.analysis.two_way import resolution
 from vitexp.experiment.plan import Grid
 from vitexp.reporting.judge import to_type
-from vitexp.reporting.values import collapsed_words
+from vitexp.reporting.values import collapsed_words, deciding_words
 from vitexp.reporting.words import (
     data_words,
     decimals,
@@ -26,7 +26,7 @@ from vitexp.studies.pos_emb.report import Comparisons
 
 READING = (
     "A cell: mean ± half-width of the 95 % t interval over its n seeds (this test set); then"
-    " the difference to none in points with its 95 % interval over seeds and test images. 5-shot:"
+    " the difference to none in points, over seeds and test images. 5-shot:"
     " a linear probe of the trained features from 5 images a class, as the paper measures; mean"
     " over 3 draws of the images, ± as above. Here the features were trained on these classes; the"
     " paper's were trained on others."
@@ -70,16 +70,9 @@ def notes(grid: Grid, against_none: Comparisons) -> tuple[str, ...]:
     )
 
 
-def _verdicts(against_none: Comparisons) -> list[str]:
-    decisions = [c.decision for c in against_none.values() if c.decision is not None]
-    if not decisions:
-        return [f"No verdicts: the first look is at {LOOKS[0]} seeds, shared with none."]
-    first_seeds = sorted({decision.estimate.n for decision in decisions})
-    return [
-        f"Verdicts: Holm's p over {len(decisions)} differences, below {LOOK_ALPHA:g} (0.05"
-        f" shared by looks at {', '.join(map(str, LOOKS))} seeds), from the first"
-        f" {' or '.join(map(str, first_seeds))} seeds."
-    ]
+def _verdicts(against_none: Comparisons) -> tuple[str, ...]:
+    none = f"No verdicts: the first look is at {LOOKS[0]} seeds, shared with none."
+    return deciding_words(against_none.values()) or (none,)
 
 
 def _ranking(cells: Cells) -> list[str]:

@@ -25,7 +25,7 @@ Comparisons = Mapping[Key, Comparison]
 
 COLUMNS = (
     *("position", "placement", "n", "top1_mean", "top1_sd", "top1_low", "top1_high"),
-    *("val_top1_mean", "delta_none", "delta_low", "delta_high", "p_holm", "verdict"),
+    *("val_top1_mean", "delta_none", "delta_low", "delta_high", "p_adjusted", "verdict"),
     *("paper", "paper_delta", "run_ids"),
     *("few_shot_5_mean", "few_shot_5_sd", "few_shot_5_low", "few_shot_5_high"),
 )

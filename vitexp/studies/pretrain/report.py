@@ -20,7 +20,13 @@ from vitexp.experiment.fractions import (
 from vitexp.experiment.plan import Grid
 from vitexp.reporting.cells import accuracy_words, gap_cell, lost_words
 from vitexp.reporting.report import Cell, CurveFigure, GridTable, Report, Span, Value
-from vitexp.reporting.values import collapsed_words, compared_values, ids, top1_values
+from vitexp.reporting.values import (
+    collapsed_words,
+    compared_values,
+    deciding_words,
+    ids,
+    top1_values,
+)
 from vitexp.reporting.words import (
     data_words,
     decimals,
@@ -40,7 +46,7 @@ PAIRS = ((FINE_TUNED, SCRATCH), (PROBED, SCRATCH), (FINE_TUNED, PROBED))
 
 COLUMNS = (
     *("way", "fraction", "images", "lr", "n", "top1_mean", "top1_sd", "top1_low", "top1_high"),
-    *("val_top1_mean", "delta_scratch", "delta_low", "delta_high", "p_holm", "verdict"),
+    *("val_top1_mean", "delta_scratch", "delta_low", "delta_high", "p_adjusted", "verdict"),
     *("best", "run_ids"),
 )
 
@@ -202,8 +208,9 @@ def _notes(cells: Cells, compared: Compared) -> tuple[str, ...]:
         "A cell: mean ± half-width of the 95 % t interval over its n seeds. The three ways learn"
         " from the same target images, nested and stratified, drawn by the run's seed; seed s"
         " starts from pre-training seed s. Linear probe: ridge regression on the features.",
-        "Differences: with their 95 % interval over seeds and test images; p adjusted (Holm) for"
-        " all of this table. Best: the way with a verdict over both others." + settle,
+        "Differences: over seeds and test images. Best: the way with a verdict over both others."
+        + settle,
+        *deciding_words(compared.values()),
         "Learning rates are each size's best on validation, tried with a seed that is not reported;"
         " the step whose weights are kept and the probe's penalty are the best on validation, too."
         f" Validation has all its {spec.data.val} images at every size, more than the smallest"

@@ -20,15 +20,20 @@ from vitexp.reporting.report import (
     Report,
     Value,
 )
-from vitexp.reporting.values import compared_values, ids, top1_interval, top1_values
+from vitexp.reporting.values import (
+    compared_values,
+    deciding_words,
+    difference_words,
+    ids,
+    top1_interval,
+    top1_values,
+)
 from vitexp.reporting.words import (
     data_words,
     decimals,
     kind_label,
     model_words,
-    points,
     recipe_words,
-    span,
 )
 
 Key = tuple[str, int, str, str]
@@ -79,9 +84,9 @@ def resolution_report(stem: str, grid: Grid) -> Report:
             "A cell: mean ± half-width of the 95 % t interval over its n seeds. Learned: the"
             " tables of pre-training, interpolated where the grid is another; fresh: tables drawn"
             " anew; not tuned: as pre-trained, with the old head. Below learned, its difference to"
-            " fresh at that size in points, with its 95 % interval over seeds and test images."
-            " Fine-tuned seed s starts from pre-training seed s. Each p is of one cell, not"
-            " adjusted for their number.",
+            " fresh at that size in points, over seeds and test images. Fine-tuned seed s starts"
+            " from pre-training seed s. Each difference is decided by itself.",
+            *deciding_words(against.values()),
             f"Every fine-tune has learning rate {tuned.recipe.lr:g}: it was not searched for.",
         ),
     )
@@ -183,13 +188,12 @@ def _claim(groups: Mapping[Key, Group], against: Mapping[Key, Comparison]) -> Cl
     elif set(decisions) == {"worse"}:
         standing = "REFUTED"
     evidence = "; ".join(
-        f"at {key[1]} px interpolated 1-D tables against fresh ones {points(c.delta)}"
-        + (f" {span(*c.estimate.interval())}" if c.estimate else "")
-        + f", n {c.n}"
+        f"at {key[1]} px interpolated 1-D tables against fresh ones {difference_words(c, 1)},"
+        f" n {c.n}"
         for key, c in tested.items()
     )
     weakest = min(tested.values(), key=lambda c: c.delta, default=None)
-    interval = weakest and weakest.estimate and weakest.estimate.interval()
+    interval = weakest and weakest.shown[1]
     low, high = (100 * end for end in interval) if interval else (None, None)
     needs = f"needs {LOOKS[0]} seeds of interpolated and of fresh 1-D tables"
     return Claim(

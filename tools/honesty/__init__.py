@@ -1,0 +1,1 @@
+"""How honest the verdicts are and what they find, on made-up tables of which the truth is known."""
