@@ -31,6 +31,7 @@ def detail(notes: bool, quiet: bool) -> Detail:
 Weights = Annotated[
     str | None,
     typer.Option(
+        "--weights",
         metavar="raw|ema",
         help="of a file with both: the weights as trained, or their exponential mean [raw]",
     ),
