@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from vitexp.experiment.plan import Plan
 from vitexp.launch import devices, local
 from vitexp.launch.machine import CHECKPOINT_SECONDS, Machine
 from vitexp.models.memory import check_fits
+from vitexp.runs.files import TEMPORARY
 from vitexp.runs.options import ExecutionOptions
 from vitexp.runs.plans import Key
 from vitexp.runs.record import Results
@@ -96,7 +98,7 @@ def prepare_finetune(
 
 
 def check_writable(out: Path) -> None:
-    """Refuse an out folder in which nothing can be made, without making anything.
+    """Refuse an out folder in which nothing can be made; nothing stays of the try.
 
     Raises:
         VitexpError: a file is in the way, or the folder may not be written.
@@ -108,6 +110,14 @@ def check_writable(out: Path) -> None:
         raise VitexpError(
             f"--out {out}: {there} is read-only.", "Choose a folder that you may write to."
         )
+    # What may be written to by its permissions may be no place for folders, such as /proc.
+    try:
+        os.rmdir(tempfile.mkdtemp(prefix=TEMPORARY, dir=there))
+    except OSError as error:
+        raise VitexpError(
+            f"--out {out}: nothing can be made in {there}: {error.strerror}.",
+            "Choose a folder that you may write to.",
+        ) from error
 
 
 def planned(plan: Planner, done: Results, machine: Machine) -> Plan:
