@@ -6,6 +6,7 @@ outside the package: ``my_signal.py:MySignal``.
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib
 import importlib.util
@@ -52,10 +53,11 @@ class Registry(Mapping[str, str]):
         """The one spelling of ``name``; a ``file.py:Name`` reference is returned as it is.
 
         Raises:
-            VitexpError: the name is not known, or the file of a reference does not exist.
+            VitexpError: the name is not known, or the file of a reference does not exist, is no
+            Python, or defines no such name; it is not run for that.
         """
         if is_reference(name):
-            reference_path(name, self.kind)
+            _check_defined(reference_path(name, self.kind), name.rpartition(":")[2])
             return name
         plain = name.lower().replace("-", "_")
         plain = self._aliases.get(plain, plain)
@@ -96,6 +98,27 @@ def reference_path(name: str, kind: str) -> Path:
             "Give the path of a Python file that exists, as path/to/file.py:ClassName.",
         )
     return path
+
+
+def _check_defined(path: Path, attribute: str) -> None:
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError) as error:
+        raise VitexpError(
+            f"{path} is not Python: {error}.", f"Mend the file; `python {path}` shows where."
+        ) from error
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+        elif isinstance(node, ast.ImportFrom | ast.Import):
+            names |= {alias.asname or alias.name for alias in node.names}
+    # What a star brings, or a module makes when asked, is only known by running it.
+    if not names & {attribute, "*", "__getattr__"}:
+        own = [n.name for n in tree.body if isinstance(n, ast.ClassDef | ast.FunctionDef)]
+        raise unknown(f"name in {path}", attribute, own)
 
 
 def code_hash(name: str, kind: str) -> str | None:

@@ -310,6 +310,6 @@ def test_a_signal_from_a_file_is_loaded_and_its_code_is_part_of_the_spec(tmp_pat
         POSITIONS.load(f"{file}:Yours")
     with pytest.raises(VitexpError, match="There is no file"):
         position_spec(f"{tmp_path}/absent.py:Mine", "stem", 0.02)
-    file.write_text("1 / 0\n")
+    file.write_text("Mine = 1 / 0\n")
     with pytest.raises(VitexpError, match="cannot be imported: ZeroDivisionError"):
         POSITIONS.load(f"{file}:Mine")
