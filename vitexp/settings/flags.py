@@ -33,6 +33,7 @@ class Flag:
         help: one line, with its unit.
         default: what stands in for it when it is left out.
         choices: the only values that it takes; None where any of its type will do.
+        circumstance: whether it says with what and how often, and not what nor where.
         least, above, most, below: bounds, the ends included, excluded, included, excluded.
     """
 
@@ -40,6 +41,7 @@ class Flag:
     help: str
     default: str
     choices: tuple[str, ...] | None = None
+    circumstance: bool = False
     least: float | None = None
     above: float | None = None
     most: float | None = None
@@ -128,9 +130,13 @@ class Settings:
         TRAINING, f"preset: {', '.join(PRESETS)}", "by data set", choices=tuple(PRESETS)
     )
     seeds: int | None = setting(
-        TRAINING, "how many seeds, counted from --seed", "ablate 3, train 1", least=1
+        TRAINING,
+        "how many seeds, counted from --seed",
+        "ablate 3, train 1",
+        least=1,
+        circumstance=True,
     )
-    seed: int | None = setting(TRAINING, "first seed", "0", least=0)
+    seed: int | None = setting(TRAINING, "first seed", "0", least=0, circumstance=True)
     epochs: float | None = setting(TRAINING, "passes over the train split", "the recipe's", above=0)
     steps: int | None = setting(
         TRAINING, "optimiser steps, instead of --epochs", "by --epochs", least=1
@@ -181,31 +187,52 @@ class Settings:
     precision: str | None = setting(
         MACHINE, "auto, fp32 or bf16", "auto", choices=("auto", "fp32", "bf16")
     )
-    device: str | None = setting(MACHINE, "auto, cpu, mps, cuda (all) or cuda:0", "auto")
-    jobs: int | None = setting(MACHINE, "runs at the same time", "one a core or device", least=1)
+    device: str | None = setting(
+        MACHINE, "auto, cpu, mps, cuda (all) or cuda:0", "auto", circumstance=True
+    )
+    jobs: int | None = setting(
+        MACHINE, "runs at the same time", "one a core or device", least=1, circumstance=True
+    )
     deterministic: bool | None = setting(
-        MACHINE, "the same bits again, also on CUDA, where it is slower", "as fast as can be"
+        MACHINE,
+        "the same bits again, also on CUDA, where it is slower",
+        "as fast as can be",
+        circumstance=True,
     )
     micro_batch: int | None = setting(
-        MACHINE, "images computed at once, with the whole batch's gradient", "all that fit", least=1
+        MACHINE,
+        "images computed at once, with the whole batch's gradient",
+        "all that fit",
+        least=1,
+        circumstance=True,
     )
     grad_checkpointing: bool | None = setting(
-        MACHINE, "compute blocks again instead of keeping them: less memory, more time", "keep"
+        MACHINE,
+        "compute blocks again instead of keeping them: less memory, more time",
+        "keep",
+        circumstance=True,
     )
     compile: bool | None = setting(
-        MACHINE, "compile the encoder's blocks", "where the run is long enough to repay it"
+        MACHINE,
+        "compile the encoder's blocks",
+        "where the run is long enough to repay it",
+        circumstance=True,
     )
     strict: bool | None = setting(
         MACHINE,
         "let a run fail where a way to compute it does",
         "say so and go on by a plainer one",
+        circumstance=True,
     )
     yes: bool | None = setting(
-        MACHINE, "begin without asking what takes over an hour", "ask on a terminal"
+        MACHINE,
+        "begin without asking what takes over an hour",
+        "ask on a terminal",
+        circumstance=True,
     )
-    keep: bool | None = setting(MACHINE, "keep the final weights", "keep")
+    keep: bool | None = setting(MACHINE, "keep the final weights", "keep", circumstance=True)
     checkpoint_seconds: float | None = setting(
-        MACHINE, "work that a kill may cost at most, each run", "60", above=0
+        MACHINE, "work that a kill may cost at most, each run", "60", above=0, circumstance=True
     )
     out: str | None = setting(MACHINE, "folder for runs/, tables/ and plots/", ".")
 
@@ -239,19 +266,12 @@ def _without_none(hint: types.UnionType) -> type:
     return next(arm for arm in arms if arm is not types.NoneType)
 
 
-# What says with what and how often, and not what nor where.
-_CIRCUMSTANCES = (
-    *("seed", "seeds", "device", "jobs", "deterministic", "micro_batch", "grad_checkpointing"),
-    *("compile", "strict", "yes", "keep", "checkpoint_seconds"),
-)
-
-
 def asked(settings: Settings, source: str) -> str:
     """The flags that ask for the same runs again, on the data set ``source``."""
     words = ["--dataset", source]
     for name in flags():
         value = getattr(settings, name)
-        if value in (None, False) or name == "dataset" or name in _CIRCUMSTANCES:
+        if value in (None, False) or name == "dataset" or flags()[name].circumstance:
             continue
         words += [spelled(name)] if value is True else [spelled(name), str(value)]
     return shlex.join(words)
