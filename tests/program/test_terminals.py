@@ -66,7 +66,7 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study run where there is no terminal and no input, and only ASCII."""
     folder = tmp_path_factory.mktemp("terminals")
     done = subprocess.run(
-        [*PROGRAM, "ablate", "pos-emb", *TINY, "--seeds", "1", "--out", str(folder)],
+        [*PROGRAM, "ablate", "pos-emb", *TINY, "--seeds", "1", "--notes", "--out", str(folder)],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         env={**os.environ, **POOREST, "COLUMNS": "40"},

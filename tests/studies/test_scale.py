@@ -252,7 +252,7 @@ def test_a_single_seed_has_numbers_and_neither_intervals_nor_verdicts(rng):
 def test_models_that_have_not_fitted_their_data_are_called_compute_limited(rng):
     flat = {"vit-xxs/2": (0.45,) * 4}
     said = report(scale_grid(rng, flat, 3, train=0.43))
-    assert {row["compute_limited"] for row in said.rows} == {"yes"}
+    assert "yes" in {row["compute_limited"] for row in said.rows} <= {"yes", "perhaps"}
     assert any("Compute-limited" in note for note in said.notes)
     fitted = report(scale_grid(rng, flat, 3, train=0.999))
     assert {row["compute_limited"] for row in fitted.rows} == {"no"}

@@ -241,12 +241,12 @@ def test_any_models_step_can_be_done_again(
 def test_the_host_is_a_few_steps_ahead_and_no_more(few_digits, run_spec, monkeypatch):
     launched: list[int] = []
 
-    def told(device: torch.device) -> int:
+    def completion(device: torch.device) -> int:
         launched.append(len(launched))
         return launched[-1]
 
     monkeypatch.setattr(capture, "captured", recorded)
-    monkeypatch.setattr(capture, "told", told)
+    monkeypatch.setattr(capture, "completion", completion)
     spec = run_spec(steps=LEAD + 4)
     batches = Batches(few_digits.train, spec.recipe, 10, 0, CPU)
     step = Step(spec, build(spec.model, 0), batches, CPU, Execution(1, "hash", captured=True))
