@@ -140,23 +140,24 @@ def test_what_was_asked_travels_with_the_runs_but_for_code(before, tmp_path, cap
 
 
 def test_each_data_set_has_files_of_its_own_and_the_latest_the_plain_name_too(tmp_path, capsys):
-    pool = ("ablate", "pool", "--seeds", "1", "--steps", "1", *MACHINE, "--out", tmp_path)
-    read(capsys, *pool, "--image-size", "8")
+    two = ("ablate", "compute", "--models", "vit-xxs/4,r8x0.5", "--seeds", "1", "--steps", "1")
+    asked = (*two, *MACHINE, "--out", tmp_path)
+    read(capsys, *asked, "--image-size", "8")
     plain = {path.name for path in (tmp_path / "tables").iterdir()}
-    assert plain == {"pool.md", "pool.csv", "pool.tex"}
-    first = (tmp_path / "tables" / "pool.csv").read_text()
-    read(capsys, *pool, "--image-size", "12")
-    rows = read(capsys, "table", "pool", "--out", tmp_path)
-    others = {path.name for path in (tmp_path / "tables").glob("*.csv")} - {"pool.csv"}
+    assert plain == {"compute.md", "compute.csv", "compute.tex"}
+    first = (tmp_path / "tables" / "compute.csv").read_text()
+    read(capsys, *asked, "--image-size", "12")
+    rows = read(capsys, "table", "compute", "--out", tmp_path)
+    others = {path.name for path in (tmp_path / "tables").glob("*.csv")} - {"compute.csv"}
     assert len(others) == 2
-    assert all(name.startswith("pool-digits-") for name in others)
+    assert all(name.startswith("compute-digits-") for name in others)
     texts = {path.name: path.read_text() for path in (tmp_path / "tables").glob("*.csv")}
     assert first in texts.values()
-    assert texts["pool.csv"] != first
-    assert sorted(texts.values()).count(texts["pool.csv"]) == 2
+    assert texts["compute.csv"] != first
+    assert sorted(texts.values()).count(texts["compute.csv"]) == 2
     assert set(rows["files"]) == {
         str(tmp_path / "tables" / f"{Path(name).stem}.{ending}")
-        for name in (*others, "pool.csv")
+        for name in (*others, "compute.csv")
         for ending in ("md", "csv", "tex")
     }
     code, _, _ = call(capsys, "plot", "--out", tmp_path)

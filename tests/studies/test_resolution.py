@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 
 import numpy as np
@@ -17,6 +18,7 @@ from tests.synthetic import spec as digits_spec
 from vitexp.datasets.load import describe
 from vitexp.positions import PAPER_POSITIONS
 from vitexp.reporting.report import IntervalFigure, Report
+from vitexp.runs.plans import Key
 from vitexp.runs.record import Results
 from vitexp.runs.store import ready
 from vitexp.settings.base import Base
@@ -38,8 +40,13 @@ def base(seeds: int = 3) -> Base:
     return Base(run, tuple(range(seeds)), {"*": 0.5, "relative": 2.0})
 
 
+@functools.cache
+def keys() -> dict[str, Key]:
+    return STUDY.plan(base(), EMPTY).keys
+
+
 def how(run: RunSpec) -> str:
-    return STUDY.label(STUDY.plan(base(), EMPTY).keys[run.id])[1]
+    return STUDY.label(keys()[run.id])[1]
 
 
 def test_each_kind_is_fine_tuned_at_three_sizes_with_learned_and_with_fresh_tables():

@@ -95,11 +95,6 @@ def with_rate(run: RunSpec, rates: Sequence[float], point: Point) -> RunSpec:
     return dataclasses.replace(run, recipe=dataclasses.replace(run.recipe, lr=_rate(rates, *point)))
 
 
-def trials_in(records: Iterable[RunRecord]) -> tuple[RunRecord, ...]:
-    """The trials among the records."""
-    return tuple(record for record in records if record.spec.tries)
-
-
 class Searches:
     """The trials among records, by what they were tried for.
 
@@ -110,7 +105,7 @@ class Searches:
     def __init__(self, records: Iterable[RunRecord], *fields: str) -> None:
         self._fields = fields
         self._trials: dict[Hashable, list[RunRecord]] = {}
-        for trial in trials_in(records):
+        for trial in (record for record in records if record.spec.tries):
             self._trials.setdefault(self._untuned(trial.spec), []).append(trial)
 
     def of(self, runs: Sequence[RunRecord]) -> list[RunRecord]:
