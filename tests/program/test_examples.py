@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.commands import call, read
+from vitexp.runs.plans import Asked, keep, kept
 
 ROOT = Path(__file__).parents[2]
 SMALL = ["--steps", "2", "--batch", "16", "--device", "cpu", "--precision", "fp32", "--jobs", "1"]
@@ -36,6 +37,23 @@ def test_a_study_of_ones_own_is_planned_run_and_reported_again(tmp_path, capsys)
     code, _, said = call(capsys, "ablate", study, *SMALL, "--seeds", 2, "--out", tmp_path)
     assert code == 0
     assert "Nothing to run" in said
+
+
+def test_a_results_folder_does_not_choose_what_code_is_run(tmp_path, capsys, monkeypatch):
+    results = tmp_path / "here" / "results"
+    read(capsys, "ablate", "compute", "--models", "vit-xxs/4,r8x0.5", *SMALL, "--seeds", 1,
+         "--out", results)  # fmt: skip
+    ran = f"open({str(tmp_path / 'ran')!r}, 'w')"
+    places = {"among": results / "evil.py", "above": tmp_path / "evil.py"}
+    (known,) = kept(results)
+    for name, place in places.items():
+        place.write_text(f"class Evil: {ran}")
+        keep(results, Asked(f"{place}:Evil", f"{name}-{'0' * 16}", known.flags, known.cells))
+    monkeypatch.chdir(tmp_path / "here")
+    code, _, said = call(capsys, "table", "--out", "results")
+    assert code == 0
+    assert said.count("Left out: ") == 2
+    assert not (tmp_path / "ran").exists()
 
 
 def test_a_study_of_ones_own_refuses_the_flag_that_it_compares(tmp_path, capsys):

@@ -194,17 +194,27 @@ def _answers(name: str | None, out: Path, wanted: str | None) -> list[Answer]:
 
 
 def _all_studies(out: Path) -> list[str]:
-    """The names of all studies, those in files that were asked for here included."""
+    """The names of all studies, those in files of one's own that were asked for here included.
+
+    A results folder may come from somebody else: what it names is only run where it lies in the
+    current folder and not among the results.
+    """
     from vitexp.cli import screen
     from vitexp.registry import is_reference
     from vitexp.runs.plans import kept
     from vitexp.studies import STUDIES
 
     own = dict.fromkeys(asked.study for asked in kept(out) if is_reference(asked.study))
-    there = [name for name in own if Path(name.rpartition(":")[0]).is_file()]
-    for name in own.keys() - there:
-        screen.say(f"{name} was run here, and its file is not there: it is left out.")
-    return [*STUDIES, *there]
+    here, results = Path.cwd(), out.resolve()
+
+    def ours(name: str) -> bool:
+        file = Path(name.rpartition(":")[0]).resolve()
+        among_results = results != here and file.is_relative_to(results)
+        return file.is_file() and file.is_relative_to(here) and not among_results
+
+    for name in (name for name in own if not ours(name)):
+        screen.say(f"Left out: {name}, whose file is not below this folder. To run it, name it.")
+    return [*STUDIES, *filter(ours, own)]
 
 
 def _stems(grid: Grid, grids: Sequence[Grid], stem: str) -> list[str]:
