@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from vitexp.errors import VitexpError, unknown
 from vitexp.registry import is_reference
-from vitexp.spec import ModelSpec, ResNetShape, Stem, ViTShape
+from vitexp.spec import ModelSpec, PositionSpec, ResNetShape, Stem, ViTShape
 
 _PAPER = "ViT paper (arXiv 2010.11929), Table 1 and section 4.1"
 _AUGREG = "AugReg paper (arXiv 2106.10270), Tables 1 and 2"
@@ -278,6 +278,16 @@ def called(model: ModelSpec) -> str:
         blocks = {"blocks": ",".join(map(str, other["blocks"]))} if "blocks" in other else {}
         changed |= {"trunk_width" if n == "width" else n: v for n, v in (other | blocks).items()}
     return " ".join([size, *(f"{name}={value}" for name, value in changed.items())])
+
+
+def signal(model: ModelSpec) -> PositionSpec | None:
+    """The positional signal that a model is known by; None for one without, or of a user's own
+    file with the default one, which it need not have at all."""
+    if model.vit is None:
+        return None
+    position, usual = model.vit.position, PositionSpec()
+    plain = (position.kind, position.placement) == (usual.kind, usual.placement)
+    return None if is_reference(model.family) and plain else position
 
 
 def _changed(size: object, model: object, fields: tuple[str, ...]) -> dict[str, Any]:

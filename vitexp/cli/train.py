@@ -47,8 +47,10 @@ _COLUMNS = ("id", "seed", *_ACCURACIES, "seconds", "images/s", "of peak %", "sta
 
 
 def _key(spec: RunSpec) -> tuple[str, str]:
-    position = spec.model.vit and spec.model.vit.position
-    return spec.model.name, f"{position.kind} {position.placement}" if position else "-"
+    from vitexp.reporting.described import facts
+
+    known = facts(spec)
+    return known["model"], known["position"]
 
 
 def _row(record: RunRecord) -> dict[str, Any]:
