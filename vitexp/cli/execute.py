@@ -17,7 +17,9 @@ from vitexp.experiment.plan import Plan
 from vitexp.launch import devices, local
 from vitexp.launch.machine import CHECKPOINT_SECONDS, Machine
 from vitexp.models.memory import check_fits
+from vitexp.runs import notes
 from vitexp.runs.files import TEMPORARY
+from vitexp.runs.notes import Note
 from vitexp.runs.options import ExecutionOptions
 from vitexp.runs.plans import Key
 from vitexp.runs.record import Results
@@ -58,6 +60,7 @@ def machine_of(settings: Settings) -> Machine:
             strict=bool(settings.strict),
         ),
         yes=bool(settings.yes),
+        note=Note(settings.name or "", tuple(settings.tag or ())),
     )
 
 
@@ -156,6 +159,7 @@ def execute(machine: Machine, plan: Planner, label: Label) -> bool:
     found = planned(plan, done, machine)
     store.tidy(done[spec.id] for spec in found.runs if spec.id in done)
     screen.say(setting(found.runs[0]))
+    _note(machine, found)
     while todo := store.missing(found.runs):
         called = labelled(found, label)
         outcome = _wave(machine, found.runs, ready(todo), store.results(), called)
@@ -168,9 +172,17 @@ def execute(machine: Machine, plan: Planner, label: Label) -> bool:
             break
         assert outcome.done or outcome.diverged
         found = planned(plan, store.results(), machine)
+        _note(machine, found)
     if well and not ran:
         screen.say(f"Nothing to run: all {len(found.runs)} runs are done already.")
     return well and not _diverged(found.runs, store.results(), labelled(found, label))
+
+
+def _note(machine: Machine, plan: Plan) -> None:
+    """Write down what the runs of a plan are to be called."""
+    name, tags = machine.note.name or None, machine.note.tags
+    if name or tags:
+        notes.note(machine.out, (spec.id for spec in plan.runs), name, tags)
 
 
 def labelled(plan: Plan, label: Label) -> live.Label:

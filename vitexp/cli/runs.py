@@ -13,7 +13,6 @@ from vitexp.cli.flags import Json, Out
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from vitexp.runs.folder import Entry
 
 runs = typer.Typer(help="List, show and remove runs.", no_args_is_help=True)
 
@@ -21,63 +20,58 @@ Ids = Annotated[list[str], typer.Argument(metavar="ID...", help="run ids, or the
 
 
 @runs.command("list")
-def list_runs(out: Out = Path("."), json: Json = False) -> None:
-    """List all runs: data, model, position, placement, seed, state and top-1 on test in %."""
-    from vitexp.cli import screen
-    from vitexp.runs.store import Store
+def list_runs(
+    out: Out = Path("."),
+    study: Annotated[str | None, typer.Option(help="only what this study asked for")] = None,
+    dataset: Annotated[str | None, typer.Option(help="only data whose name contains it")] = None,
+    model: Annotated[str | None, typer.Option(help="only models whose name contains it")] = None,
+    since: Annotated[str | None, typer.Option(help="a date, or a time ago: 2026-11-27, 2d")] = None,
+    name: Annotated[str | None, typer.Option(help="only runs of this name")] = None,
+    tag: Annotated[str | None, typer.Option(help="only runs with this tag")] = None,
+    json: Json = False,
+) -> None:
+    """List all runs, the latest last, with their top-1 on test in %.
 
-    rows = [_row(entry) for entry in Store(out).entries()]
+    Columns are what the runs differ in; what they share is said below. The seed of runs that
+    only choose a rate is "search".
+    """
+    from vitexp.cli import listing, screen
+
+    filters = listing.Filters(study, dataset, model, since, name, tag)
+    several = filters.chosen(found := listing.listed(out))
     if json:
-        return screen.emit(rows)
-    if not rows:
-        return screen.say(f"No runs in {out / 'runs'}.")
-    screen.table(_COLUMNS, map(_cells, rows), right=("seed", "top-1", "seconds"))
-    if bad := [row["id"] for row in rows if row["state"] == "unreadable"]:
+        return screen.emit([listing.as_json(one) for one in several])
+    if not several:
+        none = f"None of the {len(found)} runs in {out / 'runs'} fits." if found else ""
+        return screen.say(none or f"No runs in {out / 'runs'}.")
+    listing.show(several)
+    if bad := [one.entry.id for one in several if one.entry.state == "unreadable"]:
         screen.say(f"{len(bad)} unreadable; `vitexp runs show {bad[0]}` says why.")
 
 
-_FIELDS = (
-    *("id", "data", "model", "position", "placement", "seed", "state", "step", "steps"),
-    *("recipe", "precision", "val_top1", "test_top1", "seconds", "bytes"),
-)
-_COLUMNS = ("id", "data", "model", "position", "placement", "seed", "state", "top-1", "seconds")
-
-
-def _row(entry: Entry) -> dict[str, Any]:
-    spec = entry.spec
-    metrics = entry.record.metrics if entry.record else {}
-    if spec is None:
-        known = {"id": entry.id, "state": entry.state, "bytes": entry.bytes}
-        return {name: known.get(name) for name in _FIELDS}
-    position = spec.model.vit and spec.model.vit.position
-    return {
-        "id": entry.id,
-        "data": spec.data.name,
-        "model": spec.model.name,
-        "position": position and position.kind,
-        "placement": position and position.placement,
-        "seed": spec.seed,
-        "state": entry.state,
-        "step": entry.step,
-        "steps": spec.recipe.steps,
-        "recipe": spec.recipe.name,
-        "precision": spec.precision,
-        "val_top1": metrics.get("val_top1"),
-        "test_top1": metrics.get("test_top1"),
-        "seconds": metrics.get("seconds"),
-        "bytes": entry.bytes,
-    }
-
-
-def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+@runs.command("tag")
+def tag_runs(
+    ids: Ids,
+    name: Annotated[str | None, typer.Option(help='what to call them; "" for nothing')] = None,
+    add: Annotated[list[str] | None, typer.Option(help="a tag; may be repeated")] = None,
+    remove: Annotated[list[str] | None, typer.Option(help="a tag; may be repeated")] = None,
+    out: Out = Path("."),
+    json: Json = False,
+) -> None:
+    """Change the name and the tags of runs; a run's id has no part in it."""
     from vitexp.cli import screen
+    from vitexp.runs import notes
+    from vitexp.runs.store import Store
 
-    half = row["state"] in ("running", "stopped")
-    state = f"{row['state']} {row['step']}/{row['steps']}" if half else row["state"]
-    seconds = "-" if row["seconds"] is None else f"{row['seconds']:.1f}"
-    names = (row[key] or "-" for key in ("id", "data", "model", "position", "placement"))
-    seed = "-" if row["seed"] is None else str(row["seed"])
-    return (*names, seed, state, screen.percent(row["test_top1"]), seconds)
+    store = Store(out)
+    runs = list(dict.fromkeys(store.find(start).id for start in ids))
+    notes.note(out, runs, name, add or (), remove or ())
+    called = {run: notes.noted(out, run) for run in runs}
+    if json:
+        rows = [{"id": i, "name": n.name or None, "tags": list(n.tags)} for i, n in called.items()]
+        return screen.emit(rows)
+    rows = [(run, note.name, " ".join(note.tags)) for run, note in called.items()]
+    screen.table(("id", "name", "tags"), rows)
 
 
 @runs.command()

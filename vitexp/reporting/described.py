@@ -8,6 +8,11 @@ from vitexp.catalog.sizes import called, signal
 from vitexp.registry import is_reference
 from vitexp.spec import ModelSpec, RunSpec
 
+NOTHING = dict.fromkeys(
+    ("data", "size", "share", "model", "position", "pool", "start", "recipe", "steps"), ""
+)
+"""What there is to say of a run that is not known."""
+
 
 def facts(spec: RunSpec) -> dict[str, str]:
     """What a run is, but for its seed; ``""`` where there is nothing to say."""

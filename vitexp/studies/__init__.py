@@ -18,6 +18,6 @@ STUDIES = Registry(
         "resolution": "vitexp.studies.resolution.study:Resolution",
         "pretrain": "vitexp.studies.pretrain.study:Pretrain",
     },
-    aliases={"scale": "data_size"},
+    aliases={"scale": "data_size", "positions": "pos_emb", "position": "pos_emb"},
     dashed=True,
 )
