@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -101,12 +102,30 @@ def _date(text: str) -> datetime:
 
 def listed(out: Path) -> list[Listed]:
     """All runs, the latest last."""
-    studies: dict[str, dict[str, None]] = {}
-    for asked in kept(out):
-        for run in (*asked.tries, *(run for runs in asked.cells.values() for run in runs)):
-            studies.setdefault(run, {})[asked.study] = None
     entries = sorted(Store(out).entries(), key=lambda entry: entry.date)
+    studies = _studies(out)
     return [Listed(e, tuple(studies.get(e.id, ())), noted(out, e.id)) for e in entries]
+
+
+def listed_one(store: Store, start: str) -> Listed:
+    """The run whose id begins with ``start``.
+
+    Raises:
+        VitexpError: none does, or more than one.
+    """
+    entry = store.find(start)
+    studies = _studies(store.out).get(entry.id, ())
+    return Listed(entry, tuple(studies), noted(store.out, entry.id))
+
+
+def _studies(out: Path) -> dict[str, list[str]]:
+    """Id of a run -> the studies that asked for it."""
+    found: dict[str, list[str]] = {}
+    for asked in kept(out):
+        for run in {*asked.tries, *itertools.chain(*asked.cells.values())}:
+            if asked.study not in (studies := found.setdefault(run, [])):
+                studies.append(asked.study)
+    return found
 
 
 FIELDS = (

@@ -32,7 +32,8 @@ StudyName = Annotated[
     ),
 ]
 GridName = Annotated[
-    str | None, typer.Option(help="first digits of a grid's name or of a run in it [the latest]")
+    str | None,
+    typer.Option(help="a run's --name, or first digits of a grid or a run in it [the latest]"),
 ]
 
 
@@ -173,7 +174,7 @@ def _answers(name: str | None, out: Path, wanted: str | None) -> list[Answer]:
     for each in [name] if name else _all_studies(out):
         study = study_of(each)
         found = grids(study, STUDIES.canonical(each), out, done)
-        if chosen := _pick(found, wanted):
+        if chosen := _pick(found, wanted, out):
             shown = [chosen] if wanted else found
             reports = {grid.name: reported(study, grid) for grid in shown}
             files = [
@@ -228,12 +229,12 @@ def _stems(grid: Grid, grids: Sequence[Grid], stem: str) -> list[str]:
     return [*plain, f"{stem}-{own}" if data.count(own) == 1 else f"{stem}-{own}-{grid.digest[:8]}"]
 
 
-def _pick(grids: Sequence[Grid], wanted: str | None) -> Grid | None:
+def _pick(grids: Sequence[Grid], wanted: str | None, out: Path) -> Grid | None:
     """The latest grid that is called or has a run called ``wanted``; says what else there is."""
     from vitexp.cli import screen
 
     if wanted is not None:
-        return next((grid for grid in reversed(grids) if _is(grid, wanted)), None)
+        return next((grid for grid in reversed(grids) if _is(grid, wanted, out)), None)
     if len(grids) > 1:
         screen.say(f"{len(grids)} grids here; this is the latest. For another:")
         for grid in grids[:-1]:
@@ -241,8 +242,12 @@ def _pick(grids: Sequence[Grid], wanted: str | None) -> Grid | None:
     return grids[-1] if grids else None
 
 
-def _is(grid: Grid, wanted: str) -> bool:
-    return any(name.startswith(wanted) for name in (grid.digest, *(r.id for r in grid.records)))
+def _is(grid: Grid, wanted: str, out: Path) -> bool:
+    from vitexp.runs.notes import noted
+
+    ids = [record.id for record in grid.records]
+    digits = any(name.startswith(wanted) for name in (grid.digest, *ids))
+    return digits or any(noted(out, run).name == wanted for run in ids)
 
 
 def _describe(grid: Grid) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -80,55 +81,53 @@ def show(
     out: Out = Path("."),
     json: Json = False,
 ) -> None:
-    """Show one run: its whole spec, its state and what it measured."""
-    from vitexp.cli import screen
+    """Show one run: what it reached and its course, its whole spec, how it was computed."""
+    from vitexp.cli import listing, screen, shown
     from vitexp.runs.store import Store
     from vitexp.spec import to_json
 
     store = Store(out)
-    entry = store.find(run)
+    one = listing.listed_one(store, run)
+    entry, folder = one.entry, str(store.folder(one.entry.id))
+    if not json:
+        return shown.show(one, folder, store.curve(entry))
     value: dict[str, Any] = {
         "id": entry.id,
         "state": entry.state,
-        "folder": str(store.folder(entry.id)),
+        "folder": folder,
         "bytes": entry.bytes,
+        "name": one.note.name or None,
+        "tags": list(one.note.tags),
+        "studies": list(one.studies),
         "spec": to_json(entry.readable()),
     }
     if record := entry.record:
         value |= {"metrics": record.metrics, "curve": record.curve, "execution": record.execution}
-    if json:
-        return screen.emit(value)
-    value.pop("curve", None)
-    screen.table(("field", "value"), [(k, _text(v)) for k, v in _flat(value)])
-
-
-def _flat(value: dict[str, Any], above: str = "") -> list[tuple[str, Any]]:
-    pairs = []
-    for key, item in value.items():
-        if isinstance(item, dict):
-            pairs += _flat(item, f"{above}{key}.")
-        else:
-            pairs.append((above + key, item))
-    return pairs
-
-
-def _text(value: Any) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    screen.emit(value)
 
 
 @runs.command("rm")
-def remove(ids: Ids, out: Out = Path("."), json: Json = False) -> None:
+def remove(
+    ids: Ids,
+    out: Out = Path("."),
+    yes: Annotated[bool, typer.Option("--yes", help="do not ask on a terminal")] = False,
+    json: Json = False,
+) -> None:
     """Remove runs with all that they hold; says how much space that frees."""
-    from vitexp.cli import screen
+    from vitexp.cli import listing, screen
     from vitexp.runs import removal
     from vitexp.runs.store import Store
 
     store = Store(out)
-    doomed = list(dict.fromkeys(store.find(start).id for start in ids))
+    doomed = {one.entry.id: one for start in ids if (one := listing.listed_one(store, start))}
     removal.check_unneeded(store, doomed)
+    if sys.stdin.isatty() and sys.stderr.isatty() and not (yes or json):
+        listing.show(list(doomed.values()))
+        if not typer.confirm("Remove? (--yes does not ask)", err=True):
+            raise typer.Exit(1)
     freed = sum(removal.remove(store, run) for run in doomed)
     if json:
-        return screen.emit({"removed": doomed, "freed_bytes": freed})
+        return screen.emit({"removed": list(doomed), "freed_bytes": freed})
     screen.say(f"Removed {', '.join(doomed)}: {screen.size(freed)} freed.")
 
 
