@@ -18,6 +18,7 @@ from vitexp.runs.folder import Entry
 from vitexp.runs.notes import Note, noted
 from vitexp.runs.plans import kept
 from vitexp.runs.store import Store
+from vitexp.spec import FromFile
 from vitexp.studies import STUDIES
 
 _USUAL = {"share": "100 %", "pool": "token", "state": "done"}
@@ -163,7 +164,7 @@ def _of_spec(entry: Entry) -> dict[str, Any]:
         "model": spec.model.name,
         "position": position and position.kind,
         "placement": position and position.placement,
-        "start": spec.parent or (spec.init and spec.init.path),
+        "start": spec.parent or (spec.init.path if isinstance(spec.init, FromFile) else None),
         "seed": spec.seed,
         "search": spec.tries,
         "step": entry.step,

@@ -33,7 +33,7 @@ StudyName = Annotated[
 ]
 GridName = Annotated[
     str | None,
-    typer.Option(help="a run's --name, or first digits of a grid or a run in it [the latest]"),
+    typer.Option(help="a --name, or first digits of a grid or of a run in it [the latest]"),
 ]
 
 

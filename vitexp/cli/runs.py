@@ -69,8 +69,9 @@ def tag_runs(
     notes.note(out, runs, name, add or (), remove or ())
     called = {run: notes.noted(out, run) for run in runs}
     if json:
-        rows = [{"id": i, "name": n.name or None, "tags": list(n.tags)} for i, n in called.items()]
-        return screen.emit(rows)
+        return screen.emit(
+            [{"id": i, "name": n.name or None, "tags": list(n.tags)} for i, n in called.items()]
+        )
     rows = [(run, note.name, " ".join(note.tags)) for run, note in called.items()]
     screen.table(("id", "name", "tags"), rows)
 
