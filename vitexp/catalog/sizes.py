@@ -295,9 +295,9 @@ def _changed(size: object, model: object, fields: tuple[str, ...]) -> dict[str, 
     return {field: value for field, value in pairs.items() if value != getattr(size, field)}
 
 
-def listed() -> list[ModelSpec]:
-    """Each of :data:`NAMES` at its own resolution, RGB, with 1000 classes."""
-    return [model(name, resolution) for name, resolution in _ENTRIES]
+def listed(classes: int = 1000, channels: int = 3) -> list[ModelSpec]:
+    """Each of :data:`NAMES` at its own resolution."""
+    return [model(name, resolution, channels, classes) for name, resolution in _ENTRIES]
 
 
 def model(name: str, image_size: int, channels: int = 3, classes: int = 1000) -> ModelSpec:

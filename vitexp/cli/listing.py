@@ -11,6 +11,7 @@ from typing import Any
 
 from vitexp.catalog.sizes import called, signal
 from vitexp.cli import budget, screen
+from vitexp.cli.options import canonical
 from vitexp.errors import VitexpError
 from vitexp.registry import is_reference
 from vitexp.reporting.described import NOTHING, differing, facts
@@ -84,7 +85,8 @@ class Filters:
 
 
 def _study(name: str) -> str:
-    return name if is_reference(name) else STUDIES.canonical(name)
+    # Of a study in a file only the name is asked for.
+    return name if is_reference(name) else canonical(name)
 
 
 def _date(text: str) -> datetime:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vitexp.cli.flags import Json, Out
-from vitexp.cli.options import Notes, Quiet, detail
+from vitexp.cli.options import Notes, Quiet, StudyName, canonical, detail
 
 if TYPE_CHECKING:
     from vitexp.experiment.plan import Grid
@@ -25,12 +25,6 @@ if TYPE_CHECKING:
 
 CURVES = "curves"
 
-StudyName = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="[STUDY]", help="pos-emb, data-size, compute or my_study.py:Study [all]"
-    ),
-]
 GridName = Annotated[
     str | None,
     typer.Option(help="a --name, or first digits of a grid or of a run in it [the latest]"),
@@ -106,7 +100,7 @@ def _paper(study: str | None) -> Report:
     from vitexp.errors import VitexpError
     from vitexp.studies.compute.paper import paper_report
 
-    if study != "compute":
+    if study is None or canonical(study) != "compute":
         raise VitexpError(
             "--paper draws the paper's Table 6, which is about compute.",
             "Write `vitexp plot compute --paper`.",
@@ -171,9 +165,9 @@ def _answers(name: str | None, out: Path, wanted: str | None) -> list[Answer]:
 
     done = Store(out).results()
     answers = []
-    for each in [name] if name else _all_studies(out):
+    for each in [canonical(name)] if name else _all_studies(out):
         study = study_of(each)
-        found = grids(study, STUDIES.canonical(each), out, done)
+        found = grids(study, each, out, done)
         if chosen := _pick(found, wanted, out):
             shown = [chosen] if wanted else found
             reports = {grid.name: reported(study, grid) for grid in shown}
@@ -184,7 +178,7 @@ def _answers(name: str | None, out: Path, wanted: str | None) -> list[Answer]:
             ]
             answers.append((reports[chosen.name], files))
     if not answers:
-        asked = f"study {name!r}" if name else "any study"
+        asked = f"study {STUDIES.typed(STUDIES.canonical(name))!r}" if name else "any study"
         raise VitexpError(
             f"No finished runs of {asked} in {out / 'runs'}"
             + (f" with run {wanted}." if wanted else "."),

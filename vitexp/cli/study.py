@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import typer
 
 from vitexp.cli import budget, execute, long, plan, report, screen
+from vitexp.cli.options import canonical
 from vitexp.errors import VitexpError
 from vitexp.experiment.plan import Plan
 from vitexp.experiment.study import Study
@@ -51,7 +52,7 @@ def run(
             about, or a limit for a study whose runs are not all known beforehand.
         typer.Exit: with 1 where a run failed.
     """
-    study = configured(name, own, settings)
+    study = configured(canonical(name), own, settings)
     _check(study, settings)
     if limit is not None and study.searches:
         raise VitexpError(
