@@ -33,11 +33,11 @@ def claims(study: StudyName = None, out: Out = Path("."), json: Json = False) ->
             "Run a study first, with `vitexp ablate pos-emb`, or choose another --out.",
         )
     studies = {name: study_of(name) for name in STUDIES}
-    ids = study_of(canonical(study)).claim_ids if study else None
+    wanted = study_of(canonical(study)).claim_ids if study else None
     judged = ledger.ledger((s, grids(s, name, out, done)) for name, s in studies.items())
     report = ledger.report(judged)
     files = write_tables(report, out)
-    judged = tuple(claim for claim in judged if ids is None or claim.id in ids)
+    judged = tuple(claim for claim in judged if wanted is None or claim.id in wanted)
     if json:
         return screen.emit(ledger.as_rows(judged))
     from vitexp.render.console import console
