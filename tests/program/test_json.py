@@ -31,7 +31,7 @@ def store(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
 
 def test_brackets_hold_what_is_below():
     assert listed("soup") == {"runs", "best_run", "best_soup", "soups"}
-    assert listed("compare") == {"a", "b", "n", "rows"}
+    assert listed("compare") == {"data", "a", "b", "n", "rows"}
 
 
 def test_of_runs_and_claims(store, capsys):

@@ -92,7 +92,7 @@ def test_a_run_in_the_poorest_terminal(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "whole"),
     [
-        (["runs", "list"], ["position  learned_1d every-layer", "seed  0"]),
+        (["runs", "list"], ["run  learned_1d every-layer", "seed  0"]),
         (["table"], ["every-layer", "NOT RUN"]),
         (["models"], ["vit-b/16", "params  86.6 M"]),
         (["train", "--help"], ["--weight-decay", "--checkpoint-seconds"]),
