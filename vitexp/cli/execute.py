@@ -6,7 +6,7 @@ import os
 import shlex
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import typer
@@ -17,6 +17,7 @@ from vitexp.experiment.plan import Plan
 from vitexp.launch import devices, local
 from vitexp.launch.machine import CHECKPOINT_SECONDS, Machine
 from vitexp.models.memory import check_fits
+from vitexp.reporting.described import facts, shared
 from vitexp.runs import notes
 from vitexp.runs.files import TEMPORARY
 from vitexp.runs.notes import Note
@@ -158,7 +159,7 @@ def execute(machine: Machine, plan: Planner, label: Label) -> bool:
     done = store.results()
     found = planned(plan, done, machine)
     store.tidy(done[spec.id] for spec in found.runs if spec.id in done)
-    screen.say(setting(found.runs[0]))
+    screen.say(setting(found.runs))
     _note(machine, found)
     while todo := store.missing(found.runs):
         called = labelled(found, label)
@@ -190,14 +191,21 @@ def labelled(plan: Plan, label: Label) -> live.Label:
     return lambda spec: label(plan.keys[spec.id])
 
 
-def setting(spec: RunSpec) -> str:
+def setting(specs: Sequence[RunSpec]) -> str:
     """What the runs of a plan have in common, in one line."""
+    return ", ".join(shared([_setting(spec) for spec in specs]))
+
+
+def _setting(spec: RunSpec) -> dict[str, str]:
     data, recipe = spec.data, spec.recipe
-    return (
-        f"{data.name} ({data.image_size} px; {data.train} train, {data.val} validation, "
-        f"{data.test} test images), {spec.model.name}, recipe {recipe.name}: lr {recipe.lr:g}, "
-        f"batch {recipe.batch}, {recipe.steps} steps, {spec.precision}"
-    )
+    images = f"{data.train} train, {data.val} validation, {data.test} test images"
+    return facts(spec) | {
+        "data": f"{data.name} ({data.image_size} px; {images})",
+        "size": "",
+        "batch": f"batch {recipe.batch}",
+        "preset": f"recipe {recipe.name}",
+        "precision": spec.precision,
+    }
 
 
 def _wave(

@@ -14,7 +14,7 @@ from vitexp.cli import budget, screen
 from vitexp.cli.options import canonical
 from vitexp.errors import VitexpError
 from vitexp.registry import is_reference
-from vitexp.reporting.described import NOTHING, differing, facts
+from vitexp.reporting.described import NOTHING, USUAL, differing, facts, shared
 from vitexp.runs.folder import Entry
 from vitexp.runs.notes import Note, noted
 from vitexp.runs.plans import kept
@@ -22,8 +22,7 @@ from vitexp.runs.store import Store
 from vitexp.spec import FromFile
 from vitexp.studies import STUDIES
 
-_USUAL = {"share": "100 %", "pool": "token", "state": "done"}
-"""What goes without saying."""
+_USUAL = USUAL | {"state": "done"}
 _SHORT = 8
 """Digits of an id that are shown at least."""
 
@@ -187,9 +186,8 @@ def show(several: Sequence[Listed]) -> None:
         columns = ("id", "date", "run", "seed", "top-1")
         rows = [(*row[:2], ", ".join(filter(None, row[2:-2])), *row[-2:]) for row in rows]
     screen.table(columns, rows, right=("seed", "top-1"))
-    shared = [text for name, text in known[0].items() if text and name not in told]
     runs = "1 run" if len(several) == 1 else f"{len(several)} runs"
-    screen.say(f"{', '.join([runs, *shared])}.")
+    screen.say(f"{', '.join([runs, *shared(known)])}.")
 
 
 def _facts(one: Listed) -> dict[str, str]:

@@ -245,8 +245,7 @@ def _is(grid: Grid, wanted: str, out: Path) -> bool:
 
 
 def _describe(grid: Grid) -> str:
-    spec = grid.spec
-    return (
-        f"{grid.digest[:8]}  {spec.data.name}, {spec.model.name}, recipe {spec.recipe.name}, "
-        f"{spec.recipe.steps} steps, {spec.precision}, {len(grid.records)} runs"
-    )
+    from vitexp.reporting.described import facts, shared
+
+    same = shared([facts(record.spec) for record in grid.records])
+    return f"{grid.digest[:8]}  {', '.join(same)}, {len(grid.records)} runs"

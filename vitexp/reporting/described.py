@@ -13,6 +13,9 @@ NOTHING = dict.fromkeys(
 )
 """What there is to say of a run that is not known."""
 
+USUAL = {"share": "100 %", "pool": "token"}
+"""What goes without saying."""
+
 
 def facts(spec: RunSpec) -> dict[str, str]:
     """What a run is, but for its seed; ``""`` where there is nothing to say."""
@@ -46,3 +49,10 @@ def _pool(model: ModelSpec) -> str:
 def differing(several: Sequence[Mapping[str, str]]) -> list[str]:
     """The names of the facts that are not the same in all of ``several``."""
     return [name for name in several[0] if len({own[name] for own in several}) > 1]
+
+
+def shared(several: Sequence[Mapping[str, str]]) -> list[str]:
+    """The facts that are the same in all of ``several``, but for what goes without saying."""
+    told = differing(several)
+    same = {name: text for name, text in several[0].items() if text and name not in told}
+    return [text for name, text in same.items() if text != USUAL.get(name)]
