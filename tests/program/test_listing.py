@@ -9,6 +9,7 @@ import pytest
 
 from tests.commands import TINY, call, read
 from tests.runs.test_plans import BEFORE
+from vitexp.cli.execute import setting
 from vitexp.cli.listing import Filters, Listed, listed, show
 from vitexp.errors import VitexpError
 from vitexp.render.sketch import beside, sketch
@@ -17,6 +18,7 @@ from vitexp.runs.folder import Entry
 from vitexp.runs.notes import Note, noted
 from vitexp.runs.plans import Asked
 from vitexp.runs.store import Store
+from vitexp.spec import PositionSpec
 from vitexp.spec.run import TUNING_SEEDS
 
 
@@ -73,6 +75,12 @@ def test_what_runs_share_stands_below_and_searches_are_marked(run_spec, capsys):
     assert two.split()[-5:] == ["adamw", "lr", "0.1", "search", "-"]
     assert f"{datetime.fromtimestamp(1e9):%Y-%m-%d %H:%M}" in one
     assert said.strip().endswith("30 steps, data-size, a b, stopped at 3.")
+
+
+def test_the_line_before_the_runs_says_only_what_they_share(run_spec):
+    line = setting([run_spec(), run_spec(lr=0.1), run_spec(PositionSpec("none"))])
+    assert line == "few (8 px; 200 train, 50 validation, 60 test images), 30 steps, batch 32, fp32"
+    assert "adamw lr 0.1, 30 steps" in setting([run_spec(lr=0.1)])
 
 
 def test_runs_are_called_something_and_that_travels_with_them(tmp_path, capsys):

@@ -203,7 +203,7 @@ def _setting(spec: RunSpec) -> dict[str, str]:
         "data": f"{data.name} ({data.image_size} px; {images})",
         "size": "",
         "batch": f"batch {recipe.batch}",
-        "preset": f"recipe {recipe.name}",
+        "preset": f"recipe {recipe.name}" if recipe.name else "",
         "precision": spec.precision,
     }
 
