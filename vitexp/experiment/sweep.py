@@ -155,7 +155,7 @@ def _figure(
     title: str, cells: Cells, compared: Mapping[Key, Comparison], against: Key
 ) -> IntervalFigure:
     """The cells from the best difference to the worst; the one compared with is at 0."""
-    gaps = {key: comparison.delta for key, comparison in compared.items()} | {against: 0.0}
+    gaps = {key: comparison.shown[0] for key, comparison in compared.items()} | {against: 0.0}
     order = sorted(cells, key=lambda key: -gaps.get(key, float("-inf")))
     rows = {key: row for row, key in enumerate(order)}
     colours = kinds([cells[key].spec for key in order])

@@ -4,25 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
-from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.transforms import ScaledTranslation
 
-from vitexp.render import style
+from vitexp.render import places, style
 from vitexp.render.labels import place_labels
 from vitexp.render.log_axis import limits, ticks
-from vitexp.reporting.report import CurveFigure, Series, Span
+from vitexp.render.marks import CHANCE, ENDS, SEED, chance_entry, entry
+from vitexp.reporting.report import CurveFigure, Series
 
 _HEIGHT = 3.3  # inches
-_LABEL, _PLACE = 0.17, 0.15  # inches: of a row below it, of a place in that row
 _APART, _ALL = 0.02, 0.12  # between joined series, and all of them, as shares of the axis
 _NAME = 46  # characters of a legend's line
-_SEED: dict[str, Any] = {"linestyle": "none", "markersize": 2.8, "markerfacecolor": "none"}
-_ENDS: dict[str, Any] = {"linewidth": 1.1, "marker": "_", "markersize": 5, "markeredgewidth": 1.1}
 
 
 @dataclass(frozen=True)
@@ -34,8 +30,7 @@ class _Look:
 
 def draw(figure: CurveFigure) -> Figure:
     """The series, their places below them, a legend and the remarks below all."""
-    rows = [_LABEL + _PLACE * _is_somewhere(span) for span in figure.spans]
-    heights = [_HEIGHT, sum(rows)] if rows else [_HEIGHT]
+    heights = [_HEIGHT, *([sum(places.heights(figure.spans))] if figure.spans else [])]
     picture = style.sheet(figure.title, sum(heights) + 2)
     axis, *below = picture.subplots(
         len(heights), sharex=True, squeeze=False, height_ratios=heights
@@ -48,7 +43,7 @@ def draw(figure: CurveFigure) -> Figure:
     for series, look, shift in zip(figure.series, looks, spread, strict=True):
         _series(axis, series, look, figure.joined, shift)
     if below:
-        _spans(axis, below[0], figure.spans, rows)
+        places.draw_places(axis, below[0], figure.spans)
     style.caption(picture, [figure.setting, *figure.remarks], _legend(figure, looks), 2)
     style.lay_out(picture, [axis, *below], sum(heights))
     # Only a laid-out axis knows where its points are.
@@ -77,12 +72,12 @@ def _axes(axis: Axes, lowest: Axes, figure: CurveFigure, spread: Sequence[float]
     axis.set_axisbelow(True)
     moved = zip(figure.series, spread, strict=True)
     axis.set_xlim(limits([x * by for series, by in moved for x, _ in series.points]))
-    places, texts = zip(*ticks(axis.get_xlim(), figure.ticks), strict=True)
-    lowest.set_xticks(places, texts)
+    at, texts = zip(*ticks(axis.get_xlim(), figure.ticks), strict=True)
+    lowest.set_xticks(at, texts)
     lowest.minorticks_off()
     axis.set_ylim(_heights(figure))
     if figure.chance is not None and _shows(figure, figure.chance):
-        axis.axhline(figure.chance, color="0.5", linewidth=1.0, linestyle=":", zorder=1)
+        axis.axhline(figure.chance, **CHANCE, zorder=1)
 
 
 def _heights(figure: CurveFigure) -> tuple[float, float]:
@@ -112,7 +107,7 @@ def _spread(several: Sequence[Series], joined: bool) -> list[float]:
 def _series(axis: Axes, series: Series, look: _Look, joined: bool, shift: float) -> None:
     for (x, _), band in zip(series.points, series.band, strict=False):
         if band is not None:
-            axis.plot([x * shift] * 2, band, color=look.colour, zorder=2, **_ENDS)
+            axis.plot([x * shift] * 2, band, color=look.colour, zorder=2, **ENDS)
     if series.fit:
         axis.plot(
             *zip(*series.fit, strict=True), color=look.colour, linewidth=1.1, linestyle=look.dash
@@ -123,7 +118,7 @@ def _series(axis: Axes, series: Series, look: _Look, joined: bool, shift: float)
         [x * shift for x, _ in series.dots],
         [y for _, y in series.dots],
         transform=axis.transData + beside,
-        **_SEED,
+        **SEED,
         marker=look.marker,
         markeredgecolor=look.colour,
         markeredgewidth=0.7,
@@ -144,38 +139,9 @@ def _series(axis: Axes, series: Series, look: _Look, joined: bool, shift: float)
     )
 
 
-def _spans(axis: Axes, strip: Axes, spans: Sequence[Span], rows: Sequence[float]) -> None:
-    """A row each in a strip of their own, the first at the top: the label, its place below it."""
-    strip.set_ylim(sum(rows) + _PLACE / 3, 0)
-    strip.set_yticks([])
-    axis.tick_params(axis="x", length=0)
-    for span, top in zip(spans, accumulate(rows, initial=0.0), strict=False):
-        across = strip.get_yaxis_transform()
-        strip.text(0.005, top + _LABEL, span.label, transform=across, fontsize=7.5, va="bottom")
-        if _is_somewhere(span):
-            _place(strip, span, top + _LABEL + _PLACE / 3)
-        if span.at is not None:
-            axis.axvline(span.at, color="0.5", linewidth=0.8, linestyle=":", zorder=1)
-
-
-def _is_somewhere(span: Span) -> bool:
-    return (span.at, span.low, span.high) != (None, None, None)
-
-
-def _place(strip: Axes, span: Span, height: float) -> None:
-    """An arrow where its interval is open."""
-    left, right = strip.get_xlim()
-    strip.plot([span.low or left, span.high or right], [height] * 2, color="black", linewidth=1.1)
-    for end, edge, arrow in ((span.low, left, "<"), (span.high, right, ">")):
-        mark = "|" if end is not None else arrow
-        strip.plot([end or edge], [height], color="black", marker=mark, clip_on=False)
-    if span.at is not None:
-        strip.plot([span.at], [height], color="black", marker="X", zorder=5)
-
-
 def _legend(figure: CurveFigure, looks: Sequence[_Look]) -> list[Line2D]:
     handles = [
-        style.entry(
+        entry(
             style.short(series.name, _NAME),
             color=look.colour,
             marker=look.marker,
@@ -184,14 +150,13 @@ def _legend(figure: CurveFigure, looks: Sequence[_Look]) -> list[Line2D]:
         for series, look in zip(figure.series, looks, strict=True)
     ]
     if figure.band:
-        handles.append(style.entry(figure.band, **_ENDS | {"marker": "|"}))
+        handles.append(entry(figure.band, **ENDS | {"marker": "|"}))
     if figure.dot:
-        handles.append(style.entry(figure.dot, marker="o", **_SEED))
+        handles.append(entry(figure.dot, marker="o", **SEED))
     if figure.fit:
-        handles.append(style.entry(figure.fit, linewidth=1.1))
+        handles.append(entry(figure.fit, linewidth=1.1))
     if len(figure.front) > 1:
-        handles.append(style.entry("not beaten by any other", color="0.8", linewidth=4))
+        handles.append(entry("not beaten by any other", color="0.8", linewidth=4))
     if figure.chance is not None and _shows(figure, figure.chance):
-        chance = f"chance, {figure.chance:.3g} %"
-        handles.append(style.entry(chance, color="0.5", linestyle=":"))
+        handles.append(chance_entry(figure.chance))
     return handles

@@ -101,11 +101,6 @@ def _has_ends(mark: Line2D) -> bool:
     return mark.get_marker() == "|" and mark.get_linestyle() != "None"
 
 
-def entry(label: str, **look: Any) -> Line2D:
-    """A mark of a legend; without a look nothing but its label."""
-    return Line2D([], [], label=label, **({"color": "0.25"} | look if look else {"alpha": 0}))
-
-
 def lay_out(picture: Figure, axes: Sequence[Axes], height: float) -> None:
     """Places everything, once: every file shows the same layout, and none makes it anew.
 

@@ -8,6 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from vitexp.render import style
+from vitexp.render.marks import entry
 from vitexp.reporting.report import TraceFigure
 
 _PANEL = 1.7  # inches
@@ -33,7 +34,7 @@ def draw(figure: TraceFigure) -> Figure:
         axis.set_axisbelow(True)
     axes[-1].set_xlabel(figure.x_axis)
     handles = [
-        style.entry(style.short(name, _NAME), **looks[name]) for name in names[:_NAMED] if names[1:]
+        entry(style.short(name, _NAME), **looks[name]) for name in names[:_NAMED] if names[1:]
     ]
     more = f"{len(names) - _NAMED} more lines are named in the CSV" if names[_NAMED:] else ""
     columns = 2 if max(map(len, names)) <= _HALF else 1
