@@ -16,7 +16,7 @@ from matplotlib.transforms import Bbox
 
 from tests.plans import by_fraction, by_position, sorted_into
 from tests.scale_grid import CROSSING, scale_grid
-from tests.synthetic import PAPER_CELLS, grid, paper_grid
+from tests.synthetic import PAPER_CELLS, grid, paper_grid, record, spec
 from vitexp.render.figure import draw, drawn
 from vitexp.render.log_axis import limits, ticks
 from vitexp.reporting.report import (
@@ -33,19 +33,30 @@ from vitexp.reporting.report import (
 from vitexp.runs.record import Results
 from vitexp.studies.compute.paper import paper_report
 from vitexp.studies.data_size.study import DataSize
+from vitexp.studies.pos_emb.cells import NONE
 from vitexp.studies.pos_emb.study import PosEmb
 
 
 @pytest.fixture(scope="module")
 def positions() -> Report:
     study, made = PosEmb(), paper_grid(np.random.default_rng(3))
-    return study.report(sorted_into(study, made, by_position))
+    return study.report(sorted_into(study, made, by_position, NONE))
 
 
 @pytest.fixture(scope="module")
 def sizes() -> Report:
     study, made = DataSize(), scale_grid(np.random.default_rng(3), CROSSING, seeds=3)
     return study.report(sorted_into(study, made, by_fraction))
+
+
+@pytest.fixture(scope="module")
+def of_positions(positions: Report) -> Figure:
+    return rendered(positions)
+
+
+@pytest.fixture(scope="module")
+def of_sizes(sizes: Report) -> Figure:
+    return rendered(sizes)
 
 
 def rendered(report: Report) -> Figure:
@@ -82,32 +93,29 @@ def apart(boxes: Sequence[Bbox], others: Sequence[Bbox]) -> bool:
     return not any(box.overlaps(other) for box in boxes for other in others)
 
 
-def test_a_family_has_one_colour_in_every_figure(positions: Report, sizes: Report) -> None:
-    paper = named(draw(paper_report().figures[0]))
-    own = named(draw(sizes.figures[0]))
+def test_a_family_has_one_colour_in_every_figure(of_positions: Figure, of_sizes: Figure) -> None:
+    paper, own = named(draw(paper_report().figures[0])), named(of_sizes)
     for family in ("ViT", "ResNet"):
-        of_sizes = {h.get_color() for name, h in own.items() if name.startswith(f"{family} ")}
-        assert of_sizes == {paper[family].get_color()}
+        colours = {h.get_color() for name, h in own.items() if name.startswith(f"{family} ")}
+        assert colours == {paper[family].get_color()}
     assert len({h.get_marker() for name, h in own.items() if "MACs" in name}) == 3, "in grey"
     lines = tuple(Series(f"{kind} stem", ((1, 2), (2, 3))) for kind in ("2-D", "1-D"))
     families = tuple((line.name, line.name.split()[0]) for line in lines)
     curves = TraceFigure("t", "step", (TracePanel("loss", lines),), families=families)
     (axis,) = draw(curves).axes
-    groups = {t.get_text(): t.get_color() for t in draw(positions.figures[0]).axes[0].texts}
+    groups = {t.get_text(): t.get_color() for t in of_positions.axes[0].texts}
     assert [line.get_color() for line in axis.lines] == [groups["2-D"], groups["1-D"]]
 
 
-def test_every_figure_says_what_it_was_measured_on(positions: Report, sizes: Report) -> None:
-    assert caption(draw(positions.figures[0])) == (
-        "3 seeds; 360 test images; vit-digits; 400 steps; chance 10 %"
-    )
-    assert caption(draw(sizes.figures[0])).startswith(
+def test_every_figure_says_what_it_was_measured_on(of_positions: Figure, of_sizes: Figure) -> None:
+    assert caption(of_positions) == ("3 seeds; 360 test images; vit-digits; 400 steps; chance 10 %")
+    assert caption(of_sizes).startswith(
         "3 seeds; 360 test images; vit-xxs/2, r11x1.75, vit-xs/2; 400 steps; chance 10 %"
     )
 
 
-def test_no_two_texts_of_a_figure_overlap(positions: Report) -> None:
-    picture = rendered(positions)
+def test_no_two_texts_of_a_figure_overlap(of_positions: Figure) -> None:
+    picture = of_positions
     # Matplotlib keeps the labels of ticks outside of the axis; they are not drawn.
     outside = [
         label
@@ -178,20 +186,18 @@ def test_values_all_alike_are_drawn(correct: float) -> None:
     study = PosEmb()
     cells = {key: np.arange(360) < 360 * np.full((2, 1), correct) for key in PAPER_CELLS}
     cells["relative", "stem"] = cells["relative", "stem"][:1]
-    said = study.report(sorted_into(study, grid(cells), by_position))
-    accuracy, _ = draw(said.figures[0]).axes
-    low, high = accuracy.get_xlim()
+    said = study.report(sorted_into(study, grid(cells), by_position, NONE))
+    picture = draw(said.figures[0])
+    low, high = picture.axes[0].get_xlim()
     assert low < 100 * correct < high
-    assert ("chance, 10 %" in named(draw(said.figures[0]))) == (correct == 0.1)
+    assert ("chance, 10 %" in named(picture)) == (correct == 0.1)
 
 
 def test_a_cell_that_diverged_says_so_in_its_row() -> None:
-    from tests.synthetic import record, spec
-
     study, seeds = PosEmb(), range(3)
     made = [r for r in paper_grid(np.random.default_rng(3)) if r.spec.position.kind != "relative"]
     lost = [record(spec("relative", "stem", seed), None) for seed in seeds]
-    said = study.report(sorted_into(study, Results([*made, *lost]), by_position))
+    said = study.report(sorted_into(study, Results([*made, *lost]), by_position, NONE))
     (figure,) = said.figures
     assert isinstance(figure, IntervalFigure)
     assert figure.panels[0].notes == ((7, "diverged"),)
@@ -221,13 +227,12 @@ def test_a_curve_figure_shows_points_intervals_and_a_place_with_its_interval() -
     assert axis.get_xscale() == "log"
 
 
-def test_notes_and_legend_lie_beside_the_data(sizes: Report) -> None:
-    picture = rendered(sizes)
-    axis, strip = picture.axes
+def test_notes_and_legend_lie_beside_the_data(of_sizes: Figure) -> None:
+    axis, strip = of_sizes.axes
     data = axis.get_window_extent()
     assert not axis.texts and axis.get_legend() is None
     assert len(strip.texts) == 2
-    (legend,) = picture.legends
+    (legend,) = of_sizes.legends
     assert apart([data], [legend.get_window_extent(), strip.get_window_extent()])
     for above, below in pairwise(strip.texts):
         assert apart([above.get_window_extent()], [below.get_window_extent()])

@@ -29,13 +29,14 @@ from vitexp.reporting.report import (
     GridTable,
     Report,
 )
+from vitexp.studies.pos_emb.cells import NONE
 from vitexp.studies.pos_emb.study import PosEmb
 
 
 @pytest.fixture(scope="module")
 def report() -> Report:
     study = PosEmb()
-    return study.report(sorted_into(study, paper_grid(np.random.default_rng(3)), by_position))
+    return study.report(sorted_into(study, paper_grid(np.random.default_rng(3)), by_position, NONE))
 
 
 def nasty(text: str) -> Report:
@@ -53,22 +54,28 @@ def shown(report: Report, width: int, encoding: str = "utf-8") -> str:
     return raw.getvalue().decode(encoding)
 
 
-def test_all_files_are_written_under_out(report: Report, tmp_path: Path) -> None:
-    paths = write(report, tmp_path / "new")
-    names = {str(path.relative_to(tmp_path / "new")) for path in paths}
+@pytest.fixture(scope="module")
+def written(report: Report, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return write(report, tmp_path_factory.mktemp("out") / "new")
+
+
+def test_all_files_are_written_under_out(written: list[Path]) -> None:
+    out = written[0].parents[1]
+    names = {str(path.relative_to(out)) for path in written}
     assert names == {
         *("tables/pos_emb.md", "tables/pos_emb.csv", "tables/pos_emb.tex"),
         *(f"plots/pos_emb.{ending}" for ending in ("png", "svg", "pdf", "csv")),
     }
-    on_disk = {p for p in (tmp_path / "new").rglob("*") if p.is_file()}
-    assert on_disk == set(paths)
-    assert all(path.stat().st_mode & 0o444 == 0o444 for path in paths)
+    on_disk = {p for p in out.rglob("*") if p.is_file()}
+    assert on_disk == set(written)
+    assert all(path.stat().st_mode & 0o444 == 0o444 for path in written)
 
 
-def test_the_same_report_gives_the_same_bytes(report: Report, tmp_path: Path) -> None:
-    first = [path.read_bytes() for path in write(report, tmp_path)]
-    again = [path.read_bytes() for path in write(report, tmp_path)]
-    assert first == again
+def test_the_same_report_gives_the_same_bytes(
+    report: Report, written: list[Path], tmp_path: Path
+) -> None:
+    again = write(report, tmp_path)
+    assert [path.read_bytes() for path in again] == [path.read_bytes() for path in written]
 
 
 def test_ctrl_c_ends_the_writing_of_tables_at_any_moment(report, tmp_path, monkeypatch):
@@ -184,8 +191,8 @@ def test_square_brackets_are_no_markup_on_the_terminal() -> None:
     assert "[red]x[/red]" in shown(nasty("[red]x[/red]"), 80)
 
 
-def test_the_pictures_are_whole(report: Report, tmp_path: Path) -> None:
-    png, svg, pdf, _ = write_figures(report, tmp_path)
+def test_the_pictures_are_whole(written: list[Path]) -> None:
+    png, svg, pdf, _ = written[-4:]
     pixels = np.asarray(Image.open(png).convert("L"))
     assert pixels.shape[1] > 1200
     # Ink keeps clear of the borders, so nothing is cut off.
@@ -204,7 +211,7 @@ def test_a_hostile_data_set_name_stays_text() -> None:
         for record in paper_grid(np.random.default_rng(3))
     ]
     study = PosEmb()
-    hostile = study.report(sorted_into(study, records, by_position))
+    hostile = study.report(sorted_into(study, records, by_position, NONE))
     assert "/" not in hostile.stem
     assert "\\input" not in latex(hostile)
     assert "<script>" not in markdown(hostile).replace("\\<script\\>", "")
