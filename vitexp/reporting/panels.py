@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from vitexp.analysis.decide import level
 from vitexp.analysis.groups import Comparison, Group
-from vitexp.catalog.sizes import called
+from vitexp.catalog.sizes import called, signal
 from vitexp.reporting.report import Interval, Panel, Reference
 from vitexp.reporting.words import FAMILIES, kind_label
 from vitexp.spec import ModelSpec, RunSpec
@@ -81,7 +81,8 @@ def measured(what: str, specs: Sequence[RunSpec]) -> str:
 
 def kinds(specs: Sequence[RunSpec]) -> list[str]:
     """What has a colour: each run's position where they differ in it, else the model's family."""
-    signals = [kind_label(s.model.vit.position.kind) if s.model.vit else "" for s in specs]
+    positions = [signal(spec.model) for spec in specs]
+    signals = ["" if position is None else kind_label(position.kind) for position in positions]
     families = [FAMILIES.get(spec.model.family, spec.model.family) for spec in specs]
     return signals if len(set(signals) - {""}) > 1 else families
 
