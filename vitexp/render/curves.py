@@ -96,7 +96,7 @@ def _shows(figure: CurveFigure, value: float) -> bool:
 
 def _spread(several: Sequence[Series], joined: bool) -> list[float]:
     """By what factor the x of each series is moved, so that joined ones do not hide another."""
-    if not joined:
+    if not (joined and several):
         return [1.0] * len(several)
     low, high = limits([x for series in several for x, _ in series.points])
     step = (high / low) ** min(_APART, _ALL / len(several))
