@@ -38,7 +38,7 @@ def fitted(study: Study, base: Base, machine: Machine, limit: float) -> Base:
     Raises:
         VitexpError: not even one seed fits.
     """
-    cast = plan.forecast(machine, lambda done: study.plan(base, done), probe=True)
+    cast = plan.forecast(machine, lambda done: study.planned(base, done), probe=True)
     needed = 0.0
     for count in range(len(base.seeds), 0, -1):
         todo = [spec for spec in cast.todo if spec.seed in base.seeds[:count]]

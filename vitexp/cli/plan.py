@@ -14,6 +14,7 @@ from vitexp.experiment.plan import Plan
 from vitexp.launch import local
 from vitexp.launch.machine import Machine
 from vitexp.models.count import TRAINING_FLOPS, macs, params
+from vitexp.reporting.described import images_words
 from vitexp.runs.store import Store
 from vitexp.spec import ModelSpec, RunSpec, to_json
 
@@ -99,7 +100,8 @@ def as_json(cast: Forecast, machine: Machine, label: Label) -> dict[str, Any]:
     """The forecast under the stable names of docs/json.md."""
     first = cast.plan.runs[0]
     return {
-        "data": {k: v for k, v in to_json(first.data).items() if k in _DATA},
+        "data": {k: v for k, v in to_json(first.data).items() if k in _DATA}
+        | {"folds": first.data.fold and first.data.fold.of, "images": images_words(first.data)},
         "recipe": first.recipe.name,
         "lr": first.recipe.lr,
         "batch": first.recipe.batch,
@@ -129,7 +131,7 @@ def _cells(cast: Forecast, label: Label) -> list[dict[str, Any]]:
             "row": row,
             "column": column,
             "model": called(runs[0].model),
-            "seeds": [spec.seed for spec in runs],
+            "seeds": list(dict.fromkeys(spec.seed for spec in runs)),
             "done": sum(spec.id not in todo for spec in runs),
             "params": params(runs[0].model),
             "macs": macs(runs[0].model),
@@ -158,8 +160,7 @@ def show(value: dict[str, Any]) -> None:
         right=("seeds", "done", "params", "MACs"),
     )
     lines = (
-        f"data      {data['name']}, {data['image_size']} px: {data['train']} train, "
-        f"{data['val']} validation, {data['test']} test images",
+        f"data      {data['name']}, {data['image_size']} px: {data['images']}",
         f"recipe    {value['recipe']}: lr {value['lr']:g}, batch {value['batch']}, "
         f"{value['steps']} steps, {value['precision']}",
         f"machine   {', '.join(value['devices'])}, {value['jobs']} at a time{_more(value)}",

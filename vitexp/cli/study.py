@@ -114,12 +114,12 @@ def carry_out(
     """
 
     if dry_run:
-        cast = plan.forecast(machine, lambda done: study.plan(base, done), probe)
+        cast = plan.forecast(machine, lambda done: study.planned(base, done), probe)
         value = plan.as_json(cast, machine, study.label)
         if until is not None:
             screen.say(f"First {len(base.seeds)} seeds; then more of what is open, {until}.")
         return screen.emit(value) if json else plan.show(value)
-    long.consent(machine, lambda done: study.plan(base, done), study.searches)
+    long.consent(machine, lambda done: study.planned(base, done), study.searches)
     question = None
 
     def kept(planned: Plan) -> Plan:
@@ -129,7 +129,7 @@ def carry_out(
         return planned
 
     if until is None:
-        well = execute.execute(machine, lambda done: kept(study.plan(base, done)), study.label)
+        well = execute.execute(machine, lambda done: kept(study.planned(base, done)), study.label)
     else:
         well = looks.settle(machine, _asking(study, base, kept), until)
     report.after(study, question, machine.out, json, detail)
@@ -142,7 +142,7 @@ def _asking(study: Study, base: Base, kept: Callable[[Plan], Plan]) -> looks.Ask
 
     def plan(count: int, done: Results) -> Plan:
         seeds = range(base.seeds[0], base.seeds[0] + count)
-        return study.plan(dataclasses.replace(base, seeds=tuple(seeds)), done)
+        return study.planned(dataclasses.replace(base, seeds=tuple(seeds)), done)
 
     def questions(plan: Plan, done: Results) -> list[Question]:
         return study.questions(Grid(plan.asked(study.stem, study.stem), done, study.command))

@@ -55,7 +55,7 @@ def judge(
         finding.standing,
         sentence(f"{effect_words(finding)}, n {len(seeds)}; {more}"),
         _settle(finding, lambda n: command(min(seeds), n), otherwise),
-        tuple(record.id for record in runs if record.spec.seed in seeds),
+        tuple(run for record in runs if record.spec.seed in seeds for run in record.runs),
         effect=100 * finding.estimate.value,
         low=100 * finding.low,
         high=100 * finding.high,
