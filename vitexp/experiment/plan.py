@@ -154,6 +154,12 @@ class Grid(Mapping[Any, Group]):
         """When the last run ended, ISO 8601."""
         return last_ended(self.records)
 
+    @property
+    def again(self) -> str:
+        """What to type for the seeds that there are."""
+        seeds = sorted({record.spec.seed for record in self.records})
+        return self.more(seeds[0], seeds[-1] - seeds[0] + 1)
+
     def more(self, first_seed: int, seeds: int) -> str:
         """What to type for so many seeds of all cells."""
         first = f" --seed {first_seed}" if first_seed else ""
