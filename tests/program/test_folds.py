@@ -12,13 +12,12 @@ import numpy as np
 import pytest
 
 from tests.commands import TINY, call, read
+from tests.plans import by_position, sorted_into
 from tests.synthetic import PAPER_CELLS, draw, grid, record
 from vitexp.cli.main import main
 from vitexp.datasets.load import describe, images_of
 from vitexp.errors import VitexpError
 from vitexp.experiment.answers import grids
-from vitexp.experiment.plan import Grid
-from vitexp.runs.plans import Asked
 from vitexp.runs.record import Results, RunRecord
 from vitexp.runs.store import Store
 from vitexp.settings.flags import Settings
@@ -66,12 +65,12 @@ def test_what_becomes_of_the_splits_is_said(said):
 def test_cells_of_a_seed_share_its_partition_and_every_image_is_tested_once(done):
     assert len(done) == 12
     by: dict[tuple[int, int], set[str | None]] = {}
-    for record in done:
-        fold = record.spec.data.fold
-        assert fold is not None and fold.seed == record.spec.seed
-        by.setdefault((record.spec.seed, fold.index), set()).add(record.tested)
-        tested = images_of(record.spec.data).tested
-        assert tested is not None and tested.sum() == record.images
+    for run in done:
+        fold = run.spec.data.fold
+        assert fold is not None and fold.seed == run.spec.seed
+        by.setdefault((run.spec.seed, fold.index), set()).add(run.tested)
+        tested = images_of(run.spec.data).tested
+        assert tested is not None and tested.sum() == run.images
     assert all(len(alike) == 1 for alike in by.values())
     assert len(set().union(*by.values())) == 6, "another partition for each seed"
 
@@ -100,7 +99,7 @@ def test_two_cells_are_compared_on_all_images_and_never_with_other_splits(done, 
     whole, *classes = (row["number"] for row in found["rows"])
     assert (whole, sum(classes)) == (1797, 1797)
     plain = record(resolve(Settings(dataset="digits", seeds=1), "fp32").run, np.ones(360, bool))
-    with pytest.raises(VitexpError, match="different images: .* on digits in 2 folds at 8 px"):
+    with pytest.raises(VitexpError, match=r"different images: .* on digits in 2 folds at 8 px"):
         pairs(low, plain.id, Results([*done, plain]))
 
 
@@ -151,18 +150,10 @@ def test_where_images_limit_folds_are_what_to_type():
     shares = [0.7] + [0.71] * 9
     correct = draw(np.random.default_rng(1), shares, 20, 72)
     results = grid(dict(zip(PAPER_CELLS, correct, strict=True)))
-    cells: dict[tuple[object, ...], tuple[str, ...]] = {}
-    for record in results:
-        at = record.spec.position
-        cells[at.kind, at.placement] = (*cells.get((at.kind, at.placement), ()), record.id)
-    asked = Asked("pos_emb", "pos_emb-0", "--dataset digits", cells, ("none", "stem"))
-    (note,) = (
-        note
-        for note in PosEmb().report(Grid(asked, results, "ablate pos-emb")).notes
-        if "--folds" in note
-    )
+    made = sorted_into(PosEmb(), results, by_position, ("none", "stem"))
+    (note,) = (note for note in PosEmb().report(made).notes if "--folds" in note)
     assert "Test images with which 20 seeds would find these differences with 80 %" in note
-    assert "`vitexp ablate pos-emb --dataset digits --seeds 20 --folds 5` tests all" in note
+    assert "--seeds 20 --folds 5` tests all" in note
     assert "about " in note
 
 
