@@ -21,6 +21,7 @@ from vitexp.cli.compare import compare
 from vitexp.cli.data import data
 from vitexp.cli.finetune import finetune
 from vitexp.cli.models import models
+from vitexp.cli.predict import predict
 from vitexp.cli.probe import probe
 from vitexp.cli.report import plot, table
 from vitexp.cli.runs import runs
@@ -61,7 +62,7 @@ def program(
 
 
 COMMANDS = (
-    *(ablate, scale, train, finetune, soup, probe),
+    *(ablate, scale, train, finetune, soup, probe, predict),
     *(table, plot, claims, compare, models, bench, data),
 )
 for command in COMMANDS:
