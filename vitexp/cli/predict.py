@@ -121,6 +121,18 @@ def predict(
     _show(file, scores, strange, said, json)
 
 
+def subjects_of(runs: Sequence[str], store: Store) -> list[Subject]:
+    """Runs, by the first digits of their ids, that predict their own test images.
+
+    Raises:
+        VitexpError: no such run, or one without weights or without its images.
+    """
+    from vitexp.tasks.predict import run_subject
+
+    specs = {spec.id: spec for run in runs for spec in [store.find(run).readable()]}
+    return [run_subject(spec, store, None, print) for spec in specs.values()]
+
+
 def _split(things: list[str], reading: Reading) -> tuple[list[str], Pictures]:
     """Runs and files, and the images that the last word names."""
     from vitexp.datasets.pictures import open_pictures

@@ -13,10 +13,19 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
-from vitexp.render import curves, traces
+from vitexp.render import confusion, curves, tiles, traces
 from vitexp.render.style import COLOURS, MARKERS, STYLE, lay_out
 from vitexp.reporting import report
-from vitexp.reporting.report import CurveFigure, Interval, IntervalFigure, Panel, TraceFigure
+from vitexp.reporting.report import (
+    CurveFigure,
+    Interval,
+    IntervalFigure,
+    MatrixFigure,
+    PairsFigure,
+    Panel,
+    TilesFigure,
+    TraceFigure,
+)
 
 _ROW, _GROUP_GAP = 0.27, 0.45  # inches; rows
 _AXIS_CHARACTERS = 38  # a line of an axis's label
@@ -37,9 +46,19 @@ def drawn(figure: report.Figure) -> dict[str, bytes]:
 
 def draw(figure: report.Figure) -> Figure:
     """Any figure of a report."""
-    if isinstance(figure, TraceFigure):
-        return traces.draw(figure)
-    return curves.draw(figure) if isinstance(figure, CurveFigure) else _intervals(figure)
+    match figure:
+        case TraceFigure():
+            return traces.draw(figure)
+        case CurveFigure():
+            return curves.draw(figure)
+        case MatrixFigure():
+            return confusion.draw_matrix(figure)
+        case PairsFigure():
+            return confusion.draw_pairs(figure)
+        case TilesFigure():
+            return tiles.draw(figure)
+        case IntervalFigure():
+            return _intervals(figure)
 
 
 def _intervals(figure: IntervalFigure) -> Figure:

@@ -3,9 +3,13 @@ and dashes repeat what a colour says, so that a figure can be read in grey."""
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from matplotlib.figure import Figure
+
+from vitexp.errors import printable
 
 COLOURS = ("#444444", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = ("o", "s", "^", "D", "v", "P")
@@ -24,6 +28,22 @@ STYLE: dict[Any, Any] = {
     # Without it the SVG's ids would differ from one drawing to the next.
     "svg.hashsalt": "vitexp",
 }
+
+
+NAME, _LINE = 18, 110
+"""Characters of a class's name, and of a line of remarks."""
+
+
+def plain(name: str, longest: int) -> str:
+    """A name from anybody as one short line."""
+    line = " ".join(printable(name).split())
+    return line if len(line) <= longest else f"{line[: longest - 1]}…"
+
+
+def note(picture: Figure, remarks: Sequence[str]) -> None:
+    """Writes remarks below all, from the left."""
+    lines = [line for text in remarks for line in textwrap.wrap(printable(text), _LINE)]
+    picture.supxlabel("\n".join(lines), fontsize=8, x=0.02, ha="left", parse_math=False)
 
 
 def lay_out(picture: Figure) -> None:
