@@ -9,10 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from vitexp.render.style import COLOURS, NAME, note, plain
+from vitexp.render.style import COLOURS, note, plain
 from vitexp.reporting.report import MatrixFigure, PairsFigure
 
-_WIDTH, _HEAD, _ROW = 7.4, 1.1, 0.24  # inches
+_WIDTH, _HEAD, _ROW, _CELL = 7.4, 1.1, 0.24, 0.5  # inches
+_NAME = 18
+"""Characters of a class's name."""
 _SPELLED = 15
 """Classes up to which each cell says its share."""
 _DARK = 0.55
@@ -24,11 +26,14 @@ def draw_matrix(figure: MatrixFigure) -> Figure:
     counts = np.array(figure.counts)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     size = len(counts)
-    picture = Figure(figsize=(_WIDTH, 7.0), layout=ConstrainedLayoutEngine(h_pad=0.08, w_pad=0.09))
+    picture = Figure(
+        figsize=(_WIDTH, min(7.0, 2.2 + _CELL * size)),
+        layout=ConstrainedLayoutEngine(h_pad=0.08, w_pad=0.09),
+    )
     picture.suptitle(figure.title, fontsize=11, fontweight="bold", parse_math=False)
     axis = picture.subplots()
-    shown = axis.imshow(100 * shares, cmap="Blues", vmin=0, vmax=100)
-    names = [plain(name, NAME) for name in figure.names]
+    shown = axis.imshow(100 * shares, cmap="Blues", vmin=0, vmax=100, aspect="auto")
+    names = [plain(name, _NAME) for name in figure.names]
     points = min(8.0, 250 / size)
     images = counts.sum(axis=1)
     rows = [f"{name} ({n:,})" for name, n in zip(names, images, strict=True)]
@@ -43,8 +48,8 @@ def draw_matrix(figure: MatrixFigure) -> Figure:
     axis.tick_params(which="minor", length=0)
     if size <= _SPELLED:
         _spell(axis, shares)
-    bar = picture.colorbar(shown, ax=axis, shrink=0.6, pad=0.02)
-    bar.set_label("% of the true class's images")
+    bar = picture.colorbar(shown, ax=axis, pad=0.02, ticks=[0, 50, 100])
+    bar.set_label("% of the row")
     bar.outline.set_visible(False)
     note(picture, figure.remarks)
     return picture
@@ -69,7 +74,7 @@ def draw_pairs(figure: PairsFigure) -> Figure:
     places = range(len(figure.pairs))
     counts = [pair.images for pair in figure.pairs]
     axis.barh(places, counts, height=0.65, color=COLOURS[1])
-    names = [f"{plain(p.true, NAME)} → {plain(p.predicted, NAME)}" for p in figure.pairs]
+    names = [f"{plain(p.true, _NAME)} → {plain(p.predicted, _NAME)}" for p in figure.pairs]
     axis.set_yticks(places, names, fontsize=8, parse_math=False)
     for place, pair in zip(places, figure.pairs, strict=True):
         said = f" {pair.images:,} of {pair.of:,}"

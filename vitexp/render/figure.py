@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import textwrap
+import warnings
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -33,7 +34,9 @@ _AXIS_CHARACTERS = 38  # a line of an axis's label
 
 def drawn(figure: report.Figure) -> dict[str, bytes]:
     """File ending -> content: a PNG with 200 dots an inch, an SVG and a PDF."""
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context(STYLE), warnings.catch_warnings():
+        # A name in letters that the font lacks is drawn as boxes; the CSV has it.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         picture = draw(figure)
         if picture.get_layout_engine() is not None:
             lay_out(picture)

@@ -30,14 +30,15 @@ STYLE: dict[Any, Any] = {
 }
 
 
-NAME, _LINE = 18, 110
-"""Characters of a class's name, and of a line of remarks."""
+_LINE = 110
+"""Characters of a line of remarks."""
 
 
 def plain(name: str, longest: int) -> str:
-    """A name from anybody as one short line."""
+    """A name from anybody as one short line; of a longer one, its two ends."""
     line = " ".join(printable(name).split())
-    return line if len(line) <= longest else f"{line[: longest - 1]}…"
+    head, tail = longest // 2, (longest - 1) // 2
+    return line if len(line) <= longest else f"{line[:head]}…{line[-tail:]}"
 
 
 def note(picture: Figure, remarks: Sequence[str]) -> None:

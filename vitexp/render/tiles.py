@@ -5,29 +5,30 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from vitexp.render.style import NAME, note, plain
+from vitexp.render.style import note, plain
 from vitexp.reporting.report import Tile, TilesFigure
 
-_WIDTH, _COLUMNS, _TILE, _HEAD = 7.4, 6, 1.6, 0.9  # inches a row of tiles, above and below them
+_COLUMNS = 6
+_WIDTH, _STEP, _SIDE, _ROW, _ABOVE, _BELOW = 7.4, 1.21, 1.08, 1.42, 0.45, 0.7  # inches
+_TEXT, _NAME = 6.2, 13  # points, characters
 _SMALL = 100
 """Pixels; images below that are drawn larger, each pixel as a square."""
 
 
 def draw(figure: TilesFigure) -> Figure:
-    """Six tiles a row."""
+    """Six tiles a row, of one size whatever is written below them."""
     rows = -(-len(figure.tiles) // _COLUMNS)
-    picture = Figure(
-        figsize=(_WIDTH, _HEAD + _TILE * rows),
-        layout=ConstrainedLayoutEngine(h_pad=0.04, w_pad=0.05),
+    height = _ABOVE + rows * _ROW + _BELOW
+    picture = Figure(figsize=(_WIDTH, height))
+    picture.suptitle(
+        figure.title, y=1 - 0.1 / height, fontsize=11, fontweight="bold", parse_math=False
     )
-    picture.suptitle(figure.title, fontsize=11, fontweight="bold", parse_math=False)
-    axes = picture.subplots(rows, _COLUMNS, squeeze=False).ravel()
-    for axis in axes:
-        axis.set_axis_off()
-    for axis, tile in zip(axes, figure.tiles, strict=False):
-        _tile(axis, tile)
+    for place, tile in enumerate(figure.tiles):
+        row, column = divmod(place, _COLUMNS)
+        left, top = 0.1 + column * _STEP, height - _ABOVE - row * _ROW
+        sides = (left / _WIDTH, (top - _SIDE) / height, _SIDE / _WIDTH, _SIDE / height)
+        _tile(picture.add_axes(sides), tile)
     note(picture, figure.remarks)
     return picture
 
@@ -42,19 +43,20 @@ def _tile(axis: Axes, tile: Tile) -> None:
         vmax=255,
         interpolation="nearest" if len(pixels) < _SMALL else "antialiased",
     )
+    axis.set_axis_off()
     lines = (
-        f"{plain(tile.true, NAME)} {_share(tile.true_probability)}",
-        f"→ {plain(tile.predicted, NAME)} {_share(tile.probability)}",
+        (f"{plain(tile.true, _NAME)} ({_share(tile.true_probability)})", "normal"),
+        (f"→ {plain(tile.predicted, _NAME)} ({_share(tile.probability)})", "bold"),
     )
-    for place, (text, weight) in enumerate(zip(lines, ("normal", "bold"), strict=True)):
+    for place, (text, weight) in enumerate(lines):
         axis.text(
             0.5,
-            -0.04 - 0.13 * place,
+            -0.03 - 0.11 * place,
             text,
             transform=axis.transAxes,
             ha="center",
             va="top",
-            fontsize=6.5,
+            fontsize=_TEXT,
             fontweight=weight,
             parse_math=False,
         )
