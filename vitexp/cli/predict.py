@@ -111,6 +111,8 @@ def predict(
             for run, batch in rows(subjects, files, mean):
                 scores.setdefault(run, Score(classes)).add(batch)
                 yield predictions.columns(run, batch, classes, columns)
+            if not scores:
+                raise VitexpError("None of these images can be read.", "Give images.")
 
         predictions.write(file, tables())
     if pictures and (lost := len(pictures.images.labels) - scores[subjects[0].name].images):
@@ -127,10 +129,11 @@ def subjects_of(runs: Sequence[str], store: Store) -> list[Subject]:
     Raises:
         VitexpError: no such run, or one without weights or without its images.
     """
+    from vitexp.cli import screen
     from vitexp.tasks.predict import run_subject
 
     specs = {spec.id: spec for run in runs for spec in [store.find(run).readable()]}
-    return [run_subject(spec, store, None, print) for spec in specs.values()]
+    return [run_subject(spec, store, None, screen.say) for spec in specs.values()]
 
 
 def _split(things: list[str], reading: Reading) -> tuple[list[str], Pictures]:
@@ -160,11 +163,23 @@ def _subjects(
     copy, found = copy_of(weights), {}
     for thing in things:
         if names_file(thing):
+            _refuse_image(Path(thing))
             subject = file_subject(Path(thing), model, copy, pictures, remark)
         else:
             subject = run_subject(store.find(thing).readable(), store, pictures, remark)
         found[subject.of.id] = subject
     return list(found.values())
+
+
+def _refuse_image(path: Path) -> None:
+    """A shell's ``*.jpg`` gives several images where one place of images is meant."""
+    from vitexp.datasets.decode import is_image
+
+    if path.is_file() and is_image(path):
+        raise VitexpError(
+            f"{path} is an image, and several are no place of images.",
+            f"Give the folder that they are in: {path.parent}",
+        )
 
 
 def _say_labels(pictures: Pictures, classes: Sequence[str], remark: Any) -> dict[str, int]:
@@ -226,8 +241,8 @@ def predicted(
                     progress(f"predicting {event.run_id}", event.step, sizes[event.run_id])
 
             failed = local.predict(todo, machine, count)
-        for message in failed.values():
-            problem, _, remedy = message.partition("\n")
+        if failed:
+            problem, _, remedy = next(iter(failed.values())).partition("\n")
             raise VitexpError(problem, remedy)
         yield files
 
