@@ -8,6 +8,7 @@ import hashlib
 import io
 import shutil
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -15,6 +16,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.text import Text
 from PIL import Image
 from safetensors.torch import save
 from scipy.stats import binomtest
@@ -26,16 +28,22 @@ from tests.pictures import png
 from tests.program.test_json import listed
 from vitexp.analysis.shares import share_interval
 from vitexp.catalog import sizes
+from vitexp.datasets.folder import Files
 from vitexp.datasets.image_set import ImageSet
 from vitexp.datasets.load import describe, load
+from vitexp.datasets.pictures import Pictures
+from vitexp.errors import VitexpError
 from vitexp.launch import local
 from vitexp.launch.events import Event
 from vitexp.launch.orders import Predict, Resources
 from vitexp.models.weights.header import header
+from vitexp.render.figure import draw, drawn
 from vitexp.render.predictions import columns
+from vitexp.reporting.report import MatrixFigure, Pair, PairsFigure, Tile, TilesFigure
 from vitexp.runs.predictions import Predicted
 from vitexp.runs.store import Store
 from vitexp.spec import ModelSpec, RunSpec
+from vitexp.tasks.predict import run_subject
 from vitexp.worker.worker import Worker
 
 
@@ -237,6 +245,60 @@ def test_many_classes_get_a_few_columns_and_formulas_in_names_stay_text():
 def test_the_interval_of_a_share_is_wilsons(right, images):
     known = binomtest(right, images).proportion_ci(method="wilson")
     assert share_interval(right, images) == pytest.approx((known.low, known.high))
+
+
+HOSTILE = ("$\\frac{<b>", "=HYPERLINK\x1b[31m\n", "名前", *(f"{'long ' * 200}{k}" for k in "abc"))
+
+
+@pytest.mark.parametrize(
+    "figure",
+    [
+        MatrixFigure("t", HOSTILE, tuple(map(tuple, np.eye(6, dtype=int).tolist())), ("$\\frac{",)),
+        PairsFigure("t", tuple(Pair(a, b, 3, 7) for a, b in pairwise(HOSTILE)), ("a",)),
+        TilesFigure(
+            "t",
+            tuple(
+                Tile(np.zeros((8, 8, 1), np.uint8), a, b, 0.001, 1) for a, b in pairwise(HOSTILE)
+            ),
+        ),
+    ],
+    ids=lambda figure: type(figure).__name__,
+)
+def test_any_name_of_a_class_is_a_short_text_in_a_figure(figure, recwarn):
+    assert drawn(figure)["svg"] == drawn(figure)["svg"]
+    assert not recwarn.list
+    texts = [text.get_text() for text in draw(figure).findobj(Text)]
+    assert any(text.startswith("long long") or "→ long" in text for text in texts)
+    assert any("$\\frac{" in text for text in texts)
+    assert all(len(text) < 80 and "\x1b" not in text for text in texts)
+
+
+def test_of_images_that_a_run_was_trained_on_and_of_classes_without_names_it_is_said(
+    store, runs, monkeypatch
+):
+    spec, said = Store(store).result(runs[0]).spec, list[str]()
+    spec = dataclasses.replace(spec, data=dataclasses.replace(spec.data, source="/data/digits"))
+    monkeypatch.setattr("vitexp.tasks.predict.images_of", lambda *_: load("digits"))
+    for place, split, warned in (
+        ("/data/digits", None, True),
+        ("/data/digits/train/3", None, True),
+        ("/data/digits", "test", False),
+        ("/data/digits/test", None, False),
+        ("/data/other", None, False),
+    ):
+        pictures = Pictures(place, split, (), Files(Path(place), [], np.zeros(0, np.int64)))
+        assert run_subject(spec, Store(store), pictures, said.append).classes[3] == "3"
+        assert ["trained on some of these" in text for text in said] == [True] * warned
+        said.clear()
+
+    def gone(*_: object) -> ImageSet:
+        raise VitexpError("Nothing is there.", "Put it back.")
+
+    monkeypatch.setattr("vitexp.tasks.predict.images_of", gone)
+    assert run_subject(spec, Store(store), pictures, said.append).classes[3] == "3"
+    assert "Nothing is there. Its classes are numbered" in said[0]
+    with pytest.raises(VitexpError, match="not to be had as they were"):
+        run_subject(spec, Store(store), None, said.append)
 
 
 def test_errors_are_drawn_with_the_numbers_behind_them(store, runs, capsys, here, digits):

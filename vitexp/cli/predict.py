@@ -285,7 +285,7 @@ def _show(
     )
     for run, score in scores.items():
         if worst := score.recalls()[:_WORST]:
-            each = (f"{c['name']} {100 * c['recall']:.0f} % of {c['images']}" for c in worst)
+            each = (f"{c['name']} ({100 * c['recall']:.0f} % of {c['images']})" for c in worst)
             screen.say(f"{run}: lowest recall: {', '.join(each)}.")
     screen.say(f"Wrote {file}.")
 

@@ -14,6 +14,7 @@ from vitexp.analysis.shares import share_interval
 from vitexp.datasets.image_set import ImageSet
 from vitexp.datasets.load import images_of
 from vitexp.datasets.pictures import Pictures
+from vitexp.datasets.split_names import words
 from vitexp.errors import VitexpError
 from vitexp.runs.predictions import Predicted, reading
 from vitexp.runs.store import Store
@@ -58,12 +59,21 @@ def run_subject(
     except VitexpError as error:
         remark(f"{error.problem} Its classes are numbered, for want of their names.")
         names = _numbers(spec.model.classes)
-    if pictures.split is None and pictures.source == spec.data.source:
+    if _holds_training(pictures, spec.data.source):
         remark(
             f"Run {spec.id} was trained on some of these images: its accuracy on them says little."
             " --test has those that it was not."
         )
     return Subject(spec.id, spec, names)
+
+
+def _holds_training(pictures: Pictures, source: str) -> bool:
+    """Whether images that a run was trained on, from ``source``, are among these."""
+    inside = Path(pictures.source)
+    if pictures.split is not None or not inside.is_relative_to(source):
+        return False
+    named = {word for part in inside.relative_to(source).parts for word in words(part)}
+    return named <= {"train"}
 
 
 def own_images(spec: RunSpec) -> ImageSet:
