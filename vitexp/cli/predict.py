@@ -93,7 +93,6 @@ def predict(
         things, pictures = _split(things, reading)
         for note in pictures.notes:
             remark(note)
-    file.parent.mkdir(parents=True, exist_ok=True)
     subjects = _subjects(things, store, pictures, (model, weights), remark)
     check_alike(subjects, test, mean)
     classes = subjects[0].classes
@@ -102,9 +101,9 @@ def predict(
         out, devices.resolve(device), options=ExecutionOptions(deterministic=deterministic)
     )
     mean, scores = mean and len(subjects) > 1, dict[str, Score]()
-    columns = (
-        top if top is not None else 0 if len(classes) <= predictions.EVERY else predictions.BEST
-    )
+    usual = 0 if len(classes) <= predictions.EVERY else predictions.BEST
+    columns = usual if top is None else top
+    file.parent.mkdir(parents=True, exist_ok=True)
     with predicted(subjects, pictures, reading, machine, file.parent) as files:
 
         def tables() -> Iterator[predictions.Columns]:

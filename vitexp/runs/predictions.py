@@ -5,11 +5,11 @@ n images, K classes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -49,10 +49,8 @@ class Predicted:
         return right
 
 
-class Add(Protocol):
-    """Appends predictions to a file."""
-
-    def __call__(self, predicted: Predicted) -> None: ...
+Add = Callable[[Predicted], None]
+"""Appends predictions to a file."""
 
 
 @contextmanager
