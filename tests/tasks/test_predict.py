@@ -32,6 +32,7 @@ from vitexp.datasets.folder import Files
 from vitexp.datasets.image_set import ImageSet
 from vitexp.datasets.load import describe, load
 from vitexp.datasets.pictures import Pictures
+from vitexp.datasets.split import Part
 from vitexp.errors import VitexpError
 from vitexp.launch import local
 from vitexp.launch.events import Event
@@ -279,13 +280,14 @@ def test_of_images_that_a_run_was_trained_on_and_of_classes_without_names_it_is_
     spec, said = Store(store).result(runs[0]).spec, list[str]()
     spec = dataclasses.replace(spec, data=dataclasses.replace(spec.data, source="/data/digits"))
     monkeypatch.setattr("vitexp.tasks.predict.images_of", lambda *_: load("digits"))
-    for place, split, warned in (
+    cases: tuple[tuple[str, Part | None, bool], ...] = (
         ("/data/digits", None, True),
         ("/data/digits/train/3", None, True),
         ("/data/digits", "test", False),
         ("/data/digits/test", None, False),
         ("/data/other", None, False),
-    ):
+    )
+    for place, split, warned in cases:
         pictures = Pictures(place, split, (), Files(Path(place), [], np.zeros(0, np.int64)))
         assert run_subject(spec, Store(store), pictures, said.append).classes[3] == "3"
         assert ["trained on some of these" in text for text in said] == [True] * warned

@@ -38,7 +38,7 @@ from vitexp.runs.record import Results, RunRecord
 from vitexp.spec import Checkpoint, ProbeSpec, RunSpec
 
 LOOKS = "test-looks"
-"""The file that counts them, in a run's folder."""
+"""The file in a run's folder that counts how often its test images were predicted since."""
 PROBES = "probes"
 """The folder of what was measured of files, a folder for each file."""
 
