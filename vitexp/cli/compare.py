@@ -24,24 +24,40 @@ def compare(
     out: Out = Path("."),
     json: Json = False,
 ) -> None:
-    """Compare A with B on the seeds and test images that they share, over all and per class."""
+    """Compare A with B on the seeds and test images that they share, over all and per class.
+
+    Names that stand for runs on several data sets are compared on each.
+    """
+    from vitexp.cli import screen
+    from vitexp.runs.store import Store
+    from vitexp.tasks.compare import pairs
+
+    found = [_compared(*pair) for pair in pairs(a, b, Store(out).results())]
+    if json:
+        return screen.emit(found if len(found) > 1 else found[0])
+    for one in found:
+        if one is not found[0]:
+            print()
+        _show(one)
+
+
+def _compared(a: Side, b: Side) -> dict[str, Any]:
+    """Two sides on one data set under the stable names of docs/json.md."""
+    from vitexp.tasks.compare import differences, shared_seeds
+
+    rows = [_row(*item) for item in differences(a, b, _classes(a)).items()]
+    seeds = len(shared_seeds(a, b))
+    return {"data": a.data, "a": a.label, "b": b.label, "n": seeds, "rows": rows}
+
+
+def _show(one: dict[str, Any]) -> None:
     from vitexp.cli import screen
     from vitexp.errors import printable
-    from vitexp.runs.store import Store
-    from vitexp.tasks import compare as study
 
-    done = Store(out).results()
-    first, second = study.side(a, done), study.side(b, done)
-    found = study.differences(first, second, _classes(first))
-    seeds = len(study.shared_seeds(first, second))
-    rows = [_row(name, difference) for name, difference in found.items()]
-    if json:
-        return screen.emit({"a": first.label, "b": second.label, "n": seeds, "rows": rows})
     columns = ("images of", "number", "A - B", "95 %", "decides", "p", "verdict on A")
-    heads = (f"A  {first.label}", f"B  {second.label}")
-    seen = f"n  {seeds} seeds in common; points of test top-1"
-    print(printable("\n".join((*heads, seen))))
-    screen.table(columns, map(_cells, rows), right=columns[1:6])
+    print(printable(f"A  {one['a']}\nB  {one['b']}"))
+    print(printable(f"n  {one['n']} seeds in common on {one['data']}; points of test top-1"))
+    screen.table(columns, map(_cells, one["rows"]), right=columns[1:6])
 
 
 def _classes(side: Side) -> dict[str, np.ndarray]:
