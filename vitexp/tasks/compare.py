@@ -14,6 +14,8 @@ from vitexp.analysis.two_way import Estimate, estimate
 from vitexp.catalog.sizes import called, signal
 from vitexp.errors import VitexpError
 from vitexp.experiment.grids import from_scratch, last_ended, parts, split
+from vitexp.experiment.looks import Question, state
+from vitexp.experiment.plan import Plan
 from vitexp.reporting.described import differing, facts
 from vitexp.runs.record import Results, RunRecord
 from vitexp.spec import RunSpec
@@ -95,6 +97,38 @@ def pairs(a: str, b: str, done: Results) -> list[tuple[Side, Side]]:
     if not common:
         raise _apart((a, b), (first, second), done)
     return [(_side(a, first[data]), _side(b, second[data])) for data in common]
+
+
+def more(a: Side, b: Side, seeds: int) -> Plan:
+    """So many seeds of all cells of both, from the first that they share."""
+    first = min(shared_seeds(a, b), default=0)
+    return Plan(
+        {
+            (side.name, called(group.spec.model)): [
+                group.spec.seeded(seed) for seed in range(first, first + seeds)
+            ]
+            for side in (a, b)
+            for group in side.groups
+        }
+    )
+
+
+def questions(a: Side, b: Side, plan: Plan, done: Results) -> list[Question]:
+    """Whether A is better or worse on all test images, by the runs of ``plan`` that are done."""
+    able = [
+        [done[run.id] for run in runs if run.id in done and done[run.id].status == "done"]
+        for runs in plan.cells.values()
+    ]
+    if not all(able):
+        return []
+    groups = [Group(records) for records in able]
+    sides = (
+        Side(a.name, tuple(groups[: len(a.groups)])),
+        Side(b.name, tuple(groups[len(a.groups) :])),
+    )
+    decision = differences(*sides, {})[ALL].decision
+    name = f"{a.name} against {b.name}"
+    return [Question(name, tuple(plan.cells), state(decision.outlook) if decision else "open")]
 
 
 def _by_data(records: Sequence[RunRecord]) -> dict[str, list[RunRecord]]:
