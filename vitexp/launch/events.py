@@ -23,8 +23,9 @@ class Event:
         kind: ``busy``: another process works on the run or has done it; ``lost``: another one
             took it over; ``refused``: by the disk, which will refuse the other runs, too;
             ``note``: a message for the user; ``paced``: a step was timed; ``measured``: a
-            measurement, or a soup, is in the store; ``benched``: a run was timed;
-            ``capacity``: of no run: the worker works best with so many at once.
+            measurement, or a soup, is in the store, or predictions are in their file;
+            ``benched``: a run was timed; ``capacity``: of no run: the worker works best with so
+            many at once.
         step, steps: done and in all.
         images_per_s: training images a second.
         seconds_per_step: of a run whose steps were timed.

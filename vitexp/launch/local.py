@@ -15,10 +15,10 @@ from typing import Any
 from vitexp.errors import VitexpError
 from vitexp.launch.events import Event
 from vitexp.launch.machine import Machine
-from vitexp.launch.orders import Average, Bench, Measure, Order, Pace, Train
+from vitexp.launch.orders import Average, Bench, Measure, Order, Pace, Predict, Train
 from vitexp.launch.pool import Assignment, Pool
 from vitexp.runs.store import Store
-from vitexp.spec import Checkpoint, ProbeSpec, RunSpec, SoupSpec
+from vitexp.spec import Checkpoint, ProbeSpec, RunSpec, Shown, SoupSpec
 
 ATTEMPTS = 2
 """A run that fails is tried once more, then given up; not counted is a failure among others."""
@@ -142,6 +142,28 @@ def measure(todo: list[tuple[RunSpec | Checkpoint, ProbeSpec]], machine: Machine
     jobs = machine.jobs(len(todo))
     resources = machine.resources(jobs)
     return _failures(_answers([Measure(of, resources, p) for of, p in todo], machine, jobs))
+
+
+def predict(
+    todo: list[tuple[RunSpec | Checkpoint, Shown]],
+    machine: Machine,
+    on_event: Callable[[Event], None],
+) -> dict[str, str]:
+    """Predicts these images with finished runs and files; then each :attr:`Shown.to` is there.
+
+    Args:
+        on_event: takes how many images of a run or file are done.
+
+    Returns:
+        Id of the run or file -> why there are no predictions, for those that have none.
+
+    Raises:
+        KeyboardInterrupt: a signal came in.
+    """
+    jobs = machine.jobs(len(todo))
+    resources = machine.resources(jobs)
+    orders = [Predict(of, resources, shown) for of, shown in todo]
+    return _failures(_answers(orders, machine, jobs, on_event))
 
 
 def soup(specs: list[SoupSpec], machine: Machine) -> dict[str, str]:
