@@ -407,10 +407,19 @@ def test_two_launchers_on_one_folder_share_the_work(tmp_path, real_spec):
 
 def test_the_pace_is_measured_without_writing(tmp_path, real_spec):
     specs = [real_spec(), real_spec(position_spec("relative", "shared", 0.5))]
-    found = pace(specs, Machine(tmp_path), 2)
-    assert found.keys() == {spec.id for spec in specs}
-    assert all(seconds > 0 for seconds in found.values())
+    guesses: list[Times] = []
+    found = pace(specs, Machine(tmp_path), 2, lambda paces: guesses.extend(paces.times.values()))
+    assert found.times.keys() == {spec.id for spec in specs}
+    assert all(times.begin > 0 and times.step > 0 for times in found.times.values())
+    assert found.start > 0
+    # The first guess has nothing but the forward pass.
+    assert guesses[0].step > 0 and guesses[0].begin == 0
     assert not list(tmp_path.iterdir())
+
+
+def test_the_pace_is_measured_in_time_and_leaves_nobody(tmp_path, slow_spec, slowly, monkeypatch):
+    """What was guessed by then stands; a worker that is in the middle of a step is ended."""
+    monkeypatch.setattr(local, "PACE_SECONDS", 5.0)
 
 
 def test_devices_that_are_not_there_are_refused(monkeypatch):

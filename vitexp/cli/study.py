@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 
 import typer
 
-from vitexp.cli import budget, execute, long, plan, report, screen
+from vitexp.cli import budget, execute, long, plan, report
 from vitexp.errors import VitexpError
 from vitexp.experiment.plan import Plan
 from vitexp.experiment.study import Study
@@ -101,9 +102,8 @@ def carry_out(
     """
 
     if dry_run:
-        cast = plan.forecast(machine, lambda done: study.plan(base, done), probe)
-        value = plan.as_json(cast, machine, study.label)
-        return screen.emit(value) if json else plan.show(value)
+        planned = functools.partial(study.plan, base)
+        return plan.dry_run(machine, planned, study.label, probe, json)
     long.consent(machine, lambda done: study.plan(base, done), study.searches)
     question = None
 

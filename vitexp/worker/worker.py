@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import queue
@@ -31,6 +32,7 @@ from vitexp.runs.lease import A_WHILE, Fenced, Lease, alone
 from vitexp.runs.record import RunRecord
 from vitexp.runs.soup import Soups
 from vitexp.runs.store import Store
+from vitexp.runs.times import Times
 from vitexp.runs.weights_file import unchanged
 from vitexp.spec import (
     Checkpoint,
@@ -46,7 +48,7 @@ from vitexp.training.fallback import usable
 from vitexp.training.host import Waits
 from vitexp.training.loop import training
 from vitexp.training.measure import measure
-from vitexp.training.pace import seconds_per_step
+from vitexp.training.pace import measured
 from vitexp.training.sharing import ActiveRun, ActiveRuns, has_room
 from vitexp.training.soup import average
 from vitexp.training.start import Start
@@ -267,11 +269,23 @@ class Worker:
 
     def _pace(self, order: Pace) -> None:
         spec, resources = order.spec, order.resources
+        self.tell(Event("start", spec.id))
         images = self._images(spec.data, spec.model)
-        seconds = seconds_per_step(
-            spec, images, self.device, resources.threads, resources.options, resources.memory
+
+        def guess(times: Times) -> None:
+            self.tell(Event("progress", spec.id, details=dataclasses.asdict(times)))
+
+        found = measured(
+            spec,
+            images,
+            self.device,
+            resources.threads,
+            resources.options,
+            resources.memory,
+            order.seconds,
+            guess,
         )
-        self.tell(Event("paced", spec.id, seconds_per_step=seconds))
+        self.tell(Event("paced", spec.id, details=dataclasses.asdict(found)))
 
     def _bench(self, order: Bench) -> None:
         spec, resources = order.spec, order.resources
