@@ -11,9 +11,11 @@ from tools.honesty.measure import measure
 from tools.honesty.page import page
 from tools.honesty.rules import BEFORE, OURS, RULES, differences, ours
 from tools.honesty.tables import Condition, draw, generator
+from tools.honesty.until import until_decided
 from vitexp.analysis.decide import LOOKS, decide
 from vitexp.analysis.together import joint, together
 from vitexp.analysis.two_way import estimate
+from vitexp.experiment.looks import state
 
 TABLES = 200
 """A rate of 0.05 is then known to +- 0.03 (two standard errors)."""
@@ -39,6 +41,23 @@ def test_many_tables_at_once_are_judged_as_the_program_judges_one(name):
                 assert joints.p[t, k] == pytest.approx(both[k].p)  # type: ignore[index]
                 assert joints.lower(0.01)[t, k] == pytest.approx(both[k].lower(0.01))  # type: ignore[index]
                 assert verdicts[t, k] == (decisions[k].verdict != "undecided")
+
+
+@pytest.mark.parametrize("name", ["sd 0.5", "gap 0.8, sd 0.3", "72 images"])
+def test_seeds_for_what_is_open_are_added_as_the_program_adds_them(name):
+    c = named(name)
+    correct = draw(c, generator(c.name, 6), 4, LOOKS[-1])
+    settled = until_decided([differences(correct, n) for n in LOOKS])
+    for t, table in enumerate(correct.astype(np.int8)):
+        cells, ended = list(range(c.cells - 1)), dict[int, tuple[int, str]]()
+        for n in LOOKS:
+            there = {k: estimate(table[k + 1, :n] - table[0, :n]) for k in cells}
+            decisions = decide(there, among=c.cells - 1)
+            ended |= {k: (n, decisions[k].verdict) for k in cells}
+            cells = [k for k in cells if state(decisions[k].outlook) == "open"]
+        signs = [{"better": 1, "worse": -1, "undecided": 0}[said] for _, said in ended.values()]
+        assert settled.signs[t].tolist() == signs
+        assert settled.seeds[t].tolist() == [n for n, _ in ended.values()]
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from tools.honesty.rules import Rule, differences
 from tools.honesty.tables import Condition, draw, generator
+from tools.honesty.until import Settled, until_decided
 from vitexp.analysis.decide import ALPHA, LOOKS, level
 from vitexp.analysis.together import joint
 from vitexp.analysis.two_way import Estimate
@@ -46,11 +47,27 @@ class Rates:
 
 
 @dataclass(frozen=True)
+class Until:
+    """Seeds added only to the cells that are open.
+
+    Attributes:
+        false: share of tables that end with a false verdict.
+        found: share of the true differences that are found; None without any.
+        runs: mean number of a table.
+    """
+
+    false: float
+    found: float | None
+    runs: float
+
+
+@dataclass(frozen=True)
 class Measured:
     """One condition.
 
     Attributes:
         rates: of each rule.
+        until: what ``--until-decided`` comes to.
         covered: share of the 95 % intervals of single differences that hold the true one, at
             each look.
         all_covered: share of tables in which all intervals that decide hold theirs.
@@ -58,6 +75,7 @@ class Measured:
 
     condition: Condition
     rates: Mapping[str, Rates]
+    until: Until
     covered: tuple[float, ...]
     all_covered: tuple[float, ...]
 
@@ -73,14 +91,19 @@ def measure(c: Condition, rules: Mapping[str, Rule], tables: int, seed: int) -> 
     true = c.accuracy[1:] - c.accuracy[0]
     true[np.isclose(true, 0, atol=1e-9)] = 0
     signs: dict[str, list[np.ndarray]] = {name: [] for name in rules}
+    settled: list[Settled] = []
     covered: list[list[tuple[float, float]]] = []
     for correct in _parts(c, rng, tables):
         looks = [differences(correct, n) for n in LOOKS]
         for name, rule in rules.items():
             signs[name].append(np.stack([rule(d) * np.sign(d.value) for d in looks], axis=1))
         covered.append([_covers(d, true) for d in looks])
+        settled.append(until_decided(looks))
     rates = {name: _rates(np.concatenate(parts), np.sign(true)) for name, parts in signs.items()}
-    return Measured(c, rates, *(tuple(map(float, each)) for each in np.mean(covered, axis=0).T))
+    until = _until(settled, np.sign(true))
+    return Measured(
+        c, rates, until, *(tuple(map(float, each)) for each in np.mean(covered, axis=0).T)
+    )
 
 
 def _parts(c: Condition, rng: np.random.Generator, tables: int) -> Iterator[np.ndarray]:
@@ -112,3 +135,12 @@ def _rates(said: np.ndarray, true: np.ndarray) -> Rates:
         found=tuple(right.mean(axis=(0, 2))) if right.shape[2] else (),
         seeds=seeds,
     )
+
+
+def _until(parts: Sequence[Settled], true: np.ndarray) -> Until:
+    said = np.concatenate([part.signs for part in parts])
+    false = ((said != 0) & (said != true)).any(axis=1)
+    right = (said == true)[:, true != 0]
+    runs = np.concatenate([part.runs for part in parts])
+    found = float(right.mean()) if right.size else None
+    return Until(float(false.mean()), found, float(runs.mean()))

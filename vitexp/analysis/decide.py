@@ -146,14 +146,15 @@ def decide(
     differences: Mapping[K, Estimate],
     one_reference: bool = True,
     kin: Mapping[K, Hashable] | None = None,
+    among: int | None = None,
 ) -> dict[K, Decision]:
     """A verdict for each difference, each estimated at its look; false ones among all of them
     and all looks together with probability ``ALPHA``.
 
     Args:
-        one_reference, kin: as for :func:`vitexp.analysis.together.together`.
+        one_reference, kin, among: as for :func:`vitexp.analysis.together.together`.
     """
-    joints = together(differences, one_reference, kin)
+    joints = together(differences, one_reference, kin, among)
     return {key: _decision(joints[key], differences[key]) for key in differences}
 
 

@@ -171,12 +171,7 @@ def compare_pairs(
     """The first of each pair against the second, as :func:`compare`; false verdicts are held
     among all pairs together. How much seeds matter depends on the amount of training data, so
     only pairs with the same one lend to one another."""
-    looks = {key: _look(*pair) for key, pair in pairs.items()}
-    decisions = decide(
-        {key: d for key, (d, _) in looks.items() if d is not None},
-        one_reference,
-        {key: reference.spec.data.fraction for key, (_, reference) in pairs.items()},
-    )
+    decisions = _decisions(pairs, one_reference)
     every = {
         key: _difference(pair, seeds)
         for key, pair in pairs.items()
@@ -189,7 +184,7 @@ def compare_pairs(
             len(d),
             wholes[key].own if key in wholes else None,
             decisions.get(key),
-            looks[key][1],
+            not _finite_look(*pairs[key]),
         )
         for key, d in every.items()
     }
@@ -200,12 +195,31 @@ def _difference(pair: tuple[Group, Group], seeds: list[int]) -> np.ndarray:
     return np.asarray(np.subtract(one, other, dtype=np.int8))
 
 
-def _look(group: Group, reference: Group) -> tuple[Estimate | None, bool]:
-    """The difference at the look, and whether a diverged run prevents one."""
+def _look(group: Group, reference: Group) -> list[int]:
+    """The seeds that a verdict uses; none below the first look."""
     common = common_seeds((group, reference))
-    seeds = common[: look(len(common)) or 0]
-    if not seeds:
-        return None, False
-    if not (group.finite(seeds) and reference.finite(seeds)):
-        return None, True
-    return estimate(_difference((group, reference), seeds)), False
+    return common[: look(len(common)) or 0]
+
+
+def _finite_look(group: Group, reference: Group) -> bool:
+    """Whether no run of the look diverged."""
+    seeds = _look(group, reference)
+    return group.finite(seeds) and reference.finite(seeds)
+
+
+def _decisions(pairs: Mapping[K, tuple[Group, Group]], one_reference: bool) -> dict[K, Decision]:
+    """A verdict for each pair at its look. There a pair lends that has more seeds, too, with its
+    first ones: so a verdict stays what it was when seeds are added to other cells alone."""
+    seeds = {key: _look(*pair) for key, pair in pairs.items() if _finite_look(*pair)}
+    able = {key: own for key, own in seeds.items() if own}
+    kin = {key: pairs[key][1].spec.data.fraction for key in able}
+    found: dict[K, Decision] = {}
+    for n in {len(own) for own in able.values()}:
+        there = {
+            key: estimate(_difference(pairs[key], own[:n]))
+            for key, own in able.items()
+            if len(own) >= n
+        }
+        decided = decide(there, one_reference, kin, among=len(able))
+        found |= {key: one for key, one in decided.items() if len(able[key]) == n}
+    return found

@@ -97,6 +97,7 @@ def together(
     differences: Mapping[K, Estimate],
     one_reference: bool = True,
     kin: Mapping[K, Hashable] | None = None,
+    among: int | None = None,
 ) -> dict[K, Joint]:
     """Each of ``differences`` as one of them all.
 
@@ -104,7 +105,9 @@ def together(
         one_reference: whether all are differences from one cell, on the same seeds and images.
         kin: which of them lend to one another, by an equal value; all, if not given. Those with
             other numbers of seeds never do.
+        among: how many are decided in all, where these are not all.
     """
+    among = among or len(differences)
     groups: defaultdict[Hashable, list[K]] = defaultdict(list)
     for key, one in differences.items():
         lends: Hashable = () if one.by_seed is None else (one.n, kin[key] if kin else None)
@@ -113,9 +116,9 @@ def together(
     for lends, keys in groups.items():
         several = [differences[key] for key in keys]
         if lends:
-            joints = _split(joint(_stacked(several), len(differences), one_reference), several)
+            joints = _split(joint(_stacked(several), among, one_reference), several)
         else:
-            joints = [Joint(one, one, len(differences)) for one in several]
+            joints = [Joint(one, one, among) for one in several]
         found |= dict(zip(keys, joints, strict=True))
     return {key: found[key] for key in differences}
 

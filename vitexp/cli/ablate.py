@@ -8,7 +8,17 @@ from typing import Annotated
 import typer
 
 from vitexp.cli.flags import Json, with_settings
-from vitexp.cli.options import Budget, DryRun, Notes, Probe, Quiet, detail
+from vitexp.cli.options import (
+    Budget,
+    DryRun,
+    MaxSeeds,
+    Notes,
+    Probe,
+    Quiet,
+    UntilDecided,
+    detail,
+    most_seeds,
+)
 from vitexp.settings.flags import Settings
 
 
@@ -46,6 +56,8 @@ def ablate(
     dry_run: DryRun = False,
     probe: Probe = True,
     budget: Budget = None,
+    until_decided: UntilDecided = False,
+    max_seeds: MaxSeeds = None,
     notes: Notes = False,
     quiet: Quiet = False,
     json: Json = False,
@@ -67,4 +79,5 @@ def ablate(
     }
     settings = dataclasses.replace(settings, dataset=source or settings.dataset)
     own = {flag: value for flag, value in asked.items() if value}
-    run(study, settings, own, dry_run, probe, json, budget, detail(notes, quiet))
+    most = most_seeds(until_decided, max_seeds)
+    run(study, settings, own, dry_run, probe, json, budget, most, detail(notes, quiet))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import typing
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vitexp.errors import unknown
+from vitexp.errors import VitexpError, unknown
 from vitexp.spec import Copy
 
 if TYPE_CHECKING:
@@ -18,6 +19,16 @@ Budget = Annotated[
     str | None,
     typer.Option(help="90s, 30min or 2h: drop whole seeds, the last first, to fit"),
 ]
+UntilDecided = Annotated[
+    bool,
+    typer.Option("--until-decided", help="add seeds, at the looks, to what is still open"),
+]
+MaxSeeds = Annotated[
+    int | None,
+    typer.Option(
+        help="with --until-decided: seeds of a cell, at most [those of the last look, 20]"
+    ),
+]
 Notes = Annotated[bool, typer.Option("--notes", help="print the verdicts and notes in full, too")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="print what it comes to alone")]
 Probe = Annotated[bool, typer.Option(help="time a few steps for the plan's estimate")]
@@ -26,6 +37,20 @@ Probe = Annotated[bool, typer.Option(help="time a few steps for the plan's estim
 def detail(notes: bool, quiet: bool) -> Detail:
     """How much of a report ``--notes`` and ``--quiet`` ask for."""
     return "notes" if notes else "headline" if quiet else "table"
+
+
+def most_seeds(until_decided: bool, max_seeds: int | None) -> int | None:
+    """Seeds that ``--until-decided`` may give a cell; None without it.
+
+    Raises:
+        VitexpError: a limit to what was not asked for.
+    """
+    if max_seeds is not None and not until_decided:
+        raise VitexpError(
+            "--max-seeds limits --until-decided.", "Add that, or give --seeds instead."
+        )
+    limit = sys.maxsize if max_seeds is None else max_seeds
+    return limit if until_decided else None
 
 
 Weights = Annotated[

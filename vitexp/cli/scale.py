@@ -7,7 +7,17 @@ from typing import Annotated
 import typer
 
 from vitexp.cli.flags import Json, with_settings
-from vitexp.cli.options import Budget, DryRun, Notes, Probe, Quiet, detail
+from vitexp.cli.options import (
+    Budget,
+    DryRun,
+    MaxSeeds,
+    Notes,
+    Probe,
+    Quiet,
+    UntilDecided,
+    detail,
+    most_seeds,
+)
 from vitexp.errors import VitexpError
 from vitexp.settings.flags import Settings
 
@@ -28,6 +38,8 @@ def scale(
     dry_run: DryRun = False,
     probe: Probe = True,
     budget: Budget = None,
+    until_decided: UntilDecided = False,
+    max_seeds: MaxSeeds = None,
     notes: Notes = False,
     quiet: Quiet = False,
     json: Json = False,
@@ -50,4 +62,5 @@ def scale(
         )
     own = {"--models": models, "--fractions": fractions}
     own = {flag: value for flag, value in own.items() if value} | ({"--tune": ""} if tune else {})
-    run("data_size", settings, own, dry_run, probe, json, budget, detail(notes, quiet))
+    most = most_seeds(until_decided, max_seeds)
+    run("data_size", settings, own, dry_run, probe, json, budget, most, detail(notes, quiet))

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import typer
 
-from vitexp.cli import budget, execute, long, plan, report
+from vitexp.analysis.decide import LOOKS
+from vitexp.cli import budget, execute, long, looks, plan, report, screen
 from vitexp.errors import VitexpError
-from vitexp.experiment.plan import Plan
+from vitexp.experiment.looks import Question
+from vitexp.experiment.plan import Grid, Plan
 from vitexp.experiment.study import Study
 from vitexp.launch.machine import Machine
 from vitexp.render.console import Detail
@@ -37,6 +38,7 @@ def run(
     probe: bool,
     json: bool,
     limit: str | None,
+    most: int | None,
     detail: Detail,
 ) -> None:
     """Run what the study lacks, then report; or, dry, say what that would cost.
@@ -46,6 +48,7 @@ def run(
         own: the study's own flags, as they are written.
         detail: how much of the report is printed.
         limit: the time that the runs may take, such as ``"2h"``; None for any.
+        most: seeds of a cell until it is decided; None for a fixed number of all.
 
     Raises:
         VitexpError: a flag for what the study's cells differ in, a model that lacks what it is
@@ -59,12 +62,19 @@ def run(
             "--budget cannot tell beforehand how many trials the search for rates will need.",
             "Leave it out; --dry-run shows its first trials.",
         )
-    machine, base = execute.prepare(settings, seeds=3)
+    seconds = None if limit is None else budget.seconds(limit)
+    until = None if most is None else looks.Until(most, seconds)
+    if until and settings.seeds:
+        raise VitexpError(
+            "--until-decided chooses the number of seeds, and --seeds gives it.",
+            "Leave one of them out; --max-seeds says how far it may go.",
+        )
+    machine, base = execute.prepare(settings, seeds=LOOKS[0])
     base = base.asked_with(own)
-    if limit is not None:
-        base = budget.fitted(study, base, machine, budget.seconds(limit))
+    if seconds is not None:
+        base = budget.fitted(study, base, machine, seconds)
         machine = dataclasses.replace(machine, yes=True)
-    carry_out(study, name, machine, base, dry_run, probe, json, detail)
+    carry_out(study, name, machine, base, dry_run, probe, json, detail, until)
 
 
 def _check(study: Study, settings: Settings) -> None:
@@ -94,6 +104,7 @@ def carry_out(
     probe: bool,
     json: bool,
     detail: Detail,
+    until: looks.Until | None = None,
 ) -> None:
     """Run a study from its base, or say what that would cost.
 
@@ -101,20 +112,39 @@ def carry_out(
         typer.Exit: with 1 where a run failed.
     """
 
+    def planner(done: Results) -> Plan:
+        return study.plan(base, done)
+
     if dry_run:
-        planned = functools.partial(study.plan, base)
-        return plan.dry_run(machine, planned, study.label, probe, json)
-    long.consent(machine, lambda done: study.plan(base, done), study.searches)
+        if until is not None:
+            screen.say(f"First {len(base.seeds)} seeds; then more of what is open, {until}.")
+        return plan.dry_run(machine, planner, study.label, probe, json)
+    long.consent(machine, planner, study.searches)
     question = None
 
-    def planner(done: Results) -> Plan:
+    def kept(planned: Plan) -> Plan:
         nonlocal question
-        planned = study.plan(base, done)
         if not planned.open:
             question = plans.keep(machine.out, planned.asked(STUDIES.canonical(name), study.stem))
         return planned
 
-    well = execute.execute(machine, planner, study.label)
+    if until is None:
+        well = execute.execute(machine, lambda done: kept(planner(done)), study.label)
+    else:
+        well = looks.settle(machine, _asking(study, base, kept), until)
     report.after(study, question, machine.out, json, detail)
     if not well:
         raise typer.Exit(1)
+
+
+def _asking(study: Study, base: Base, kept: Callable[[Plan], Plan]) -> looks.Asking:
+    """What the study asks, seed by seed; ``kept`` takes each plan that is run."""
+
+    def plan(count: int, done: Results) -> Plan:
+        seeds = range(base.seeds[0], base.seeds[0] + count)
+        return study.plan(dataclasses.replace(base, seeds=tuple(seeds)), done)
+
+    def questions(plan: Plan, done: Results) -> list[Question]:
+        return study.questions(Grid(plan.asked(study.stem, study.stem), done, study.command))
+
+    return looks.Asking(plan, kept, questions, study.label)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -48,6 +49,15 @@ class Plan:
         """Id of each run -> what its cell or search is called."""
         named = (*self.cells.items(), *self.tries.items())
         return {run.id: key for key, runs in reversed(named) for run in runs}
+
+    def limited(self, seeds: Mapping[Key, int]) -> Plan:
+        """With at most so many runs of these cells, and what the runs that stay start from."""
+        kept = {run.id for key, runs in self.cells.items() for run in runs[: seeds.get(key)]}
+        parents = {run.id: run.parent for run in self.runs if run.parent}
+        while more := {parents[run] for run in kept & parents.keys()} - kept:
+            kept |= more
+        cells = {key: [r for r in runs if r.id in kept] for key, runs in self.cells.items()}
+        return dataclasses.replace(self, cells=cells)
 
     def asked(self, study: str, stem: str) -> Asked:
         """What there is to write down of it, under the study's name."""

@@ -7,7 +7,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from typing import Any, ClassVar, Literal, Self
 
+from vitexp.analysis.groups import Comparison, compare
 from vitexp.errors import VitexpError
+from vitexp.experiment.looks import Question, better_or_worse
 from vitexp.experiment.plan import Grid, Plan
 from vitexp.reporting.report import Claim, Report
 from vitexp.runs.plans import Key
@@ -68,6 +70,37 @@ class Study(ABC):
     def verdicts(self, grid: Grid) -> tuple[Claim, ...]:
         """The claims of :meth:`report`; a study that has them without the rest says so."""
         return self.report(grid).claims
+
+    def reference(self, grid: Grid) -> Key | None:
+        """The cell that the others are compared with: the plan's, where it has runs."""
+        return grid.reference if grid.reference in grid else None
+
+    def compared(self, grid: Grid) -> dict[Key, Comparison]:
+        """Each other cell against the reference; nothing without one."""
+        against = self.reference(grid)
+        if against is None:
+            return {}
+        others = {key: group for key, group in grid.items() if key != against}
+        return compare(others, grid[against])
+
+    def questions(self, grid: Grid) -> list[Question]:
+        """What more seeds may decide: here, how each cell compares with the reference.
+
+        Raises:
+            VitexpError: a plan without a reference.
+        """
+        if grid.reference is None:
+            raise VitexpError(
+                f"vitexp {self.command} has no verdicts that wait for seeds alone.",
+                "Leave --until-decided out, and choose with --seeds.",
+            )
+        against = self.reference(grid) if grid else None
+        if against is None:
+            return []
+        return [
+            better_or_worse(" ".join(filter(None, self.label(key))), (key, against), comparison)
+            for key, comparison in self.compared(grid).items()
+        ]
 
     def earlier(self, done: Results) -> list[Plan] | None:
         """What was asked for, told from its runs; None where the flags that they keep tell it."""

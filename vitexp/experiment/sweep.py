@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from vitexp.analysis.decide import LOOKS
-from vitexp.analysis.groups import Comparison, Group, compare
+from vitexp.analysis.groups import Comparison, Group
 from vitexp.experiment.plan import Grid, Plan
 from vitexp.experiment.study import Study
 from vitexp.reporting.cells import accuracy_words, gap_cell
@@ -61,9 +61,9 @@ class Sweep(Study):
         """What each cell is called -> the settings that it changes."""
 
     def reference(self, grid: Grid) -> Key:
-        """The cell that the others are compared with."""
-        assert grid.reference is not None
-        return grid.reference if grid.reference in grid else next(iter(grid))
+        """The cell that the others are compared with: the plan's, or where it has no runs the
+        first that has."""
+        return super().reference(grid) or next(iter(grid))
 
     def claims(self, grid: Grid) -> tuple[Claim, ...]:
         """The paper's claims, tested on the cells."""
@@ -81,8 +81,7 @@ class Sweep(Study):
     def report(self, grid: Grid) -> Report:
         against = self.reference(grid)
         ordered = {key: grid[key] for key in sorted(grid, key=lambda k: (k[0], _cost(grid[k]), k))}
-        others = {key: group for key, group in ordered.items() if key != against}
-        compared = compare(others, grid[against])
+        compared = self.compared(grid)
         spec = grid[against].spec
         title = f"{type(self).__name__} on {spec.data.name}: test top-1 in %"
         return Report(

@@ -18,6 +18,7 @@ from vitexp.experiment.fractions import (
     series_of,
     span_of,
 )
+from vitexp.experiment.looks import State, state
 from vitexp.experiment.search import TUNED, Searches
 from vitexp.models.count import macs
 from vitexp.reporting.cells import accuracy_words, lost_words
@@ -108,6 +109,20 @@ def _pair_cells(cells: Cells, pair: Pair) -> tuple[Cell, ...]:
         Cell(where),
         Cell(verdict, (matched,) if matched else ()),
     )
+
+
+def crosses(cells: Cells, pair: Pair) -> State:
+    """How far the question is whether a pair crosses. Where its means do not, more seeds are not
+    expected to show that it does."""
+    found = cells.difference(pair)
+    if found is None:
+        lost = any(cells.groups[key].diverged for key in cells.keys(pair))
+        return "diverged" if lost else "open"
+    d, fractions = found
+    finding = families_cross(d, [fraction_label(f) for f in fractions])
+    if finding.standing != "INCONCLUSIVE":
+        return "decided"
+    return "impossible" if finding.outlook is None else state(finding.outlook)
 
 
 def figure(cells: Cells, dataset: str) -> CurveFigure:

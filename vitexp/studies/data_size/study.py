@@ -21,6 +21,7 @@ from typing import Any, ClassVar
 from vitexp.catalog.ladders import SCALE, nearest
 from vitexp.catalog.sizes import called
 from vitexp.experiment.fractions import FRACTIONS, Cells, Key, shares
+from vitexp.experiment.looks import Question
 from vitexp.experiment.plan import Grid, Plan
 from vitexp.experiment.search import tuned, with_exponents
 from vitexp.experiment.study import Study
@@ -30,7 +31,7 @@ from vitexp.settings.base import Base
 from vitexp.settings.flags import Settings, names
 from vitexp.spec import RunSpec
 from vitexp.studies.data_size.claims import claims
-from vitexp.studies.data_size.report import COLUMNS, csv_rows, facts, figure, notes, tables
+from vitexp.studies.data_size.report import COLUMNS, crosses, csv_rows, facts, figure, notes, tables
 
 
 @dataclass(frozen=True)
@@ -121,3 +122,8 @@ class DataSize(Study):
 
     def verdicts(self, grid: Grid) -> tuple[Claim, ...]:
         return claims(Cells.by_cost(grid))
+
+    def questions(self, grid: Grid) -> list[Question]:
+        """Whether each pair crosses."""
+        cells = Cells.by_cost(grid)
+        return [Question(p.label, tuple(cells.keys(p)), crosses(cells, p)) for p in cells.pairs]

@@ -13,7 +13,6 @@ from __future__ import annotations
 import dataclasses
 from typing import ClassVar
 
-from vitexp.analysis.groups import compare
 from vitexp.experiment.plan import Grid, Plan
 from vitexp.experiment.study import Study
 from vitexp.positions import PAPER_POSITIONS, placements, position_spec
@@ -46,8 +45,7 @@ class PosEmb(Study):
         return Plan(cells, reference=NONE)
 
     def report(self, grid: Grid) -> Report:
-        others = {key: group for key, group in grid.items() if key != NONE}
-        against_none = compare(others, grid[NONE]) if NONE in grid else {}
+        against_none = self.compared(grid)
         name = grid.spec.data.name
         return Report(
             stem=self.stem,
