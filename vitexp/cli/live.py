@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from rich import progress as progress_bars
@@ -19,6 +21,8 @@ from rich.table import Table
 from rich.text import Text
 
 from vitexp.cli import screen
+from vitexp.models.count import macs
+from vitexp.runs.times import BACKWARD, passes, reported_on
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -56,11 +60,12 @@ class Progress:
     label: Label
     top1: dict[str, float]
     todo: set[str]
-    started: float = field(default_factory=time.monotonic)
     at: dict[str, int] = field(default_factory=dict)
     speed: dict[str, float] = field(default_factory=dict)
     ended: dict[str, str] = field(default_factory=dict)
     _from: dict[str, int] = field(default_factory=dict)
+    # When the first step was heard of, and the work done by then.
+    _first: tuple[float, float] | None = None
 
     def update(self, event: Event) -> None:
         """Take in what the launcher says."""
@@ -71,6 +76,8 @@ class Progress:
             self.at[run] = event.step
             self._from.setdefault(run, self.at[run])
             self.speed[run] = event.images_per_s or self.speed.get(run, 0.0)
+            if event.kind == "progress" and self._first is None:
+                self._first = time.monotonic(), self._done()
             return
         if event.kind == "note":
             return
@@ -87,14 +94,42 @@ class Progress:
         return len(self.ended)
 
     def seconds_left(self) -> float | None:
-        """What the rest will take at the rate so far; None before there is one."""
-        done = sum(self._steps(run) - self._from.get(run, 0) for run in self.ended)
-        done += sum(step - self._from[run] for run, step in self.at.items())
-        left = sum(self._steps(run) - self.at.get(run, 0) for run in self.todo - set(self.ended))
-        return (time.monotonic() - self.started) * left / done if done > 0 else None
+        """What the rest will take at the rate so far; None before there is one.
 
-    def _steps(self, run: str) -> int:
-        return self.specs[run].recipe.steps
+        The rate is that since the first step that was heard of, and before there was a next one
+        that which the runs themselves report.
+        """
+        if self._first is None:
+            return None
+        since, before = self._first
+        left = sum(self._whole(run) - self._work(run) for run in self.todo - set(self.ended))
+        if (done := self._done() - before) > 0:
+            return (time.monotonic() - since) * left / done
+        rate = sum(BACKWARD * self._weight[run] * speed for run, speed in self.speed.items())
+        return left / rate if rate else None
+
+    def _done(self) -> float:
+        """The work of this command so far."""
+        ended = sum(
+            self._whole(run) - self._work(run, self._from.get(run, 0)) for run in self.ended
+        )
+        under_way = (self._work(run) - self._work(run, self._from[run]) for run in self.at)
+        return ended + sum(under_way)
+
+    def _work(self, run: str, step: int | None = None) -> float:
+        """What a run has done at a step, by default the one where it is: MACs where they are
+        known."""
+        step = self.at.get(run, 0) if step is None else step
+        return self._weight[run] * passes(self.specs[run], step)
+
+    def _whole(self, run: str) -> float:
+        spec = self.specs[run]
+        return self._work(run, spec.recipe.steps) + self._weight[run] * reported_on(spec)
+
+    @cached_property
+    def _weight(self) -> dict[str, float]:
+        """What an image costs in each run; it is asked for in every frame."""
+        return {run: macs(spec.model) or 1.0 for run, spec in self.specs.items()}
 
     def name(self, run: str) -> str:
         """A run, for people."""
@@ -114,6 +149,8 @@ class Progress:
             parts.append(f"{speed:.0f} images/s")
         if (left := self.seconds_left()) is not None and self.finished < len(self.todo):
             parts.append(f"{screen.duration(left)} left")
+        if not (self.at or self.ended):
+            parts.append("workers start")
         return ", ".join(parts)
 
 
@@ -123,7 +160,8 @@ class Lines:
     def __init__(self, progress: Progress, console: Console) -> None:
         self.progress = progress
         self.console = console
-        self._said = progress.started
+        # So the first step is told at once, and with it how long it will all take.
+        self._said = -math.inf
 
     def __enter__(self) -> Lines:
         return self

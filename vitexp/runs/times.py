@@ -53,6 +53,12 @@ def reported_on(spec: RunSpec) -> int:
     return data.test + min(data.used, TRAIN_IMAGES) + shots + data.val
 
 
+def passes(spec: RunSpec, step: int) -> float:
+    """Forward passes, an image each, that a run's first ``step`` steps come to."""
+    recipe = spec.recipe
+    return step * (BACKWARD * recipe.batch + validated(spec) / max(1, recipe.steps))
+
+
 def side_by_side(seconds: Iterable[float], workers: int) -> float:
     """When the last is done, if each goes to the worker that is free first."""
     free = [0.0] * workers
