@@ -111,7 +111,8 @@ def forecast(machine: Machine, plan: Planner) -> Forecast:
     store = Store(machine.out)
     found = planned(plan, store.results(), machine)
     todo = store.missing(found.runs)
-    return Forecast(found, todo, machine.jobs(len(todo)), machine.keep)
+    # As many workers as for the whole plan, so that each has the same threads.
+    return Forecast(found, todo, machine.jobs(len(found.runs)), machine.keep)
 
 
 def timed(

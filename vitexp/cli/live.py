@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 import threading
 import time
@@ -41,6 +40,9 @@ def name(spec: RunSpec, label: Label) -> str:
 
 QUIET = 30.0
 """Seconds between two progress lines in a log."""
+
+SETTLING = 2.0
+"""Seconds of steps before which they say nothing about those to come."""
 
 
 @dataclass
@@ -96,17 +98,21 @@ class Progress:
     def seconds_left(self) -> float | None:
         """What the rest will take at the rate so far; None before there is one.
 
-        The rate is that since the first step that was heard of, and before there was a next one
-        that which the runs themselves report.
+        It is that since the first step that was heard of; of steps so long that there are no
+        others for a while, the first ones' own.
         """
         if self._first is None:
             return None
-        since, before = self._first
         left = sum(self._whole(run) - self._work(run) for run in self.todo - set(self.ended))
-        if (done := self._done() - before) > 0:
-            return (time.monotonic() - since) * left / done
-        rate = sum(BACKWARD * self._weight[run] * speed for run, speed in self.speed.items())
-        return left / rate if rate else None
+        seconds, done = time.monotonic() - self._first[0], self._done() - self._first[1]
+        if done > 0:
+            return seconds * left / done if seconds > SETTLING else None
+        rates = [
+            BACKWARD * self._weight[run] * speed
+            for run, speed in self.speed.items()
+            if 0 < speed * SETTLING < self.specs[run].recipe.batch
+        ]
+        return left / (statistics.fmean(rates) * len(self.at)) if rates else None
 
     def _done(self) -> float:
         """The work of this command so far."""
@@ -160,8 +166,7 @@ class Lines:
     def __init__(self, progress: Progress, console: Console) -> None:
         self.progress = progress
         self.console = console
-        # So the first step is told at once, and with it how long it will all take.
-        self._said = -math.inf
+        self._said: float | None = None
 
     def __enter__(self) -> Lines:
         return self
@@ -175,9 +180,15 @@ class Lines:
             self._say(event.message)
         elif event.kind in ("done", "diverged", "failed"):
             self._say(f"{self.progress.name(event.run_id)}: {outcome(event)}")
-        elif event.kind == "progress" and time.monotonic() - self._said > QUIET:
+        elif event.kind == "progress" and self._due():
             name, of = self.progress.name(event.run_id), f"{event.step}/{event.steps}"
             self._say(f"{name}: step {of}")
+
+    def _due(self) -> bool:
+        """Whether it is time for a line: the first is one as soon as it can tell the time left."""
+        if self._said is None:
+            return self.progress.seconds_left() is not None
+        return time.monotonic() - self._said > QUIET
 
     def _say(self, text: str) -> None:
         self._said = time.monotonic()
