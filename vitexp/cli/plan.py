@@ -137,4 +137,4 @@ def _time(seconds: float | None) -> str:
 
 
 def _so_far(cast: Forecast) -> str:
-    return f"{_time(cast.seconds)} ({len(cast.paces.times)} models timed so far)"
+    return f"{_time(cast.seconds)} so far, still timing"
