@@ -21,6 +21,7 @@ from vitexp.cli.compare import compare
 from vitexp.cli.data import data
 from vitexp.cli.finetune import finetune
 from vitexp.cli.models import models
+from vitexp.cli.power import power
 from vitexp.cli.probe import probe
 from vitexp.cli.report import plot, table
 from vitexp.cli.runs import runs
@@ -62,7 +63,7 @@ def program(
 
 COMMANDS = (
     *(ablate, scale, train, finetune, soup, probe),
-    *(table, plot, claims, compare, models, bench, data),
+    *(table, plot, claims, compare, power, models, bench, data),
 )
 for command in COMMANDS:
     app.command()(command)
