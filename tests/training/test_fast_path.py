@@ -21,6 +21,7 @@ from vitexp.models.build import build
 from vitexp.models.masks import HashNoise
 from vitexp.models.vit import attend
 from vitexp.runs.options import DEFAULTS, ExecutionOptions
+from vitexp.runs.times import Times
 from vitexp.spec import PositionSpec, RunSpec
 from vitexp.training import capture, compilation, execution, loop, step
 from vitexp.training.batches import Batches
@@ -134,11 +135,14 @@ def test_the_estimate_of_a_long_run_waits_for_no_compiler(few_digits, run_spec, 
     monkeypatch.setattr(compilation, "has_compiler", lambda device: True)
     monkeypatch.setattr(step, "compile_blocks", lambda *_: pytest.fail("compiled"))
     long = dataclasses.replace(run_spec(steps=2 * COMPILED_FROM), precision="bf16")
-    found = measured(long, few_digits, CPU, 1, DEFAULTS, None, 0.5)
-    assert found.step > found.image > 0
+    told: list[tuple[Times, int]] = []
+    measured(long, few_digits, CPU, 1, DEFAULTS, None, 0.5, lambda *found: told.append(found))
+    assert [steps for _, steps in told] == list(range(len(told)))
+    found, steps = told[-1]
+    assert steps > 0 and found.step > found.image > 0
     assert COMPILING <= found.once < 2 * COMPILING
-    short = measured(run_spec(), few_digits, CPU, 1, DEFAULTS, None, 0.5)
-    assert short.once < COMPILING
+    measured(run_spec(), few_digits, CPU, 1, DEFAULTS, None, 0.5, lambda *found: told.append(found))
+    assert told[-1][0].once < COMPILING
 
 
 WAYS = {

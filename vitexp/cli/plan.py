@@ -32,7 +32,7 @@ def dry_run(machine: Machine, planner: Planner, label: Label, probe: bool, json:
     cast = forecast(machine, planner)
     if not json:
         show(as_json(cast, machine, label))
-    if probe:
+    if probe and cast.todo:
         cast = _timed(cast, machine)
     if json:
         return screen.emit(as_json(cast, machine, label))

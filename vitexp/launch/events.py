@@ -22,14 +22,14 @@ class Event:
     Attributes:
         kind: ``busy``: another process works on the run or has done it; ``lost``: another one
             took it over; ``refused``: by the disk, which will refuse the other runs, too;
-            ``note``: a message for the user; ``paced``: a few steps were timed; ``measured``: a
+            ``note``: a message for the user; ``paced``: its pace was measured; ``measured``: a
             measurement, or a soup, is in the store; ``benched``: a run was timed;
             ``capacity``: of no run: the worker works best with so many at once.
         step, steps: done and in all.
         images_per_s: training images a second.
         message: why it failed, the note, or what is done in a run that is timed.
-        details: of a run that was timed, what ``vitexp.training.bench.bench`` gives; of one whose
-            pace is measured, its :class:`vitexp.runs.times.Times`, also as a guess meanwhile.
+        details: of a run that was timed, what ``vitexp.training.bench.bench`` gives; as
+            progress of one whose pace is measured, its :class:`vitexp.runs.times.Times` so far.
         capacity: runs at the same time.
         crashed: of what failed, whether the device or the process went with it.
     """

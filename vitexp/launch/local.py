@@ -127,8 +127,8 @@ def pace(
 ) -> Paces:
     """Measures what the parts of runs take, with ``jobs`` workers side by side.
 
-    It ends within :data:`PACE_SECONDS`: of those that come late there may be a first guess alone,
-    or nothing.
+    It ends within :data:`PACE_SECONDS`: of those that come late there may be few steps, a guess
+    from a forward pass, or nothing.
 
     Args:
         specs: those that matter most first.
@@ -138,6 +138,7 @@ def pace(
         KeyboardInterrupt: a signal came in.
     """
     resources, began, found = machine.resources(jobs), time.monotonic(), Paces()
+    steps: dict[str, int] = {}
     # All workers are busy to the end, as they will be.
     rounds = -(-len(specs) // jobs)
     each = max(_LEAST, (PACE_SECONDS - _STARTING) / rounds)
@@ -146,7 +147,8 @@ def pace(
     def heard(event: Event) -> None:
         if event.kind == "start":
             found.start = found.start or time.monotonic() - began
-        elif event.details and (event.kind == "paced" or event.run_id not in found.times):
+        elif event.details and event.step >= steps.get(event.run_id, 0):
+            steps[event.run_id] = event.step
             found.times[event.run_id] = Times(**event.details)
             news(found)
 

@@ -69,21 +69,26 @@ class Trial(ABC):
 class _Timed(Trial):
     """Stops after some steps, or after the second or a later one that ends past a time."""
 
-    def __init__(self, device: torch.device, until: float) -> None:
-        self.device, self.until, self.times = device, until, [time.perf_counter()]
+    def __init__(
+        self, device: torch.device, until: float, tell: Callable[[float, float, int], None]
+    ) -> None:
+        self.device, self.until, self.tell = device, until, tell
+        self.times = [time.perf_counter()]
 
     def report(self, progress: Progress) -> None:
         synchronise(self.device)
         self.times.append(time.perf_counter())
+        if self.steps:
+            step = statistics.median(b - a for a, b in itertools.pairwise(self.times[1:]))
+            self.tell(max(0.0, self.times[1] - self.times[0] - step), step, self.steps)
 
     def stopping(self) -> bool:
-        taken = len(self.times) - 1
-        return taken > STEPS or (taken > 1 and self.times[-1] > self.until)
+        return self.steps >= STEPS or (self.steps > 0 and self.times[-1] > self.until)
 
     @property
-    def step(self) -> float:
-        """The median time of a step."""
-        return statistics.median(b - a for a, b in itertools.pairwise(self.times[1:]))
+    def steps(self) -> int:
+        """Those that count."""
+        return max(0, len(self.times) - 2)
 
 
 def measured(
@@ -94,8 +99,8 @@ def measured(
     options: ExecutionOptions,
     memory: int | None,
     seconds: float,
-    tell: Callable[[Times], None] = lambda times: None,
-) -> Times:
+    tell: Callable[[Times, int], None],
+) -> None:
     """What the parts of ``spec`` take on this device, by so many seconds of trying.
 
     Where the time does not suffice for whole batches, smaller ones stand for them. Nothing is
@@ -103,7 +108,8 @@ def measured(
     training images are looked at.
 
     Args:
-        tell: called with a first guess, from the forward pass alone.
+        tell: called with what is known, again and again, and the steps that it is from: first
+            none, when it is guessed from the forward pass.
     """
     torch.set_num_threads(threads)
     once = _ready(device, DTYPES[spec.precision], threads)
@@ -111,20 +117,20 @@ def measured(
     image = _image(spec, images, device, LOOKING * seconds)
     batch = spec.recipe.batch
     once += COMPILING * choose(spec, device, threads, options).compiled
-    tell(Times(step=BACKWARD * batch * image, image=image, once=once))
+    tell(Times(step=BACKWARD * batch * image, image=image, once=once), 0)
     # Time for the first step and another one.
     affordable = int((until - time.perf_counter()) / (2 * BACKWARD * image))
     size = min(batch, max(FIRST, affordable))
-    host = _Timed(device, until)
+
+    def timed(begin: float, step: float, steps: int) -> None:
+        tell(Times(begin, step * batch / size, image, once), steps)
+
     endless = replace(
         spec.recipe, batch=size, steps=10**9, evaluate_every=10**9, early_stopping=None
     )
     plain = replace(options, compiled=False)
-    train(
-        replace(spec, recipe=endless), images, host, device, threads, options=plain, memory=memory
-    )
-    begin = host.times[1] - host.times[0] - host.step
-    return Times(max(0.0, begin), host.step * batch / size, image, once)
+    run, host = replace(spec, recipe=endless), _Timed(device, until, timed)
+    train(run, images, host, device, threads, options=plain, memory=memory)
 
 
 @functools.cache

@@ -272,10 +272,10 @@ class Worker:
         self.tell(Event("start", spec.id))
         images = self._images(spec.data, spec.model)
 
-        def guess(times: Times) -> None:
-            self.tell(Event("progress", spec.id, details=dataclasses.asdict(times)))
+        def tell(times: Times, steps: int) -> None:
+            self.tell(Event("progress", spec.id, steps, details=dataclasses.asdict(times)))
 
-        found = measured(
+        measured(
             spec,
             images,
             self.device,
@@ -283,9 +283,9 @@ class Worker:
             resources.options,
             resources.memory,
             order.seconds,
-            guess,
+            tell,
         )
-        self.tell(Event("paced", spec.id, details=dataclasses.asdict(found)))
+        self.tell(Event("paced", spec.id))
 
     def _bench(self, order: Bench) -> None:
         spec, resources = order.spec, order.resources
