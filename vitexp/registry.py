@@ -62,9 +62,12 @@ class Registry(Mapping[str, str]):
         plain = name.lower().replace("-", "_")
         plain = self._aliases.get(plain, plain)
         if plain not in self._entries:
-            names = (n.replace("_", "-") if self._dashed else n for n in self._entries)
-            raise unknown(self.kind, name, names)
+            raise unknown(self.kind, name, map(self.typed, self._entries))
         return plain
+
+    def typed(self, name: str) -> str:
+        """``name``, which is known, as it is written on the command line."""
+        return name if is_reference(name) or not self._dashed else name.replace("_", "-")
 
     def load(self, name: str) -> Any:
         """The object that ``name`` stands for.

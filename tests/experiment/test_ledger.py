@@ -235,6 +235,36 @@ def test_what_cannot_be_compared_is_said(rng):
         compare.differences(compare.side("r11", first), compare.side("r11", elsewhere), {})
 
 
+def on(data: str, models: tuple[str, ...], seeds: int = 3) -> list[RunRecord]:
+    """Runs on a data set of this name."""
+    runs = [cell(model, seed=seed) for model in models for seed in range(seeds)]
+    named = [replace(r, data=replace(r.data, name=data, fingerprint=data)) for r in runs]
+    return [done(run, np.arange(360) % 7 != run.seed) for run in named]
+
+
+def test_names_on_several_data_sets_are_compared_on_each():
+    results = Results([*on("one", ("r11", "vit-xxs/2")), *on("two", ("r11", "vit-xxs/2", "r20"))])
+    found = compare.pairs("r11", "vit", results)
+    assert [(a.data, b.data) for a, b in found] == [
+        ("one at 8 px", "one at 8 px"),
+        ("two at 8 px", "two at 8 px"),
+    ]
+    assert all(len(side.groups[0].records) == 3 for pair in found for side in pair)
+    assert [a.data for a, _ in compare.pairs("vit", "R20", results)] == ["two at 8 px"]
+
+
+def test_of_runs_on_other_images_those_on_the_same_ones_are_named():
+    results = Results([*on("one", ("r11", "vit-xxs/2")), *on("two", ("vit-xxs/2", "r20"))])
+    ids = {r.id[:8] for r in results if r.spec.data.name == "two" and r.spec.model.vit}
+    first = next(r.id for r in results if r.spec.data.name == "one" and r.spec.model.vit)
+    with pytest.raises(VitexpError, match=r"r20 on two at 8 px and \w+ on one") as caught:
+        compare.pairs("r20", first, results)
+    assert any(f"`vitexp compare r20 {run}`" in caught.value.remedy for run in ids)
+    with pytest.raises(VitexpError, match="different images") as caught:
+        compare.pairs("r20", "r11", results)
+    assert "Only runs on the same data set" in caught.value.remedy
+
+
 # Runs in one file
 
 

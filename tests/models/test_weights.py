@@ -417,9 +417,9 @@ def test_the_command_converts_a_file(tmp_path, capsys):
     named = model("vit-xxs/4", 8, classes=5)
     built = randomised(named)
     source = file_of(built, named, "npz", tmp_path)
-    target = tmp_path / "timm.safetensors"
+    target = tmp_path / "w.timm.safetensors"
     flags = ["--model", "vit-xxs/4"]
-    assert called("weights", "export", str(source), str(target), "--to", "timm", *flags) == 0
+    assert called("weights", "export", str(source), str(target), *flags) == 0
     expected = exported(built.state_dict(), named, "timm")
     found: dict[str, Tensor] = load_file(target)
     assert found.keys() == expected.keys()
@@ -430,8 +430,11 @@ def test_the_command_converts_a_file(tmp_path, capsys):
     assert (shown["layout"], shown["classes"], shown["model"]) == ("timm", 5, "vit-xxs/4")
     for wrong, words in (
         (["weights", "export", str(source), str(target), "--to", "timm", *flags], "exists already"),
-        (["weights", "export", str(source), "x.npz", "--to", "timm"], "Which model is in"),
-        (["weights", "export", "abc", "x.npz", "--to", "timm"], "No run's id begins"),
+        (["weights", "export", str(source), "x.npz"], "Which model is in"),
+        (["weights", "export", "abc", "x.npz"], "No run's id begins"),
+        (["weights", "export", "abc", "x.safetensors"], "does not say whose names"),
+        (["weights", "export", "abc", "x.npz", "--to", "timm"], "Let it end in .safetensors"),
+        (["weights", "export", "abc", "x.safetensors", "--to", "npz"], "Let it end in .npz"),
         (["weights", "show", str(target), "--model", "vit-xxs/2"], "instead of"),
         (["weights", "export", str(source), "x", "--to", "tim", *flags], "Did you mean 'timm'"),
     ):

@@ -227,8 +227,11 @@ def test_runs_list_and_show_have_stable_names(capsys, out):
     assert len(rows) == 10
     assert list(rows[0]) == [
         "id", "data", "model", "position", "placement", "seed", "state", "step", "steps",
-        "recipe", "precision", "val_top1", "test_top1", "seconds", "bytes",
+        "recipe", "precision", "val_top1", "test_top1", "seconds", "bytes", "date", "image_size",
+        "fraction", "start", "search", "studies", "name", "tags",
     ]  # fmt: skip
+    assert {tuple(row["studies"]) for row in rows} == {("pos_emb",)}
+    assert [row["date"] for row in rows] == sorted(row["date"] for row in rows)
     assert {(row["data"], row["state"], row["step"]) for row in rows} == {("digits", "done", 2)}
     shown = read(capsys, "runs", "show", rows[0]["id"][:10], "--out", out)
     assert shown["id"] == rows[0]["id"]
@@ -236,10 +239,13 @@ def test_runs_list_and_show_have_stable_names(capsys, out):
     assert shown["spec"]["model"]["vit"]["width"] == 16
     code, printed, _ = call(capsys, "runs", "show", rows[0]["id"], "--out", out)
     assert code == 0
-    assert "spec.model.vit.width" in printed
-    _, printed, _ = call(capsys, "runs", "list", "--out", out)
-    assert printed.split()[:3] == ["id", "data", "model"]
+    assert "\nvit.width               16\n" in printed
+    assert "validation top-1 (%) by step" in printed
+    assert "{" not in printed and "None" not in printed
+    _, printed, err = call(capsys, "runs", "list", "--out", out)
+    assert printed.split()[:5] == ["id", "date", "position", "seed", "top-1"]
     assert len(printed.splitlines()) == 11
+    assert "10 runs, digits, 8 px, vit-xxs/2 width=16" in err
 
 
 def test_grid_chooses_among_settings(capsys, out):
@@ -496,7 +502,8 @@ def test_an_unreadable_run_is_shown_with_its_reason(capsys, tmp_path):
     assert list(bad) == list(row)
     assert (bad["state"], bad["seed"]) == ("unreadable", None)
     code, printed, err = call(capsys, "runs", "list", "--out", tmp_path)
-    assert (code, "unreadable" in printed) == (0, True)
+    assert (code, row["id"][:8] in printed) == (0, True)
+    assert "1 run, unreadable." in err
     assert f"`vitexp runs show {row['id']}` says why" in err
     code, _, err = call(capsys, "runs", "show", row["id"], "--out", tmp_path)
     assert code == 2

@@ -68,6 +68,10 @@ def test_a_model_of_ones_own_is_trained_and_probed(tmp_path, capsys):
     (run,) = read(capsys, "train", *words)
     assert run["state"] == "done"
     assert run["params"] > 90_000
+    _, _, said = call(capsys, "runs", "list", "--out", tmp_path)
+    assert said == "1 run, digits, 8 px, Net, adamw lr 0.003, 2 steps.\n", "no position is claimed"
+    plan = read(capsys, "train", *words, "--patch", 4, "--heads", 4, "--dry-run", "--no-probe")
+    assert [(cell["row"], cell["column"]) for cell in plan["cells"]] == [("Net patch=4", "")]
     shown = read(capsys, "runs", "show", run["id"], "--out", tmp_path)
     assert 0 < shown["metrics"]["few_shot_5_top1"] < 1
 

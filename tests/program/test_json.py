@@ -31,7 +31,7 @@ def store(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
 
 def test_brackets_hold_what_is_below():
     assert listed("soup") == {"runs", "best_run", "best_soup", "soups"}
-    assert listed("compare") == {"a", "b", "n", "rows"}
+    assert listed("compare") == {"data", "a", "b", "n", "rows"}
 
 
 def test_of_runs_and_claims(store, capsys):
@@ -49,7 +49,13 @@ def test_of_runs_and_claims(store, capsys):
 
 
 def test_of_models(capsys):
-    assert set(read(capsys, "models", "vit-b/16")[0]) == listed("models")
+    row, *_ = read(capsys, "models", "vit-xxs/2")
+    assert set(row) == listed("models")
+    # 64 weights and a bias an output; 4 pixels of 64 weights a channel.
+    few, *_ = read(capsys, "models", "vit-xxs/2", "--classes", 10)
+    assert row["params"] - few["params"] == 990 * 65
+    grey, *_ = read(capsys, "models", "vit-xxs/2", "--dataset", "digits")
+    assert few["params"] - grey["params"] == 2 * 4 * 64
 
 
 def test_of_a_study(tmp_path, capsys):

@@ -17,6 +17,7 @@ from vitexp.experiment.looks import still_open
 from vitexp.experiment.plan import Plan
 from vitexp.spec import FromRun
 from vitexp.studies.pos_emb.study import PosEmb
+from vitexp.tasks import compare
 
 STUDY = """
 from vitexp.experiment.sweep import Sweep
@@ -101,3 +102,17 @@ def test_a_limited_plan_keeps_what_its_runs_start_from():
     plan = Plan({("parent",): parents, ("child",): children})
     assert len(plan.limited({("parent",): 1, ("child",): 2}).cells["parent",]) == 2
     assert len(plan.limited({("child",): 2}).runs) == 5
+
+
+def test_two_runs_get_more_seeds_until_one_is_better():
+    drawn = draw(np.random.default_rng(4), [0.7, 0.71, 0.95], 3, 300)
+    done = grid(dict(zip(PAPER_CELLS[:3], drawn, strict=True)))
+    none, stem, every = (
+        compare.side(f"{k}/{p}" if k != "none" else k, done) for k, p in PAPER_CELLS[:3]
+    )
+    plan = compare.more(none, every, 3)
+    assert all(run.id in done for run in plan.runs)
+    (decided,) = compare.questions(none, every, plan, done)
+    (undecided,) = compare.questions(none, stem, compare.more(none, stem, 3), done)
+    assert (decided.state, undecided.state) == ("decided", "impossible")
+    assert len(compare.more(none, stem, 10).runs) == 20

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 import typer
 
+from tests.commands import TINY
 from tests.positions.test_positions import assert_contract, made
-from vitexp.cli.main import app
+from vitexp.cli.main import app, main
 from vitexp.positions import placements
 
 ROOT = Path(__file__).parents[2]
@@ -47,6 +48,53 @@ def parsed(words: list[str]) -> None:
 def test_every_command_that_is_shown_is_taken(line, monkeypatch):
     monkeypatch.chdir(ROOT)
     parsed(shlex.split(line)[1:])
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished run, below the folder that commands are pasted in."""
+    out = tmp_path_factory.mktemp("pasted")
+    (out / "examples").symlink_to(ROOT / "examples")
+    with pytest.raises(SystemExit) as left:
+        main(["train", *TINY, "--out", str(out)])
+    assert not left.value.code
+    return next((out / "runs").iterdir())
+
+
+TRAINING = [
+    line
+    for line in COMMANDS
+    if line.split()[1] in ("ablate", "scale", "train", "finetune") and "weights" not in line
+    if ".npz" not in line
+]
+"""The commands that plan runs, but for those that need a file of weights."""
+STAND_FOR = {"path/to/images": "digits", "cifar10": "digits", "cifar100": "digits"}
+"""Images that need not be at hand -> what is."""
+
+
+@pytest.mark.parametrize("line", TRAINING)
+def test_what_a_shown_command_would_run_is_planned(line, run, monkeypatch, capsys):
+    monkeypatch.chdir(run.parents[1])
+    given = {**STAND_FOR, "RUN": run.name}
+    words = [given.get(word, word) for word in shlex.split(line)[1:]]
+    with pytest.raises(SystemExit) as left:
+        main([*words, "--dry-run", "--no-probe"])
+    assert not left.value.code, capsys.readouterr().err
+
+
+PYTHON = [line for line in TEXT.splitlines() if line.startswith("    python -c ")]
+
+
+@pytest.mark.parametrize("line", PYTHON)
+def test_python_that_is_shown_runs(line, run, monkeypatch, capsys):
+    monkeypatch.chdir(run.parents[1])
+    exec(shlex.split(line)[2], {})
+    assert "vit-xxs" in capsys.readouterr().out
+
+
+def test_every_block_of_code_is_an_example_which_is_run():
+    assert TEXT.count("\n```") == 2 * len(SHOWN)
+    assert PYTHON
 
 
 @pytest.mark.parametrize("line", ["nonsense", "train --nonsense", "train --seeds few", "compare A"])

@@ -92,7 +92,7 @@ def test_a_run_in_the_poorest_terminal(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "whole"),
     [
-        (["runs", "list"], ["position  learned_1d", "placement  every-layer", "state  done"]),
+        (["runs", "list"], ["run  learned_1d every-layer", "seed  0"]),
         (["table"], ["every-layer", "NOT RUN"]),
         (["models"], ["vit-b/16", "params  86.6 M"]),
         (["train", "--help"], ["--weight-decay", "--checkpoint-seconds"]),
@@ -111,12 +111,19 @@ def test_nothing_is_cut_off_in_40_columns(out, arguments, whole):
     assert "Traceback" not in plain
 
 
-def test_a_wide_terminal_gets_columns(out):
-    code, shown = in_terminal(["runs", "list", "--out", str(out)], 160)
-    assert code == 0
-    (head,) = [line for line in CONTROL.sub("", shown).splitlines() if line.startswith("id")]
-    assert head.split() == ["id", "data", "model", "position", "placement", "seed", "state",
-                            "top-1", "seconds"]  # fmt: skip
+def test_runs_are_columns_in_80_and_are_removed_when_that_is_confirmed(out):
+    runs = sorted(path.name for path in (out / "runs").iterdir())
+    words = ["runs", "rm", *runs, "--out", str(out)]
+    code, shown = in_terminal(words, 80, answer="n\n")
+    assert code == 1
+    assert "Remove? (--yes does not ask)" in shown
+    assert sorted(path.name for path in (out / "runs").iterdir()) == runs
+    lines = [line.rstrip() for line in CONTROL.sub("", shown).splitlines()]
+    (head,) = [line for line in lines if line.startswith("id")]
+    assert head.split() == ["id", "date", "position", "seed", "top-1"]
+    below = lines[lines.index(head) + 1 :][: len(runs)]
+    assert {line[:8] for line in below} == {run[:8] for run in runs}
+    assert all(len(line) <= 80 for line in below)
 
 
 @pytest.mark.parametrize("arguments", [["train", "--lr", "0"], ["runs", "show", "é"]])

@@ -69,7 +69,7 @@ def before(tmp_path: Path) -> Path:
         # Cells that are also the positional study's have the seeds of that one.
         ("pool", [1, 1, 1, 1, 3, 1]),
         ("patch", [1, 1, 3, 3, 1, 1]),
-        ("data-size", [2] * 4),
+        ("scale", [2] * 4),
     ],
 )
 def test_a_store_of_an_earlier_version_still_gives_its_tables(study, seeds, before, capsys):
@@ -98,6 +98,10 @@ def test_claims_and_figures_of_an_earlier_store(before, capsys):
     found = {row["id"]: row for row in read(capsys, "claims", "--out", before)}
     assert found["PE1"]["verdict"] == "INCONCLUSIVE"
     assert found["PE4"]["verdict"] == "NOT RUN", "one seed"
+    some = [row["id"] for row in read(capsys, "claims", "positions", "--out", before)]
+    assert some == ["PE1", "PE2", "PE3"]
+    _, _, said = call(capsys, "claims", "positions", "--out", before)
+    assert said.startswith("positions is the study pos-emb.\n")
     code, _, err = call(capsys, "plot", "--out", before)
     assert code == 0, err
     assert len(list((before / "plots").glob("*.png"))) >= 4

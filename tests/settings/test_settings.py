@@ -116,6 +116,8 @@ def test_every_setting_reaches_the_run_or_the_machine():
         "yes",
         "keep",
         "out",
+        "name",
+        "tag",
         "checkpoint_seconds",
     }
     of_a_trunk: dict[str, Any] = {"blocks": "1,2,2,1", "trunk_width": 32, "stem": "small"}

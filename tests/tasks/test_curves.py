@@ -43,7 +43,7 @@ def test_all_runs_are_drawn_with_the_numbers_behind_it(store, capsys):
         assert float(row["val_top1"]) == pytest.approx(100 * point["val_top1"])
         rate = learning_rate(record.spec.recipe, int(row["step"]) - 1)
         assert float(row["learning_rate"]) == rate
-    assert {row["name"] for row in rows} == {"learned_1d stem", "none stem"}
+    assert {row["name"] for row in rows} == {"learned_1d stem", "none"}
     ElementTree.parse(files[1])
 
 

@@ -32,6 +32,7 @@ class Preset:
         position_std: kind of position -> initial std of its tables; ``"*"`` is every other.
         augment: of :data:`AUGMENTATIONS`.
         steps: optimiser steps, where the source counts them and not epochs.
+        least_steps: that many at least, however few the epochs come to.
         rates: learning rates of which fine-tuning takes the best on validation.
         held_out: share of train that becomes validation where the data have none; None: 0.1.
         resized_crop, mixup, cutmix: their strengths when they are in ``augment``.
@@ -60,6 +61,7 @@ class Preset:
     cutmix: float = 1.0
     lr_of: Mapping[str, float] = field(default_factory=dict)
     steps: int | None = None
+    least_steps: int = 1
     rates: tuple[float, ...] = ()
     held_out: float | None = None
     averaging: float | None = None
@@ -138,6 +140,8 @@ _SMALL = dataclasses.replace(
     position_std=MappingProxyType({"*": 0.5, "relative": 2.0}),
     lr_of=MappingProxyType({"resnet": 3e-3}),
     augment=("flip",),
+    # 173 photographs: 50 steps at 224 px stay at chance, 600 at 64 px fit all that they train on.
+    least_steps=400,
 )
 _PHOTOS = dataclasses.replace(
     _SMALL,

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from vitexp.errors import VitexpError, unknown
 from vitexp.registry import is_reference
-from vitexp.spec import ModelSpec, ResNetShape, Stem, ViTShape
+from vitexp.spec import ModelSpec, PositionSpec, ResNetShape, Stem, ViTShape
 
 _PAPER = "ViT paper (arXiv 2010.11929), Table 1 and section 4.1"
 _AUGREG = "AugReg paper (arXiv 2106.10270), Tables 1 and 2"
@@ -280,14 +280,24 @@ def called(model: ModelSpec) -> str:
     return " ".join([size, *(f"{name}={value}" for name, value in changed.items())])
 
 
+def signal(model: ModelSpec) -> PositionSpec | None:
+    """The positional signal that a model is known by; None for one without, or of a user's own
+    file with the default one, which it need not have at all."""
+    if model.vit is None:
+        return None
+    position, usual = model.vit.position, PositionSpec()
+    plain = (position.kind, position.placement) == (usual.kind, usual.placement)
+    return None if is_reference(model.family) and plain else position
+
+
 def _changed(size: object, model: object, fields: tuple[str, ...]) -> dict[str, Any]:
     pairs = {field: getattr(model, field) for field in fields}
     return {field: value for field, value in pairs.items() if value != getattr(size, field)}
 
 
-def listed() -> list[ModelSpec]:
-    """Each of :data:`NAMES` at its own resolution, RGB, with 1000 classes."""
-    return [model(name, resolution) for name, resolution in _ENTRIES]
+def listed(classes: int = 1000, channels: int = 3) -> list[ModelSpec]:
+    """Each of :data:`NAMES` at its own resolution."""
+    return [model(name, resolution, channels, classes) for name, resolution in _ENTRIES]
 
 
 def model(name: str, image_size: int, channels: int = 3, classes: int = 1000) -> ModelSpec:

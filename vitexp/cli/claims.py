@@ -6,10 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from vitexp.cli.flags import Json, Out
+from vitexp.cli.options import StudyName, canonical
 
 
-def claims(out: Out = Path("."), json: Json = False) -> None:
+def claims(study: StudyName = None, out: Out = Path("."), json: Json = False) -> None:
     """Judge each claim of the paper on the finished runs; write tables/claims.{md,csv,tex}.
+
+    With a study, only its claims are printed; the files have all.
 
     SUPPORTED, REFUTED, INCONCLUSIVE or NOT RUN, with the effect, its interval and what would
     settle an open one.
@@ -30,9 +33,11 @@ def claims(out: Out = Path("."), json: Json = False) -> None:
             "Run a study first, with `vitexp ablate pos-emb`, or choose another --out.",
         )
     studies = {name: study_of(name) for name in STUDIES}
+    wanted = study_of(canonical(study)).claim_ids if study else None
     judged = ledger.ledger((s, grids(s, name, out, done)) for name, s in studies.items())
     report = ledger.report(judged)
     files = write_tables(report, out)
+    judged = tuple(claim for claim in judged if wanted is None or claim.id in wanted)
     if json:
         return screen.emit(ledger.as_rows(judged))
     from vitexp.render.console import console

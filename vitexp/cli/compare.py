@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vitexp.cli.flags import Json, Out
+from vitexp.cli.options import Budget, MaxSeeds, UntilDecided, most_seeds
+from vitexp.settings.flags import Settings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,27 +23,77 @@ _WHAT = "run id or its first digits (its cell, all seeds), model, family or posi
 def compare(
     a: Annotated[str, typer.Argument(help=_WHAT)],
     b: Annotated[str, typer.Argument(help="the same")],
+    until_decided: UntilDecided = False,
+    max_seeds: MaxSeeds = None,
+    budget: Budget = None,
+    device: Annotated[
+        str | None, typer.Option(help="with --until-decided: as for train [auto]")
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option(help="with --until-decided: runs at the same time", min=1)
+    ] = None,
     out: Out = Path("."),
     json: Json = False,
 ) -> None:
-    """Compare A with B on the seeds and test images that they share, over all and per class."""
+    """Compare A with B on the seeds and test images that they share, over all and per class.
+
+    Names that stand for runs on several data sets are compared on each. Nothing is run, but with
+    --until-decided: more seeds of both, until all test images together decide.
+    """
+    from vitexp.cli import screen
+    from vitexp.runs.store import Store
+    from vitexp.tasks.compare import pairs
+
+    if most := most_seeds(until_decided, max_seeds):
+        settings = Settings(out=str(out), device=device, jobs=jobs)
+        for pair in pairs(a, b, Store(out).results()):
+            _settle(*pair, settings, most, budget)
+    found = [_compared(*pair) for pair in pairs(a, b, Store(out).results())]
+    if json:
+        return screen.emit(found if len(found) > 1 else found[0])
+    for one in found:
+        if one is not found[0]:
+            print()
+        _show(one)
+
+
+def _settle(a: Side, b: Side, settings: Settings, most: int, limit: str | None) -> None:
+    """More seeds of both, until it is decided."""
+    from vitexp.cli import budget, looks
+    from vitexp.cli.execute import machine_of
+    from vitexp.tasks.compare import more, questions
+
+    until = looks.Until(most, None if limit is None else budget.seconds(limit))
+    asking = looks.Asking(
+        lambda count, _: more(a, b, count),
+        lambda plan: plan,
+        lambda plan, done: questions(a, b, plan, done),
+        tuple,
+    )
+    if not looks.settle(machine_of(settings), asking, until):
+        raise typer.Exit(1)
+
+
+def _compared(a: Side, b: Side) -> dict[str, Any]:
+    """Two sides on one data set under the stable names of docs/json.md."""
+    from vitexp.tasks.compare import differences, shared_seeds
+
+    rows = [_row(*item) for item in differences(a, b, _classes(a)).items()]
+    seeds = len(shared_seeds(a, b))
+    first, second = a.label, b.label
+    if first == second:
+        first, second = f"{first} ({a.name})", f"{second} ({b.name})"
+    return {"data": a.data, "a": first, "b": second, "n": seeds, "rows": rows}
+
+
+def _show(one: dict[str, Any]) -> None:
     from vitexp.cli import screen
     from vitexp.errors import printable
-    from vitexp.runs.store import Store
-    from vitexp.tasks import compare as study
 
-    done = Store(out).results()
-    first, second = study.side(a, done), study.side(b, done)
-    found = study.differences(first, second, _classes(first))
-    seeds = len(study.shared_seeds(first, second))
-    rows = [_row(name, difference) for name, difference in found.items()]
-    if json:
-        return screen.emit({"a": first.label, "b": second.label, "n": seeds, "rows": rows})
     columns = ("images of", "number", "A - B", "95 %", "decides", "p", "verdict on A")
-    heads = (f"A  {first.label}", f"B  {second.label}")
-    seen = f"n  {seeds} seeds in common; points of test top-1"
-    print(printable("\n".join((*heads, seen))))
-    screen.table(columns, map(_cells, rows), right=columns[1:6])
+    print(printable(f"A  {one['a']}\nB  {one['b']}"))
+    print(printable(f"n  {one['n']} seeds in common on {one['data']}; points of test top-1"))
+    screen.table(columns, map(_cells, one["rows"]), right=columns[1:6])
 
 
 def _classes(side: Side) -> dict[str, np.ndarray]:

@@ -6,7 +6,7 @@ import os
 import shlex
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import typer
@@ -17,7 +17,10 @@ from vitexp.experiment.plan import Plan
 from vitexp.launch import devices, local
 from vitexp.launch.machine import CHECKPOINT_SECONDS, Machine
 from vitexp.models.memory import check_fits
+from vitexp.reporting.described import facts, shared
+from vitexp.runs import notes
 from vitexp.runs.files import TEMPORARY
+from vitexp.runs.notes import Note
 from vitexp.runs.options import ExecutionOptions
 from vitexp.runs.plans import Key
 from vitexp.runs.record import Results
@@ -58,6 +61,7 @@ def machine_of(settings: Settings) -> Machine:
             strict=bool(settings.strict),
         ),
         yes=bool(settings.yes),
+        note=Note(settings.name or "", tuple(settings.tag or ())),
     )
 
 
@@ -155,7 +159,8 @@ def execute(machine: Machine, plan: Planner, label: Label) -> bool:
     done = store.results()
     found = planned(plan, done, machine)
     store.tidy(done[spec.id] for spec in found.runs if spec.id in done)
-    screen.say(setting(found.runs[0]))
+    screen.say(setting(found.runs))
+    _note(machine, found)
     while todo := store.missing(found.runs):
         called = labelled(found, label)
         outcome = _wave(machine, found.runs, ready(todo), store.results(), called)
@@ -168,9 +173,17 @@ def execute(machine: Machine, plan: Planner, label: Label) -> bool:
             break
         assert outcome.done or outcome.diverged
         found = planned(plan, store.results(), machine)
+        _note(machine, found)
     if well and not ran:
         screen.say(f"Nothing to run: all {len(found.runs)} runs are done already.")
     return well and not _diverged(found.runs, store.results(), labelled(found, label))
+
+
+def _note(machine: Machine, plan: Plan) -> None:
+    """Write down what the runs of a plan are to be called."""
+    name, tags = machine.note.name or None, machine.note.tags
+    if name or tags:
+        notes.note(machine.out, (spec.id for spec in plan.runs), name, tags)
 
 
 def labelled(plan: Plan, label: Label) -> live.Label:
@@ -178,14 +191,21 @@ def labelled(plan: Plan, label: Label) -> live.Label:
     return lambda spec: label(plan.keys[spec.id])
 
 
-def setting(spec: RunSpec) -> str:
+def setting(specs: Sequence[RunSpec]) -> str:
     """What the runs of a plan have in common, in one line."""
+    return ", ".join(shared([_setting(spec) for spec in specs]))
+
+
+def _setting(spec: RunSpec) -> dict[str, str]:
     data, recipe = spec.data, spec.recipe
-    return (
-        f"{data.name} ({data.image_size} px; {data.train} train, {data.val} validation, "
-        f"{data.test} test images), {spec.model.name}, recipe {recipe.name}: lr {recipe.lr:g}, "
-        f"batch {recipe.batch}, {recipe.steps} steps, {spec.precision}"
-    )
+    images = f"{data.train} train, {data.val} validation, {data.test} test images"
+    return facts(spec) | {
+        "data": f"{data.name} ({data.image_size} px; {images})",
+        "size": "",
+        "batch": f"batch {recipe.batch}",
+        "preset": f"recipe {recipe.name}" if recipe.name else "",
+        "precision": spec.precision,
+    }
 
 
 def _wave(

@@ -14,11 +14,15 @@ def models(
     paper: Annotated[
         bool, typer.Option("--paper", help="the rows of the paper's Table 6 and their exaFLOPs")
     ] = False,
+    classes: Annotated[int, typer.Option(help="outputs of the head", min=1)] = 1000,
+    dataset: Annotated[
+        str | None, typer.Option(help="count with the classes and the channels of this data set")
+    ] = None,
     json: Json = False,
 ) -> None:
     """List the named models: parameters, tokens and MACs.
 
-    Each at its own resolution, with 1000 classes and learned 1-D positions. MACs are
+    Each at its own resolution, with --classes and learned 1-D positions. MACs are
     multiply-accumulates of one forward pass of one image in the paper's convention: the head
     and a convolution's taps on its padding are left out; "padded" counts those taps, too, and
     "executed" is what a forward pass computes here.
@@ -26,7 +30,8 @@ def models(
     from vitexp.cli import screen
     from vitexp.errors import unknown
 
-    rows = _paper_rows() if paper else _rows()
+    classes, channels = _of_data(dataset) if dataset else (classes, 3)
+    rows = _paper_rows() if paper else _rows(classes, channels)
     shown = [row for row in rows if only.lower() in row["name"].lower()]
     if not shown:
         raise unknown("model", only, {row["name"] for row in rows})
@@ -42,7 +47,18 @@ _HIDDEN = ("sources",)
 _HEADS = {"macs_padded": "padded", "macs_executed": "executed", "paper_exaflops": "paper"}
 
 
-def _rows() -> list[dict[str, Any]]:
+def _of_data(source: str) -> tuple[int, int]:
+    """Classes and channels of a data set."""
+    from vitexp.cli import live, screen
+    from vitexp.datasets.load import describe
+
+    with live.counting(screen.stderr()) as progress:
+        _, images = describe(source, progress=progress)
+    screen.say(f"With {len(images.names)} classes and {images.channels} channels.")
+    return len(images.names), images.channels
+
+
+def _rows(classes: int, channels: int) -> list[dict[str, Any]]:
     from vitexp.catalog.sizes import listed
     from vitexp.models import count
 
@@ -58,7 +74,7 @@ def _rows() -> list[dict[str, Any]]:
             "macs_executed": count.executed_macs(spec),
             "sources": _sources(spec.name),
         }
-        for spec in listed()
+        for spec in listed(classes, channels)
     ]
 
 

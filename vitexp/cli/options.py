@@ -39,6 +39,29 @@ def detail(notes: bool, quiet: bool) -> Detail:
     return "notes" if notes else "headline" if quiet else "table"
 
 
+StudyName = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[STUDY]", help="pos-emb, data-size, compute or my_study.py:Study [all]"
+    ),
+]
+
+
+def canonical(study: str) -> str:
+    """A study in its one spelling; where another was typed, the one to type is said.
+
+    Raises:
+        VitexpError: there is no such study.
+    """
+    from vitexp.cli import screen
+    from vitexp.studies import STUDIES
+
+    found = STUDIES.canonical(study)
+    if study.lower().replace("-", "_") != found.lower():
+        screen.say(f"{study} is the study {STUDIES.typed(found)}.")
+    return found
+
+
 def most_seeds(until_decided: bool, max_seeds: int | None) -> int | None:
     """Seeds that ``--until-decided`` may give a cell; None without it.
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vitexp.cli.flags import Json, Out
-from vitexp.cli.options import Notes, Quiet, detail
+from vitexp.cli.options import Notes, Quiet, StudyName, canonical, detail
 
 if TYPE_CHECKING:
     from vitexp.experiment.plan import Grid
@@ -25,14 +25,9 @@ if TYPE_CHECKING:
 
 CURVES = "curves"
 
-StudyName = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="[STUDY]", help="pos-emb, data-size, compute or my_study.py:Study [all]"
-    ),
-]
 GridName = Annotated[
-    str | None, typer.Option(help="first digits of a grid's name or of a run in it [the latest]")
+    str | None,
+    typer.Option(help="a --name, or first digits of a grid or of a run in it [the latest]"),
 ]
 
 
@@ -105,7 +100,7 @@ def _paper(study: str | None) -> Report:
     from vitexp.errors import VitexpError
     from vitexp.studies.compute.paper import paper_report
 
-    if study != "compute":
+    if study is None or canonical(study) != "compute":
         raise VitexpError(
             "--paper draws the paper's Table 6, which is about compute.",
             "Write `vitexp plot compute --paper`.",
@@ -170,10 +165,10 @@ def _answers(name: str | None, out: Path, wanted: str | None) -> list[Answer]:
 
     done = Store(out).results()
     answers = []
-    for each in [name] if name else _all_studies(out):
+    for each in [canonical(name)] if name else _all_studies(out):
         study = study_of(each)
-        found = grids(study, STUDIES.canonical(each), out, done)
-        if chosen := _pick(found, wanted):
+        found = grids(study, each, out, done)
+        if chosen := _pick(found, wanted, out):
             shown = [chosen] if wanted else found
             reports = {grid.name: reported(study, grid) for grid in shown}
             files = [
@@ -183,7 +178,7 @@ def _answers(name: str | None, out: Path, wanted: str | None) -> list[Answer]:
             ]
             answers.append((reports[chosen.name], files))
     if not answers:
-        asked = f"study {name!r}" if name else "any study"
+        asked = f"study {STUDIES.typed(STUDIES.canonical(name))!r}" if name else "any study"
         raise VitexpError(
             f"No finished runs of {asked} in {out / 'runs'}"
             + (f" with run {wanted}." if wanted else "."),
@@ -228,12 +223,12 @@ def _stems(grid: Grid, grids: Sequence[Grid], stem: str) -> list[str]:
     return [*plain, f"{stem}-{own}" if data.count(own) == 1 else f"{stem}-{own}-{grid.digest[:8]}"]
 
 
-def _pick(grids: Sequence[Grid], wanted: str | None) -> Grid | None:
+def _pick(grids: Sequence[Grid], wanted: str | None, out: Path) -> Grid | None:
     """The latest grid that is called or has a run called ``wanted``; says what else there is."""
     from vitexp.cli import screen
 
     if wanted is not None:
-        return next((grid for grid in reversed(grids) if _is(grid, wanted)), None)
+        return next((grid for grid in reversed(grids) if _is(grid, wanted, out)), None)
     if len(grids) > 1:
         screen.say(f"{len(grids)} grids here; this is the latest. For another:")
         for grid in grids[:-1]:
@@ -241,13 +236,16 @@ def _pick(grids: Sequence[Grid], wanted: str | None) -> Grid | None:
     return grids[-1] if grids else None
 
 
-def _is(grid: Grid, wanted: str) -> bool:
-    return any(name.startswith(wanted) for name in (grid.digest, *(r.id for r in grid.records)))
+def _is(grid: Grid, wanted: str, out: Path) -> bool:
+    from vitexp.runs.notes import noted
+
+    ids = [record.id for record in grid.records]
+    digits = any(name.startswith(wanted) for name in (grid.digest, *ids))
+    return digits or any(noted(out, run).name == wanted for run in ids)
 
 
 def _describe(grid: Grid) -> str:
-    spec = grid.spec
-    return (
-        f"{grid.digest[:8]}  {spec.data.name}, {spec.model.name}, recipe {spec.recipe.name}, "
-        f"{spec.recipe.steps} steps, {spec.precision}, {len(grid.records)} runs"
-    )
+    from vitexp.reporting.described import facts, shared
+
+    same = shared([facts(record.spec) for record in grid.records])
+    return f"{grid.digest[:8]}  {', '.join(same)}, {len(grid.records)} runs"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,7 +14,6 @@ from vitexp.cli.flags import Json, Out
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from vitexp.runs.folder import Entry
 
 runs = typer.Typer(help="List, show and remove runs.", no_args_is_help=True)
 
@@ -21,63 +21,59 @@ Ids = Annotated[list[str], typer.Argument(metavar="ID...", help="run ids, or the
 
 
 @runs.command("list")
-def list_runs(out: Out = Path("."), json: Json = False) -> None:
-    """List all runs: data, model, position, placement, seed, state and top-1 on test in %."""
-    from vitexp.cli import screen
-    from vitexp.runs.store import Store
+def list_runs(
+    out: Out = Path("."),
+    study: Annotated[str | None, typer.Option(help="only what this study asked for")] = None,
+    dataset: Annotated[str | None, typer.Option(help="only data whose name contains it")] = None,
+    model: Annotated[str | None, typer.Option(help="only models whose name contains it")] = None,
+    since: Annotated[str | None, typer.Option(help="a date, or a time ago: 2026-11-27, 2d")] = None,
+    name: Annotated[str | None, typer.Option(help="only runs of this name")] = None,
+    tag: Annotated[str | None, typer.Option(help="only runs with this tag")] = None,
+    json: Json = False,
+) -> None:
+    """List all runs, the latest last, with their top-1 on test in %.
 
-    rows = [_row(entry) for entry in Store(out).entries()]
+    Columns are what the runs differ in; what they share is said below. The seed of runs that
+    only choose a rate is "search".
+    """
+    from vitexp.cli import listing, screen
+
+    filters = listing.Filters(study, dataset, model, since, name, tag)
+    several = filters.chosen(found := listing.listed(out))
     if json:
-        return screen.emit(rows)
-    if not rows:
-        return screen.say(f"No runs in {out / 'runs'}.")
-    screen.table(_COLUMNS, map(_cells, rows), right=("seed", "top-1", "seconds"))
-    if bad := [row["id"] for row in rows if row["state"] == "unreadable"]:
+        return screen.emit([listing.as_json(one) for one in several])
+    if not several:
+        none = f"None of the {len(found)} runs in {out / 'runs'} fits." if found else ""
+        return screen.say(none or f"No runs in {out / 'runs'}.")
+    listing.show(several)
+    if bad := [one.entry.id for one in several if one.entry.state == "unreadable"]:
         screen.say(f"{len(bad)} unreadable; `vitexp runs show {bad[0]}` says why.")
 
 
-_FIELDS = (
-    *("id", "data", "model", "position", "placement", "seed", "state", "step", "steps"),
-    *("recipe", "precision", "val_top1", "test_top1", "seconds", "bytes"),
-)
-_COLUMNS = ("id", "data", "model", "position", "placement", "seed", "state", "top-1", "seconds")
-
-
-def _row(entry: Entry) -> dict[str, Any]:
-    spec = entry.spec
-    metrics = entry.record.metrics if entry.record else {}
-    if spec is None:
-        known = {"id": entry.id, "state": entry.state, "bytes": entry.bytes}
-        return {name: known.get(name) for name in _FIELDS}
-    position = spec.model.vit and spec.model.vit.position
-    return {
-        "id": entry.id,
-        "data": spec.data.name,
-        "model": spec.model.name,
-        "position": position and position.kind,
-        "placement": position and position.placement,
-        "seed": spec.seed,
-        "state": entry.state,
-        "step": entry.step,
-        "steps": spec.recipe.steps,
-        "recipe": spec.recipe.name,
-        "precision": spec.precision,
-        "val_top1": metrics.get("val_top1"),
-        "test_top1": metrics.get("test_top1"),
-        "seconds": metrics.get("seconds"),
-        "bytes": entry.bytes,
-    }
-
-
-def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+@runs.command("tag")
+def tag_runs(
+    ids: Ids,
+    name: Annotated[str | None, typer.Option(help='what to call them; "" for nothing')] = None,
+    add: Annotated[list[str] | None, typer.Option(help="a tag; may be repeated")] = None,
+    remove: Annotated[list[str] | None, typer.Option(help="a tag; may be repeated")] = None,
+    out: Out = Path("."),
+    json: Json = False,
+) -> None:
+    """Change the name and the tags of runs; a run's id has no part in it."""
     from vitexp.cli import screen
+    from vitexp.runs import notes
+    from vitexp.runs.store import Store
 
-    half = row["state"] in ("running", "stopped")
-    state = f"{row['state']} {row['step']}/{row['steps']}" if half else row["state"]
-    seconds = "-" if row["seconds"] is None else f"{row['seconds']:.1f}"
-    names = (row[key] or "-" for key in ("id", "data", "model", "position", "placement"))
-    seed = "-" if row["seed"] is None else str(row["seed"])
-    return (*names, seed, state, screen.percent(row["test_top1"]), seconds)
+    store = Store(out)
+    runs = list(dict.fromkeys(store.find(start).id for start in ids))
+    notes.note(out, runs, name, add or (), remove or ())
+    called = {run: notes.noted(out, run) for run in runs}
+    if json:
+        return screen.emit(
+            [{"id": i, "name": n.name or None, "tags": list(n.tags)} for i, n in called.items()]
+        )
+    rows = [(run, note.name, " ".join(note.tags)) for run, note in called.items()]
+    screen.table(("id", "name", "tags"), rows)
 
 
 @runs.command()
@@ -86,55 +82,53 @@ def show(
     out: Out = Path("."),
     json: Json = False,
 ) -> None:
-    """Show one run: its whole spec, its state and what it measured."""
-    from vitexp.cli import screen
+    """Show one run: what it reached and its course, its whole spec, how it was computed."""
+    from vitexp.cli import listing, screen, shown
     from vitexp.runs.store import Store
     from vitexp.spec import to_json
 
     store = Store(out)
-    entry = store.find(run)
+    one = listing.listed_one(store, run)
+    entry, folder = one.entry, str(store.folder(one.entry.id))
+    if not json:
+        return shown.show(one, folder, store.curve(entry))
     value: dict[str, Any] = {
         "id": entry.id,
         "state": entry.state,
-        "folder": str(store.folder(entry.id)),
+        "folder": folder,
         "bytes": entry.bytes,
+        "name": one.note.name or None,
+        "tags": list(one.note.tags),
+        "studies": list(one.studies),
         "spec": to_json(entry.readable()),
     }
     if record := entry.record:
         value |= {"metrics": record.metrics, "curve": record.curve, "execution": record.execution}
-    if json:
-        return screen.emit(value)
-    value.pop("curve", None)
-    screen.table(("field", "value"), [(k, _text(v)) for k, v in _flat(value)])
-
-
-def _flat(value: dict[str, Any], above: str = "") -> list[tuple[str, Any]]:
-    pairs = []
-    for key, item in value.items():
-        if isinstance(item, dict):
-            pairs += _flat(item, f"{above}{key}.")
-        else:
-            pairs.append((above + key, item))
-    return pairs
-
-
-def _text(value: Any) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    screen.emit(value)
 
 
 @runs.command("rm")
-def remove(ids: Ids, out: Out = Path("."), json: Json = False) -> None:
+def remove(
+    ids: Ids,
+    out: Out = Path("."),
+    yes: Annotated[bool, typer.Option("--yes", help="do not ask on a terminal")] = False,
+    json: Json = False,
+) -> None:
     """Remove runs with all that they hold; says how much space that frees."""
-    from vitexp.cli import screen
+    from vitexp.cli import listing, screen
     from vitexp.runs import removal
     from vitexp.runs.store import Store
 
     store = Store(out)
-    doomed = list(dict.fromkeys(store.find(start).id for start in ids))
+    doomed = {one.entry.id: one for start in ids if (one := listing.listed_one(store, start))}
     removal.check_unneeded(store, doomed)
+    if sys.stdin.isatty() and sys.stderr.isatty() and not (yes or json):
+        listing.show(list(doomed.values()))
+        if not typer.confirm("Remove? (--yes does not ask)", err=True):
+            raise typer.Exit(1)
     freed = sum(removal.remove(store, run) for run in doomed)
     if json:
-        return screen.emit({"removed": doomed, "freed_bytes": freed})
+        return screen.emit({"removed": list(doomed), "freed_bytes": freed})
     screen.say(f"Removed {', '.join(doomed)}: {screen.size(freed)} freed.")
 
 

@@ -71,10 +71,9 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable
     console, rows = stdout(_FILE_COLUMNS), [tuple(map(printable, row)) for row in rows]
     if console.width < NARROW:
         return _stacked(console, columns, rows)
-    widths = [max(map(cell_len, column)) for column in zip(columns, *rows, strict=True)]
     one_line = all(text.isprintable() for row in rows for text in row)
-    if one_line and sum(widths) + 2 * (len(widths) - 1) <= console.width:
-        return _aligned(console, columns, rows, widths, set(right))
+    if one_line and fits(columns, rows):
+        return _aligned(console, columns, rows, _widths(columns, rows), set(right))
     shown = Table(box=None, pad_edge=False)
     for column in columns:
         # The first column is what one copies.
@@ -84,6 +83,16 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable
     for row in rows:
         shown.add_row(*map(Text, row))
     console.print(shown)
+
+
+def fits(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
+    """Whether a table has room for a line a row."""
+    widths = _widths(columns, rows)
+    return sum(widths) + 2 * (len(widths) - 1) <= stdout(_FILE_COLUMNS).width
+
+
+def _widths(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
+    return [max(map(cell_len, column)) for column in zip(columns, *rows, strict=True)]
 
 
 def _aligned(

@@ -9,6 +9,7 @@ import typer
 
 from vitexp.analysis.decide import LOOKS
 from vitexp.cli import budget, execute, long, looks, plan, report, screen
+from vitexp.cli.options import canonical
 from vitexp.errors import VitexpError
 from vitexp.experiment.looks import Question
 from vitexp.experiment.plan import Grid, Plan
@@ -55,7 +56,7 @@ def run(
             about, or a limit for a study whose runs are not all known beforehand.
         typer.Exit: with 1 where a run failed.
     """
-    study = configured(name, own, settings)
+    study = configured(canonical(name), own, settings)
     _check(study, settings)
     if limit is not None and study.searches:
         raise VitexpError(

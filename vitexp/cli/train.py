@@ -32,22 +32,42 @@ def train(
     long.consent(machine, lambda _: whole)
     well = execute.execute(machine, lambda _: whole, tuple)
     results = Store(machine.out).results()
-    rows = [_row(results[spec.id]) for spec in specs if spec.id in results]
+    ended = [results[spec.id] for spec in specs if spec.id in results]
+    rows = [_row(record) for record in ended]
     if json:
         screen.emit(rows)
     elif rows:
         screen.table(_COLUMNS, map(_cells, rows), right=_COLUMNS[1:])
+        _mean(ended)
     if not well:
         raise typer.Exit(1)
 
 
-_ACCURACIES = ("test %", "validation %", "train %")
-_COLUMNS = ("id", "seed", *_ACCURACIES, "seconds", "images/s", "of peak %", "state")
+def _mean(records: list[RunRecord]) -> None:
+    """Print what several seeds reach together."""
+    from vitexp.analysis.groups import Group
+    from vitexp.cli import screen
+
+    group = Group(records)
+    if len(group.done) < 2:
+        return
+    top1 = group.metric("test_top1")
+    ends = ", ".join(map(screen.percent, (top1.low, top1.high)))
+    lost = f"; {group.diverged} diverged and left out" if group.diverged else ""
+    print(
+        f"mean of {top1.n} seeds: {screen.percent(top1.mean)} % test, 95 % interval [{ends}]{lost}"
+    )
+
+
+_ACCURACIES = ("test %", "val %", "train %")
+_COLUMNS = ("id", "seed", *_ACCURACIES, "seconds", "images/s", "peak %", "state")
 
 
 def _key(spec: RunSpec) -> tuple[str, str]:
-    position = spec.model.vit and spec.model.vit.position
-    return spec.model.name, f"{position.kind} {position.placement}" if position else "-"
+    from vitexp.reporting.described import facts
+
+    known = facts(spec)
+    return known["model"], known["position"]
 
 
 def _row(record: RunRecord) -> dict[str, Any]:

@@ -59,8 +59,11 @@ def show(
 @weights.command()
 def export(
     source: Annotated[str, typer.Argument(help="a run's id, or a checkpoint file (--model)")],
-    to: Annotated[str, typer.Option(help="timm, hf, hf5, npz or vitexp")],
-    file: Annotated[Path, typer.Argument(help="the file to write")],
+    file: Annotated[Path, typer.Argument(help="to write: FILE.npz or FILE.safetensors")],
+    to: Annotated[
+        str | None,
+        typer.Option(help="timm, hf, hf5, npz or vitexp [as FILE says: x.hf.safetensors]"),
+    ] = None,
     model: Model = None,
     copy: Weights = None,
     out: Out = Path("."),
@@ -71,15 +74,38 @@ def export(
     Hugging Face's models have in memory since transformers 5.
     """
     from vitexp.cli import screen
-    from vitexp.models.weights import LAYOUTS
     from vitexp.models.weights.files import exported, write
     from vitexp.runs.weights_file import names_file
 
-    layout = LAYOUTS.canonical(to)
+    layout = _layout(file, to)
     from_file = names_file(source)
     spec, state = _of_file(Path(source), model, copy) if from_file else _of_run(source, out)
     write(exported(state, spec, layout), layout, file, spec)
     screen.say(f"Wrote {file}: {spec.name}, {spec.classes} classes, names as in {layout}.")
+
+
+def _layout(file: Path, to: str | None) -> str:
+    """The layout that is asked for, or else that a file's name says: x.npz, x.timm.safetensors.
+
+    Raises:
+        VitexpError: an unknown layout, one that is none of such a file, or a name that says none.
+    """
+    from vitexp.models.weights import LAYOUTS
+
+    said = "npz" if file.suffix == ".npz" else Path(file.stem).suffix[1:]
+    if to is None and said not in LAYOUTS:
+        raise VitexpError(
+            f"{file} does not say whose names the weights are to have.",
+            f"Say it: --to {', '.join(LAYOUTS)}; or in the name: {file.stem}.timm.safetensors.",
+        )
+    layout = LAYOUTS.canonical(to or said)
+    ending = ".npz" if layout == "npz" else ".safetensors"
+    if file.suffix in {".npz", ".safetensors"} - {ending}:
+        raise VitexpError(
+            f"{file} is no name for weights as {layout} has them.",
+            f"Let it end in {ending}, or choose another --to.",
+        )
+    return layout
 
 
 def _opened(file: Path, named: str | None, copy: str | None) -> tuple[Source, ModelSpec | None]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from vitexp.launch import devices
 from vitexp.launch.orders import Resources
+from vitexp.runs.notes import NO_NOTE, Note
 from vitexp.runs.options import DEFAULTS, ExecutionOptions
 from vitexp.spec import Precision
 
@@ -27,6 +28,7 @@ class Machine:
         checkpoint_seconds: between two checkpoints of a run: how much work a kill may cost.
         options: how runs are computed.
         yes: whether what takes long begins without a question.
+        note: what the runs are to be called.
     """
 
     out: Path
@@ -37,6 +39,7 @@ class Machine:
     checkpoint_seconds: float = CHECKPOINT_SECONDS
     options: ExecutionOptions = DEFAULTS
     yes: bool = False
+    note: Note = NO_NOTE
 
     def jobs(self, runs: int) -> int:
         """How many of ``runs`` runs go on at the same time, all devices together."""

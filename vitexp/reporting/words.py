@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 
+from vitexp.registry import is_reference
 from vitexp.settings.flags import Settings, asked, said
 from vitexp.spec import ResNetShape, RunSpec, ViTShape
 
@@ -77,6 +78,9 @@ def model_words(spec: RunSpec, params: float | None = None, of: str = "") -> str
     name = f"{model.name}: " if model.name else ""
     size = "" if params is None else f"; {params:,.0f} parameters{of}"
     parts = [words for words in (_trunk_words(model.trunk), _vit_words(model.vit)) if words]
+    if is_reference(model.family):
+        # What the user's file makes of these sizes is not known.
+        parts = [model.family]
     return f"{name}{', '.join(parts)}{size}"
 
 

@@ -1,5 +1,5 @@
-"""Runs in one file, to take elsewhere: a gzipped tar of the folders of finished runs, and of what
-studies asked for.
+"""Runs in one file, to take elsewhere: a gzipped tar of the folders of finished runs, of what
+they are called and of what studies asked for.
 
 An archive may come from anybody, so it is read entry by entry: plain files with the names below
 and nothing else, each run's record checked against its spec and its weights against the record.
@@ -20,11 +20,12 @@ from pathlib import Path
 
 from vitexp.errors import VitexpError
 from vitexp.registry import is_reference
-from vitexp.runs import plans
+from vitexp.runs import notes, plans
 from vitexp.runs.files import json_bytes
 from vitexp.runs.folder import read_record
 from vitexp.runs.lease import alone
 from vitexp.runs.measurement import Measurement
+from vitexp.runs.notes import NO_NOTE, Note
 from vitexp.runs.record import RunRecord
 from vitexp.runs.store import Store
 
@@ -33,7 +34,10 @@ _MEASUREMENT = r"measurement-[0-9a-f]{16}\.json"
 _NAME = re.compile(
     r"runs/([0-9a-f]{16})/(" + "|".join([*map(re.escape, _FILES), _MEASUREMENT]) + ")"
 )
+_NOTE = re.compile(re.escape(notes.FOLDER) + r"/([0-9a-f]{16})\.json")
 _QUESTION = re.compile(re.escape(plans.FOLDER) + r"/([\w-]{1,80}-[0-9a-f]{16})\.json")
+_NOTED = "note"
+"""What that file is called here, among those of its run."""
 _LARGEST_TEXT = 64 * 2**20
 """Bytes of a result or a log; a larger one was not written by this program."""
 
@@ -52,6 +56,8 @@ def packed(store: Store, ids: Collection[str]) -> bytes:
         for run in ids:
             for name, stored in _stored(store.folder(run)).items():
                 _add(archive, f"runs/{run}/{name}", stored)
+            if (note := notes.noted(store.out, run)) != NO_NOTE:
+                _add(archive, f"{notes.FOLDER}/{run}.json", json_bytes(note.to_json()))
         for asked in plans.kept(store.out):
             if any(run in asked for run in ids):
                 name = f"{plans.FOLDER}/{asked.name}.json"
@@ -82,7 +88,7 @@ def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
 
 def unpacked(store: Store, path: Path) -> tuple[list[str], list[str]]:
     """Add the runs of the archive ``path`` to the store; a run that is there stays as it is, but
-    for what probes found out about this very result.
+    for what probes found out about this very result; it keeps its name and has the tags of both.
 
     Everything is checked before anything is written.
 
@@ -95,6 +101,7 @@ def unpacked(store: Store, path: Path) -> tuple[list[str], list[str]]:
     """
     read = _read(path)
     questions = [_asked(path, name, content) for name, content in read.pop("", {}).items()]
+    called = {run: _note(path, run, files) for run, files in read.items()}
     runs = {run: _checked(path, run, files) for run, files in read.items()}
     added, known = [], []
     for run, (record, files) in runs.items():
@@ -114,6 +121,9 @@ def unpacked(store: Store, path: Path) -> tuple[list[str], list[str]]:
             with alone(store.folder(run)):
                 for measurement in measurements:
                     store.keep(record.spec, measurement)
+    for run, note in called.items():
+        name = notes.noted(store.out, run).name or note.name
+        notes.note(store.out, [run], name, note.tags)
     for asked in questions:
         # A study in a file is code, and the file of that name here is another.
         if not is_reference(asked.study):
@@ -128,6 +138,16 @@ def _asked(path: Path, name: str, content: bytes) -> plans.Asked:
         raise VitexpError(
             f"{name} in {path} is damaged: {error}.", "Nothing was imported."
         ) from error
+
+
+def _note(path: Path, run: str, files: dict[str, bytes]) -> Note:
+    """What a run is called."""
+    if _NOTED not in files:
+        return NO_NOTE
+    try:
+        return Note.from_json(json.loads(files[_NOTED]))
+    except (ValueError, TypeError, KeyError, VitexpError) as error:
+        raise _damaged(path, run, f"what it is called: {error}") from error
 
 
 def _measurements(path: Path, run: str, files: dict[str, bytes]) -> list[Measurement]:
@@ -168,11 +188,13 @@ def _read(path: Path) -> dict[str, dict[str, bytes]]:
 
 def _named(path: Path, entry: tarfile.TarInfo) -> tuple[str, str]:
     """The run and the name of the file; no run where it says what a study asked for."""
-    question = _QUESTION.fullmatch(entry.name)
-    if question and entry.isreg() and entry.size <= _LARGEST_TEXT:
-        return "", question[1]
-    form = _NAME.fullmatch(entry.name)
     too_large = not entry.name.endswith(".safetensors") and entry.size > _LARGEST_TEXT
+    if entry.isreg() and not too_large:
+        if question := _QUESTION.fullmatch(entry.name):
+            return "", question[1]
+        if note := _NOTE.fullmatch(entry.name):
+            return note[1], _NOTED
+    form = _NAME.fullmatch(entry.name)
     if form is None or not entry.isreg() or too_large:
         raise VitexpError(
             f"{path} holds {entry.name!r}, which is no plain file of a run.",

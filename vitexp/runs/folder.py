@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
@@ -32,6 +33,7 @@ class Entry:
         step: steps done, as far as the last checkpoint tells.
         bytes: what the folder takes on disk.
         record: the result, if there is one.
+        changed: when something was last written there, seconds since 1970.
         problem: why the folder is unreadable and what to do about it.
     """
 
@@ -41,7 +43,16 @@ class Entry:
     step: int
     bytes: int
     record: RunRecord | None
+    changed: float = 0.0
     problem: VitexpError | None = None
+
+    @property
+    def date(self) -> datetime:
+        """When it ended, or was last written to where it did not; in the local time zone."""
+        if self.record is not None:
+            with suppress(KeyError, ValueError, TypeError):
+                return datetime.fromisoformat(self.record.execution["ended"]).astimezone()
+        return datetime.fromtimestamp(self.changed).astimezone()
 
     def readable(self) -> RunSpec:
         """The spec.
@@ -92,7 +103,10 @@ def read_entry(folder: Path) -> Entry | None:
     except VitexpError as error:
         if not is_run(folder):
             return None
-        return Entry(folder.name, None, "unreadable", 0, size(folder), None, error)
+        files = stats(folder)
+        return Entry(
+            folder.name, None, "unreadable", 0, _bytes(files), None, _changed(files), error
+        )
     files = stats(folder)
     state: State = "stopped"
     if record is not None:
@@ -103,7 +117,7 @@ def read_entry(folder: Path) -> Entry | None:
         state = "failed"
     kept = max(filter(is_checkpoint, files), default=None)
     step = spec.recipe.steps if state == "done" else int(Path(kept).stem[11:]) if kept else 0
-    return Entry(folder.name, spec, state, step, _bytes(files), record)
+    return Entry(folder.name, spec, state, step, _bytes(files), record, _changed(files))
 
 
 def _read_spec(folder: Path) -> RunSpec:
@@ -176,6 +190,10 @@ def stats(folder: Path) -> dict[str, os.stat_result]:
             with suppress(FileNotFoundError):
                 found[item.name] = item.stat(follow_symlinks=False)
     return found
+
+
+def _changed(files: Mapping[str, os.stat_result]) -> float:
+    return max((stat.st_mtime for stat in files.values()), default=0.0)
 
 
 def size(folder: Path) -> int:

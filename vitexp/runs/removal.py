@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from vitexp.errors import VitexpError
+from vitexp.runs import notes
 from vitexp.runs.files import disk, sync_folder
 from vitexp.runs.folder import leftovers, size, sweep
 from vitexp.runs.lease import hold, is_leased
@@ -67,6 +68,7 @@ def remove(store: Store, run_id: str) -> int:
             _remove_empty(folder)
     finally:
         os.close(lock)
+    notes.forget(store.out, run_id)
     return freed
 
 

@@ -235,6 +235,12 @@ class Settings:
         MACHINE, "work that a kill may cost at most, each run", "60", above=0, circumstance=True
     )
     out: str | None = setting(MACHINE, "folder for runs/, tables/ and plots/", ".")
+    name: str | None = setting(
+        MACHINE, "what to call the runs, for runs list and --grid", "nothing", circumstance=True
+    )
+    tag: list[str] | None = setting(  # noqa: RUF009
+        MACHINE, "a tag for the runs; may be repeated", "none", circumstance=True
+    )
 
     def __post_init__(self) -> None:
         for name, flag in flags().items():
@@ -348,6 +354,8 @@ def _typed(name: str, value: Any, source: str) -> Any:
     kind = kinds()[name]
     if kind is float and type(value) is int:
         return float(value)
+    if kind == list[str]:
+        return _texts(name, value, source)
     if name == "position_std" and type(value) in (int, float):
         return str(value)
     if type(value) is not kind:
@@ -358,3 +366,13 @@ def _typed(name: str, value: Any, source: str) -> Any:
             f"It is: {flags()[name].help}.",
         )
     return value
+
+
+def _texts(name: str, value: Any, source: str) -> list[str]:
+    texts = [value] if isinstance(value, str) else value
+    if isinstance(texts, list) and all(isinstance(text, str) for text in texts):
+        return texts
+    raise VitexpError(
+        f"{source}: {name} = {value!r} is not a list of texts in quotes.",
+        f"Write it as: {name} = ['one', 'another'].",
+    )

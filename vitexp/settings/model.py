@@ -128,11 +128,12 @@ def _sized(settings: Settings, wanted: Wanted, side: int) -> ModelSpec:
     named = wanted.named or _default(side)
     vit, trunk = named.shapes(side)
     vit, trunk = vit and _changed(settings, vit), trunk and _changed_trunk(settings, trunk)
-    # A ViT's patch is written in its name.
-    size = named.size and not named.trunk and vit and f"{named.size.name}/{vit.patch}"
+    own = wanted.family not in MODELS
+    # A ViT's patch is written in its name; a model of one's own has it among what was changed.
+    size = named.size and not (named.trunk or own) and vit and f"{named.size.name}/{vit.patch}"
     model = ModelSpec(named.family, side, 3, 1000, vit, size or named.key, trunk=trunk)
     name = sizes.called(model)
-    if wanted.family not in MODELS:
+    if own:
         name = " ".join([wanted.family.rpartition(":")[2], *name.split()[1:]])
     return dataclasses.replace(model, family=wanted.family, name=name)
 

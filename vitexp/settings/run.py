@@ -23,6 +23,11 @@ from vitexp.spec import DataSpec, Precision, Recipe, RunSpec
 EVALUATIONS = 20
 """Evaluations on the validation split in a run, about."""
 
+PASS, LEAST_BATCH = 8, 16
+"""Steps of a pass over a small folder, and the batch that is small enough."""
+ENOUGH = 100
+"""Training images a class from which on a model from scratch is not warned of: digits have 129."""
+
 
 def resolve(
     settings: Settings,
@@ -54,11 +59,23 @@ def resolve(
         progress=progress,
     )
     if remark is not None:
-        for text in data.remarks:
+        for text in (*data.remarks, *_few(data, len(images.names))):
             remark(text)
     first = settings.seed or 0
     several = tuple(range(first, first + (settings.seeds or seeds)))
     return _Found(data, images, precision, several).base(settings)
+
+
+def _few(data: DataSpec, classes: int) -> tuple[str, ...]:
+    """What stands against training from scratch on so few images, if something does."""
+    each = data.train // classes
+    if each >= ENOUGH:
+        return ()
+    return (
+        f"{data.name}: about {each} training images a class are few for a model from scratch, which"
+        " may learn them by heart and little else; `vitexp finetune --from FILE` starts from"
+        " weights that were trained on more.",
+    )
 
 
 def resolve_on(
@@ -144,7 +161,14 @@ def _preset(settings: Settings, data: DataSpec) -> Preset:
         return preset(settings.recipe)
     chosen = default_preset(data.name, data.image_size)
     # A default must fit a small folder; a preset asked for by name is taken at its word.
-    return dataclasses.replace(chosen, batch=min(chosen.batch, data.used))
+    return dataclasses.replace(chosen, batch=_fitting(chosen.batch, data.used))
+
+
+def _fitting(batch: int, train: int) -> int:
+    """Halved until a pass has :data:`PASS` steps, but not below :data:`LEAST_BATCH`."""
+    while batch > max(train // PASS, LEAST_BATCH):
+        batch //= 2
+    return min(batch, train)
 
 
 def _position_std(text: str | None, chosen: Preset) -> dict[str, float]:
@@ -191,7 +215,8 @@ def recipe_of(
     _check_batch(plain.batch, data.used)
     _check_momentum(settings, plain)
     steps = plain.steps if settings.epochs is None else None
-    steps = steps or max(1, round(plain.epochs * (data.used // plain.batch)))
+    least = plain.least_steps if settings.epochs is None else 1
+    steps = steps or max(least, round(plain.epochs * (data.used // plain.batch)))
     return Recipe(
         lr=settings.lr or chosen.peak_lr(wanted.key, wanted.family),
         weight_decay=plain.weight_decay,

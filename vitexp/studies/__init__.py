@@ -18,6 +18,9 @@ STUDIES = Registry(
         "resolution": "vitexp.studies.resolution.study:Resolution",
         "pretrain": "vitexp.studies.pretrain.study:Pretrain",
     },
-    aliases={"scale": "data_size"},
+    aliases={
+        **{"scale": "data_size", "datasize": "data_size"},
+        **{"positions": "pos_emb", "position": "pos_emb", "posemb": "pos_emb"},
+    },
     dashed=True,
 )

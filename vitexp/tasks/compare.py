@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
 from vitexp.analysis.decide import LOOKS, Decision, decide, look
 from vitexp.analysis.groups import Group, common_seeds, possible
 from vitexp.analysis.two_way import Estimate, estimate
-from vitexp.catalog.sizes import called
+from vitexp.catalog.sizes import called, signal
 from vitexp.errors import VitexpError
-from vitexp.experiment.grids import from_scratch, parts, split
+from vitexp.experiment.grids import from_scratch, last_ended, parts, split
+from vitexp.experiment.looks import Question, state
+from vitexp.experiment.plan import Plan
+from vitexp.reporting.described import differing, facts
 from vitexp.runs.record import Results, RunRecord
 from vitexp.spec import RunSpec
 
@@ -56,6 +60,11 @@ class Side:
     groups: tuple[Group, ...]
 
     @property
+    def data(self) -> str:
+        """The images that its runs were tested on, in words."""
+        return _where(self.groups[0].spec)
+
+    @property
     def label(self) -> str:
         if len(self.groups) > 1:
             return f"{self.name}, mean of {len(self.groups)} models"
@@ -74,52 +83,149 @@ def side(name: str, done: Results) -> Side:
     Raises:
         VitexpError: nothing, or several settings of one model, have this name.
     """
+    return _side(name, _called(name, done))
+
+
+def pairs(a: str, b: str, done: Results) -> list[tuple[Side, Side]]:
+    """What the two names stand for on each data set, image size included, that has runs of both.
+
+    Raises:
+        VitexpError: as :func:`side`, or there is no such data set.
+    """
+    first, second = (_by_data(_called(name, done)) for name in (a, b))
+    common = [data for data in first if data in second]
+    if not common:
+        raise _apart((a, b), (first, second), done)
+    return [(_side(a, first[data]), _side(b, second[data])) for data in common]
+
+
+def more(a: Side, b: Side, seeds: int) -> Plan:
+    """So many seeds of all cells of both, from the first that they share."""
+    first = min(shared_seeds(a, b), default=0)
+    return Plan(
+        {
+            (side.name, called(group.spec.model)): [
+                group.spec.seeded(seed) for seed in range(first, first + seeds)
+            ]
+            for side in (a, b)
+            for group in side.groups
+        }
+    )
+
+
+def questions(a: Side, b: Side, plan: Plan, done: Results) -> list[Question]:
+    """Whether A is better or worse on all test images, by the runs of ``plan`` that are done."""
+    able = [
+        [done[run.id] for run in runs if run.id in done and done[run.id].status == "done"]
+        for runs in plan.cells.values()
+    ]
+    if not all(able):
+        return []
+    groups = [Group(records) for records in able]
+    sides = (
+        Side(a.name, tuple(groups[: len(a.groups)])),
+        Side(b.name, tuple(groups[len(a.groups) :])),
+    )
+    decision = differences(*sides, {})[ALL].decision
+    name = f"{a.name} against {b.name}"
+    return [Question(name, tuple(plan.cells), state(decision.outlook) if decision else "open")]
+
+
+def _by_data(records: Sequence[RunRecord]) -> dict[str, list[RunRecord]]:
+    return {
+        each[0].spec.data.fingerprint: each
+        for each in split(records, lambda r: r.spec.data.fingerprint)
+    }
+
+
+def _apart(
+    names: tuple[str, str], found: tuple[dict[str, list[RunRecord]], ...], done: Results
+) -> VitexpError:
+    """Why two names cannot be compared that stand for runs on different data, and what can."""
+    (one, *_), (other, *_) = (list(chain(*by_data.values())) for by_data in found)
+    wheres = " and ".join(
+        f"{n} on {_where(r.spec)}" for n, r in zip(names, (one, other), strict=True)
+    )
+    like = [
+        f"`vitexp compare {kept} {same.id[:8]}`"
+        for kept, at, sought in ((names[0], one, other), (names[1], other, one))
+        if (same := _like(sought.spec, at.spec.data.fingerprint, done))
+    ]
+    return VitexpError(
+        f"The runs were tested on different images: {wheres}.",
+        f"On the same ones there is {' and '.join(like)}."
+        if like
+        else "Only runs on the same data set and image size can be compared.",
+    )
+
+
+def _like(spec: RunSpec, data: str, done: Results) -> RunRecord | None:
+    """The latest run of the same model and position on another data set."""
+    same = [
+        record
+        for record in from_scratch(done)
+        if record.status == "done"
+        and record.spec.data.fingerprint == data
+        and called(record.spec.model) == called(spec.model)
+        and _position_words(record.spec) == _position_words(spec)
+    ]
+    return max(same, key=lambda record: last_ended([record]), default=None)
+
+
+def _called(name: str, done: Results) -> list[RunRecord]:
     able = [record for record in from_scratch(done) if record.status == "done"]
     by_id = [record for record in able if record.id.startswith(name)]
     if len(by_id) == 1:
         same = parts(by_id[0].spec)
-        return Side(name, (Group(r for r in able if parts(r.spec) == same),))
+        return [record for record in able if parts(record.spec) == same]
     named = [record for record in able if name.lower() in _names(record)]
-    groups = tuple(Group(records) for records in split(named, lambda r: parts(r.spec)))
-    if not groups:
+    if not named:
         raise VitexpError(
             f"No finished run is called {name!r}.",
             "Give the first digits of an id (`vitexp runs list`), a model, a family or a position.",
         )
+    return named
+
+
+def _side(name: str, records: Sequence[RunRecord]) -> Side:
+    groups = tuple(Group(each) for each in split(records, lambda r: parts(r.spec)))
     if len({called(group.spec.model) for group in groups}) < len(groups):
-        ids = ", ".join(_described(group.records[0]) for group in groups[:6])
+        where, placed = _where(groups[0].spec), _position_words(groups[-1].spec)
         raise VitexpError(
-            f"{name!r} stands for {len(groups)} settings, which are not pooled.",
-            f"Name one of them by a run of it, or a placement as {_example(groups)}: {ids}.",
+            f"{name!r} stands for {len(groups)} settings on {where}, which are not pooled.",
+            f"Name one of them by a run of it{f', or a placement as {placed}' if placed else ''}: "
+            f"{', '.join(_told_apart(groups)[:6])}.",
         )
     return Side(name, groups)
 
 
-def _example(groups: Sequence[Group]) -> str:
-    return _position_words(groups[-1].spec) or "learned_1d/stem"
+def _told_apart(groups: Sequence[Group]) -> list[str]:
+    """The first digits of a run of each, with what it has another of than some other."""
+    known = [facts(g.spec) | {"position": _position_words(g.spec)} for g in groups]
+    told = differing(known)
+    return [
+        f"{group.records[0].id[:8]} ({', '.join(own[name] for name in told if own[name])})"
+        for group, own in zip(groups, known, strict=True)
+    ]
 
 
-def _described(record: RunRecord) -> str:
-    spec = record.spec
-    what = f"{spec.data.used} images of {spec.data.name}, {spec.recipe.name}"
-    parts = (what, f"{spec.recipe.steps} steps", _position_words(spec))
-    return f"{record.id[:8]} ({', '.join(filter(None, parts))})"
+def _where(spec: RunSpec) -> str:
+    return f"{spec.data.name} at {spec.data.image_size} px"
 
 
 def _position_words(spec: RunSpec) -> str:
     """Position and placement, ``learned_1d/shared``; nothing for a model without."""
-    if spec.model.vit is None:
+    position = signal(spec.model)
+    if position is None:
         return ""
-    position = spec.position
     return position.kind if position.kind == "none" else f"{position.kind}/{position.placement}"
 
 
-def _names(record: RunRecord) -> tuple[str, ...]:
+def _names(record: RunRecord) -> set[str]:
     model = record.spec.model
-    if model.vit is None:
-        return called(model), model.family
-    position = model.vit.position
-    return called(model), model.family, position.kind, f"{position.kind}/{position.placement}"
+    position = signal(model)
+    placed = () if position is None else (position.kind, f"{position.kind}/{position.placement}")
+    return {name.lower() for name in (called(model), model.family, *placed)}
 
 
 def shared_seeds(a: Side, b: Side) -> list[int]:

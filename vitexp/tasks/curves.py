@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vitexp.catalog.sizes import called
 from vitexp.errors import VitexpError
+from vitexp.reporting.described import differing, facts
 from vitexp.reporting.report import Report, Series, TraceFigure, TracePanel, Value
 from vitexp.runs.folder import Entry
 from vitexp.runs.store import Store
@@ -100,22 +100,6 @@ def _rate(spec: RunSpec, step: int) -> float | None:
 
 def _names(specs: Sequence[RunSpec]) -> list[str]:
     """What to call each run: what it has another of than some other run, but for the seed."""
-    facts = [_facts(spec) for spec in specs]
-    differ = [name for name in facts[0] if len({own[name] for own in facts}) > 1]
-    told = [" ".join(own[name] for name in differ or ["model"] if own[name]) for own in facts]
-    return [name or "-" for name in told]
-
-
-def _facts(spec: RunSpec) -> dict[str, str]:
-    position = spec.model.vit and spec.model.vit.position
-    return {
-        "data": spec.data.name,
-        "size": f"{spec.model.image_size} px",
-        "share": f"{100 * (spec.data.fraction or 1):g} %",
-        "model": called(spec.model),
-        "position": f"{position.kind} {position.placement}" if position else "",
-        "pool": spec.model.vit.pool if spec.model.vit else "",
-        "start": "fine-tuned" if spec.init else "",
-        "recipe": f"{spec.recipe.optimizer} lr {spec.recipe.lr:g}",
-        "steps": f"{spec.recipe.steps} steps",
-    }
+    several = [facts(spec) for spec in specs]
+    told = differing(several) or ["model"]
+    return [" ".join(own[name] for name in told if own[name]) or "-" for own in several]

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 
 from vitexp.errors import VitexpError
+from vitexp.reporting.described import facts
 from vitexp.runs.record import RunRecord
 from vitexp.runs.soup import Soup
 from vitexp.runs.store import Store
@@ -67,9 +68,10 @@ def _check_alike(runs: Sequence[RunRecord], what: str, part: Callable[[RunSpec],
 
 
 def _words(spec: RunSpec, what: str) -> str:
-    position = f", {spec.position.kind}" if spec.model.vit else ""
-    size = f" at {spec.model.image_size} px"
-    return spec.data.name if what == "data" else f"{spec.model.name}{position}{size}"
+    known = facts(spec)
+    if what == "data":
+        return known["data"]
+    return f"{', '.join(filter(None, (known['model'], known['position'])))} at {known['size']}"
 
 
 def soup_of(kind: SoupKind, runs: Iterable[RunRecord]) -> SoupSpec:

@@ -1,0 +1,58 @@
+"""A run in words: the facts that runs are told apart by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from vitexp.catalog.sizes import called, signal
+from vitexp.registry import is_reference
+from vitexp.spec import ModelSpec, RunSpec
+
+NOTHING = dict.fromkeys(
+    ("data", "size", "share", "model", "position", "pool", "start", "recipe", "steps"), ""
+)
+"""What there is to say of a run that is not known."""
+
+USUAL = {"share": "100 %", "pool": "token"}
+"""What goes without saying."""
+
+
+def facts(spec: RunSpec) -> dict[str, str]:
+    """What a run is, but for its seed; ``""`` where there is nothing to say."""
+    return {
+        "data": spec.data.name,
+        "size": f"{spec.model.image_size} px",
+        "share": f"{100 * (spec.data.fraction or 1):g} %",
+        "model": called(spec.model),
+        "position": position_words(spec.model),
+        "pool": _pool(spec.model),
+        "start": "fine-tuned" if spec.init else "",
+        "recipe": f"{spec.recipe.optimizer} lr {spec.recipe.lr:g}",
+        "steps": f"{spec.recipe.steps} steps",
+    }
+
+
+def position_words(model: ModelSpec) -> str:
+    """``"learned_1d shared"``; of a signal from a user's own file the name alone."""
+    position = signal(model)
+    if position is None:
+        return ""
+    kind = position.kind.rpartition(":")[2]
+    return kind if kind == "none" else f"{kind} {position.placement}"
+
+
+def _pool(model: ModelSpec) -> str:
+    """What a model of a user's own file does with its tokens, if it has any, is not known."""
+    return "" if model.vit is None or is_reference(model.family) else model.vit.pool
+
+
+def differing(several: Sequence[Mapping[str, str]]) -> list[str]:
+    """The names of the facts that are not the same in all of ``several``."""
+    return [name for name in several[0] if len({own[name] for own in several}) > 1]
+
+
+def shared(several: Sequence[Mapping[str, str]]) -> list[str]:
+    """The facts that are the same in all of ``several``, but for what goes without saying."""
+    told = differing(several)
+    same = {name: text for name, text in several[0].items() if text and name not in told}
+    return [text for name, text in same.items() if text != USUAL.get(name)]
