@@ -110,7 +110,7 @@ def test_a_read_only_folder_can_be_read_and_says_no_to_writing(tmp_path):
         assert (code, printed) == (2, ""), said
         assert "read-only" in said and "--out" not in said.splitlines()[1], said
         code, printed, said = call("runs", "list")
-        assert code == 0 and "done" in printed, said
+        assert code == 0 and "top-1" in printed and "1 run, digits" in said, said
         assert call("runs", "show", next(iter(before)).parent.name)[0] == 0
         code, printed, said = call("runs", "rm", next(iter(before)).parent.name)
         assert code == 2 and "cannot be written" in said, said

@@ -57,8 +57,9 @@ def test_the_latest_run_is_last_and_filters_choose(many):
     assert chosen(since=at) == [one for one in every if one.entry.date >= dates[3]]
     assert chosen(since="36500d", model="r8") == some
     assert chosen(since="1s") == []
-    with pytest.raises(VitexpError, match="no date"):
-        chosen(since="yesterday")
+    for since in ("yesterday", "9999999d"):
+        with pytest.raises(VitexpError, match="no date"):
+            chosen(since=since)
     with pytest.raises(VitexpError, match="Unknown study"):
         chosen(study="pos-em")
 
@@ -105,6 +106,8 @@ def test_runs_are_called_something_and_that_travels_with_them(tmp_path, capsys):
     read(capsys, "runs", "import", file, "--out", there)
     assert noted(there, ids[0]) == Note("ours", ("b c", "d"))
     assert noted(there, ids[1]) == Note("theirs", ("a", "b c", "e"))
+    (there / "studies").mkdir()
+    (there / "studies" / "pool-0.json").write_text("damaged")
     read(capsys, "runs", "rm", *ids, "--out", there)
     assert not list((there / "notes").iterdir())
     read(capsys, "runs", "tag", *ids, "--name", "", "--out", here)

@@ -13,8 +13,6 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.text import Text
 from PIL import Image
 from rich.console import Console
 
@@ -24,27 +22,21 @@ from vitexp.errors import VitexpError
 from vitexp.render import write, write_figures, write_tables
 from vitexp.render.console import console
 from vitexp.render.csv_table import csv_text
-from vitexp.render.figure import draw
 from vitexp.render.latex import latex
 from vitexp.render.markdown import markdown
 from vitexp.reporting.report import (
     Cell,
-    CurveFigure,
     GridTable,
-    Interval,
-    IntervalFigure,
-    Panel,
     Report,
-    Series,
-    Span,
 )
+from vitexp.studies.pos_emb.cells import NONE
 from vitexp.studies.pos_emb.study import PosEmb
 
 
 @pytest.fixture(scope="module")
 def report() -> Report:
     study = PosEmb()
-    return study.report(sorted_into(study, paper_grid(np.random.default_rng(3)), by_position))
+    return study.report(sorted_into(study, paper_grid(np.random.default_rng(3)), by_position, NONE))
 
 
 def nasty(text: str) -> Report:
@@ -62,22 +54,28 @@ def shown(report: Report, width: int, encoding: str = "utf-8") -> str:
     return raw.getvalue().decode(encoding)
 
 
-def test_all_files_are_written_under_out(report: Report, tmp_path: Path) -> None:
-    paths = write(report, tmp_path / "new")
-    names = {str(path.relative_to(tmp_path / "new")) for path in paths}
+@pytest.fixture(scope="module")
+def written(report: Report, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return write(report, tmp_path_factory.mktemp("out") / "new")
+
+
+def test_all_files_are_written_under_out(written: list[Path]) -> None:
+    out = written[0].parents[1]
+    names = {str(path.relative_to(out)) for path in written}
     assert names == {
         *("tables/pos_emb.md", "tables/pos_emb.csv", "tables/pos_emb.tex"),
         *(f"plots/pos_emb.{ending}" for ending in ("png", "svg", "pdf", "csv")),
     }
-    on_disk = {p for p in (tmp_path / "new").rglob("*") if p.is_file()}
-    assert on_disk == set(paths)
-    assert all(path.stat().st_mode & 0o444 == 0o444 for path in paths)
+    on_disk = {p for p in out.rglob("*") if p.is_file()}
+    assert on_disk == set(written)
+    assert all(path.stat().st_mode & 0o444 == 0o444 for path in written)
 
 
-def test_the_same_report_gives_the_same_bytes(report: Report, tmp_path: Path) -> None:
-    first = [path.read_bytes() for path in write(report, tmp_path)]
-    again = [path.read_bytes() for path in write(report, tmp_path)]
-    assert first == again
+def test_the_same_report_gives_the_same_bytes(
+    report: Report, written: list[Path], tmp_path: Path
+) -> None:
+    again = write(report, tmp_path)
+    assert [path.read_bytes() for path in again] == [path.read_bytes() for path in written]
 
 
 def test_ctrl_c_ends_the_writing_of_tables_at_any_moment(report, tmp_path, monkeypatch):
@@ -193,8 +191,8 @@ def test_square_brackets_are_no_markup_on_the_terminal() -> None:
     assert "[red]x[/red]" in shown(nasty("[red]x[/red]"), 80)
 
 
-def test_the_pictures_are_whole(report: Report, tmp_path: Path) -> None:
-    png, svg, pdf, _ = write_figures(report, tmp_path)
+def test_the_pictures_are_whole(written: list[Path]) -> None:
+    png, svg, pdf, _ = written[-4:]
     pixels = np.asarray(Image.open(png).convert("L"))
     assert pixels.shape[1] > 1200
     # Ink keeps clear of the borders, so nothing is cut off.
@@ -206,35 +204,6 @@ def test_the_pictures_are_whole(report: Report, tmp_path: Path) -> None:
     assert pdf.read_bytes().startswith(b"%PDF-")
 
 
-def test_no_two_texts_of_the_figure_overlap(report: Report) -> None:
-    picture = draw(report.figures[0])
-    FigureCanvasAgg(picture).draw()
-    # Matplotlib keeps the labels of ticks outside of the axis; they are not drawn.
-    outside = [
-        label
-        for axis in picture.axes
-        for label in axis.get_xticklabels()
-        if not axis.get_xlim()[0] <= label.get_position()[0] <= axis.get_xlim()[1]
-    ]
-    texts = [t for t in picture.findobj(Text) if isinstance(t, Text) and t not in outside]
-    texts = [text for text in texts if text.get_text() and text.get_visible()]
-    boxes = [text.get_window_extent() for text in texts]
-    assert len(boxes) > 20
-    for index, box in enumerate(boxes):
-        assert not any(box.overlaps(other) for other in boxes[:index]), texts[index].get_text()
-
-
-def test_the_figure_shows_each_seed_and_interval() -> None:
-    interval = Interval(0, 3.0, inner=(2.5, 3.5), outer=(2.0, 4.0), points=(2.75, 3.25))
-    figure = IntervalFigure(
-        "t", (("a", "b"),), (Panel("x (m)", (interval,)),), "seed", "in", "out", "ref"
-    )
-    (axis,) = draw(figure).axes
-    drawn = [tuple(np.asarray(line.get_xdata(), float).tolist()) for line in axis.lines]
-    assert {(2.5, 3.5), (2.0, 4.0), (2.75, 3.25), (3.0,)} <= set(drawn)
-    assert axis.get_xlabel() == "x (m)"
-
-
 def test_a_hostile_data_set_name_stays_text() -> None:
     name = '=HYPERLINK("x")\\input{/etc/passwd}<script>|$a_b%`../\n'
     records = [
@@ -242,39 +211,10 @@ def test_a_hostile_data_set_name_stays_text() -> None:
         for record in paper_grid(np.random.default_rng(3))
     ]
     study = PosEmb()
-    hostile = study.report(sorted_into(study, records, by_position))
+    hostile = study.report(sorted_into(study, records, by_position, NONE))
     assert "/" not in hostile.stem
     assert "\\input" not in latex(hostile)
     assert "<script>" not in markdown(hostile).replace("\\<script\\>", "")
     fields = [field for row in csv.reader(io.StringIO(csv_text(hostile))) for field in row]
     assert not any(field.startswith(("=", "@")) for field in fields)
     assert "HYPERLINK" in shown(hostile, 80)
-
-
-def test_a_curve_figure_shows_points_bands_and_a_place_with_its_interval() -> None:
-    series = Series("a", ((1, 2), (10, 4)), ((1.5, 2.5), (3.5, 4.5)), dots=((1, 2.2),))
-    place = Span("here", 3.0, 2.0, None)
-    nowhere = Span("no crossing", None, None, None)
-    figure = CurveFigure("t", "x (n)", "y", (series,), spans=(place, nowhere))
-    (axis,) = draw(figure).axes
-    drawn = [tuple(np.asarray(line.get_xdata(), float).tolist()) for line in axis.lines]
-    assert (1.0, 10.0) in drawn
-    assert any(line[0] == 2.0 and line[1] > 10 for line in drawn if len(line) == 2)
-    assert (3.0,) in drawn
-    assert len(axis.collections) == 1, "the band"
-    assert {"here", "no crossing"} <= {text.get_text() for text in axis.texts}
-    assert axis.get_xscale() == "log"
-    low, high = axis.get_xlim()
-    assert not any(line == (low, high) for line in drawn), "no line where there is no crossing"
-
-
-def test_labels_of_points_keep_clear_of_one_another() -> None:
-    points = ((100.0, 90.0), (104.0, 90.02), (3000.0, 95.0), (50.0, 88.0))
-    names = ("one model", "another model", "a third", "a fourth")
-    figure = CurveFigure("t", "x", "y", (Series("a", points, labels=names),), joined=False)
-    picture = draw(figure)
-    FigureCanvasAgg(picture).draw()
-    boxes = [text.get_window_extent() for text in picture.axes[0].texts]
-    assert len(boxes) == 4
-    for index, box in enumerate(boxes):
-        assert not any(box.overlaps(other) for other in boxes[:index])

@@ -17,7 +17,7 @@ from vitexp.errors import VitexpError
 from vitexp.experiment.plan import Grid
 from vitexp.experiment.sweep import Sweep
 from vitexp.models.count import macs
-from vitexp.reporting.report import Claim
+from vitexp.reporting.report import Claim, IntervalFigure
 from vitexp.runs.record import Results
 from vitexp.settings.base import Base
 from vitexp.settings.flags import Settings
@@ -86,6 +86,16 @@ def test_every_cell_of_a_plan_is_a_row_of_one_table(study, rng):
     assert {row["n"] for row in said.rows} == {5}
     assert [row["delta"] for row in said.rows].count(None) == 1, "the reference alone"
     assert set(study.claim_ids) == {claim.id for claim in said.claims}
+    (figure,) = said.figures
+    assert isinstance(figure, IntervalFigure)
+    gaps = {interval.row: interval.mean for interval in figure.panels[1].intervals}
+    ((base_row, _),) = figure.panels[1].notes
+    in_order = [gaps.get(row, 0.0) for row in range(len(figure.rows))]
+    assert len(figure.rows) == len(labels) and base_row not in gaps
+    assert np.diff(in_order).max() < 1e-9, "from the best difference to the worst"
+    colours = {colour for colour, _ in figure.looks}
+    known = {Patch: {"1-D", "none"}, Optimizer: {"ResNet"}}
+    assert colours == known.get(type(study), {"ViT"})
 
 
 def test_only_what_is_under_test_differs(rng):
@@ -135,6 +145,11 @@ def test_shapes_are_compared_with_the_one_they_depart_from(rng):
     }
     done = results(study, rng, grown)
     assert study.reference(grid_of(study, done)) == ("", "depth 4, width 64, MLP 256, patch 2")
+    (figure,) = study.report(grid_of(study, done)).figures
+    assert isinstance(figure, IntervalFigure)
+    best, second = figure.rows[:2]
+    assert (best, second) == (("", "depth 8"), ("", "patch 1")), "what each changed"
+    assert ("", "depth 4, width 64, MLP 256, patch 2") in figure.rows
     found = judged(study, done)
     assert {name: claim.standing for name, claim in found.items()} == {
         "SH1": "SUPPORTED",

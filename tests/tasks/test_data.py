@@ -77,7 +77,7 @@ def test_a_sheet_shows_each_class_by_images_of_its_own(tmp_path, cache):
     for split, count in (("train", 12), ("test", 5)):
         for level in range(CLASSES + 1):
             for i in range(count):
-                write(tmp_path / f"grey/{split}/{level:02}/{i}.png",
+                write(tmp_path / f"grey/{split}/{level:02}{'W' * 40}/{i}.png",
                       np.full((8, 8), 8 * level, np.uint8))  # fmt: skip
     content = sheet(load(str(tmp_path / "grey"), cache=cache))
     assert content == sheet(load(str(tmp_path / "grey"), cache=cache))
@@ -85,6 +85,7 @@ def test_a_sheet_shows_each_class_by_images_of_its_own(tmp_path, cache):
     with Image.open(tmp_path / "sheet.png") as picture:
         shown = np.asarray(picture.convert("L"))
     assert len(shown) == 20 + 68 * CLASSES
+    assert shown[20:, :152].min() == 0 and shown[:, 154:160].min() == 255, "no name under an image"
     for label in range(CLASSES):
         row = shown[20 + 68 * label + 32]
         assert (row[160:] == 8 * label).sum() >= 12 * 64

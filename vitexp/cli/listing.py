@@ -95,7 +95,7 @@ def _date(text: str) -> datetime:
         pass
     try:
         return datetime.now().astimezone() - timedelta(seconds=budget.seconds(text))
-    except VitexpError as error:
+    except (VitexpError, OverflowError) as error:
         raise VitexpError(
             f"--since {text!r} is no date.",
             "Write a date or a time that has passed: 2026-11-27, 2d.",

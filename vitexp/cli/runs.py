@@ -120,15 +120,15 @@ def remove(
     from vitexp.runs.store import Store
 
     store = Store(out)
-    doomed = {one.entry.id: one for start in ids if (one := listing.listed_one(store, start))}
+    doomed = list(dict.fromkeys(store.find(start).id for start in ids))
     removal.check_unneeded(store, doomed)
     if sys.stdin.isatty() and sys.stderr.isatty() and not (yes or json):
-        listing.show(list(doomed.values()))
+        listing.show([listing.listed_one(store, run) for run in doomed])
         if not typer.confirm("Remove? (--yes does not ask)", err=True):
             raise typer.Exit(1)
     freed = sum(removal.remove(store, run) for run in doomed)
     if json:
-        return screen.emit({"removed": list(doomed), "freed_bytes": freed})
+        return screen.emit({"removed": doomed, "freed_bytes": freed})
     screen.say(f"Removed {', '.join(doomed)}: {screen.size(freed)} freed.")
 
 

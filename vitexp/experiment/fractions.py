@@ -198,8 +198,8 @@ def curve_of(cells: Cells, pair: Pair) -> Curve | None:
     return Curve.of(d, np.array([cells.images(f) for f in fractions]))
 
 
-def series_of(cells: Cells, model: str, name: str) -> Series:
-    """A model's accuracy over the number of training images."""
+def series_of(cells: Cells, model: str, name: str, family: str = "") -> Series:
+    """A model's accuracy over the number of training images, in its family's colour."""
     own = [(f, cells.groups[model, f]) for f in cells.fractions if (model, f) in cells.groups]
     able = [(float(cells.images(f)), group) for f, group in own if group.done]
     tops = [(x, group.metric("test_top1")) for x, group in able]
@@ -211,6 +211,7 @@ def series_of(cells: Cells, model: str, name: str) -> Series:
             for _, top in tops
         ),
         dots=tuple((x, 100 * r.metrics["test_top1"]) for x, group in able for r in group.done),
+        family=family,
     )
 
 

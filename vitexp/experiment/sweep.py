@@ -16,13 +16,12 @@ from vitexp.experiment.plan import Grid, Plan
 from vitexp.experiment.study import Study
 from vitexp.reporting.cells import accuracy_words, gap_cell
 from vitexp.reporting.judge import not_run
+from vitexp.reporting.panels import SEED, accuracy_panel, difference_panel, kinds, setting
 from vitexp.reporting.report import (
     Cell,
     Claim,
     GridTable,
-    Interval,
     IntervalFigure,
-    Panel,
     Report,
     Value,
 )
@@ -31,7 +30,6 @@ from vitexp.reporting.values import (
     compared_values,
     deciding_words,
     ids,
-    scaled,
     top1_values,
 )
 from vitexp.reporting.words import (
@@ -43,7 +41,7 @@ from vitexp.runs.record import Results
 from vitexp.settings.base import Base
 
 Key = tuple[str, str]
-"""(group, member): what a cell is called; a group is a colour of the figure."""
+"""(group, member): what a cell is called; a group is a marker of the figure."""
 
 Cells = Mapping[Key, Group]
 
@@ -155,37 +153,32 @@ def _cells(group: Group, comparison: Comparison | None, reference: bool) -> tupl
 def _figure(
     title: str, cells: Cells, compared: Mapping[Key, Comparison], against: Key
 ) -> IntervalFigure:
-    rows = {key: row for row, key in enumerate(cells)}
-    tops = {key: group.metric("test_top1") for key, group in cells.items()}
-    accuracies = tuple(
-        Interval(
-            rows[key],
-            100 * top.mean,
-            None if top.low is None or top.high is None else (100 * top.low, 100 * top.high),
-            points=tuple(100 * record.metrics["test_top1"] for record in cells[key].done),
-        )
-        for key, top in tops.items()
-        if top.mean is not None
-    )
-    gaps = tuple(
-        Interval(rows[key], 100 * c.delta, None, _interval(c)) for key, c in compared.items()
-    )
+    """The cells from the best difference to the worst; the one compared with is at 0."""
+    gaps = {key: comparison.shown[0] for key, comparison in compared.items()} | {against: 0.0}
+    order = sorted(cells, key=lambda key: -gaps.get(key, float("-inf")))
+    rows = {key: row for row, key in enumerate(order)}
+    colours = kinds([cells[key].spec for key in order])
     return IntervalFigure(
         title=title,
-        rows=tuple(cells),
+        rows=tuple(("", _changed(name(key), name(against))) for key in order),
         panels=(
-            Panel("Test top-1 (%)", accuracies, bounds=(0, 100)),
-            Panel(f"Difference to {name(against)} (points)", gaps, baseline=0),
+            accuracy_panel({rows[key]: group for key, group in cells.items()}),
+            difference_panel(
+                {rows[key]: comparison for key, comparison in compared.items()},
+                rows[against],
+                "the base",
+            ),
         ),
-        point="one seed",
-        inner="95 % over seeds",
-        outer="95 % over seeds and test images",
-        reference="",
+        point=SEED,
+        setting=setting((cells[against], *cells.values())),
+        looks=tuple((colour, key[0]) for colour, key in zip(colours, order, strict=True)),
     )
 
 
-def _interval(comparison: Comparison) -> tuple[float, float] | None:
-    return comparison.interval and scaled(comparison.interval)
+def _changed(cell: str, base: str) -> str:
+    """What a cell's name, in parts between commas, has another of than the base's."""
+    parts = base.split(", ")
+    return ", ".join(part for part in cell.split(", ") if part not in parts) or cell
 
 
 def _row(key: Key, group: Group, comparison: Comparison | None) -> dict[str, Value]:

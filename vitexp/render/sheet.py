@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from pathlib import Path
 
+import matplotlib
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
+from PIL.ImageFont import FreeTypeFont, truetype
 
 from vitexp.datasets.image_set import ImageSet, Split
 
@@ -14,8 +17,6 @@ CLASSES = 30
 """Rows, at most."""
 _TRAIN, _TEST = 8, 4
 _TILE, _GAP, _NAME, _HEAD = 64, 4, 160, 20
-_LONGEST = 24
-"""Characters of a name."""
 
 
 def sheet(images: ImageSet) -> bytes:
@@ -27,13 +28,15 @@ def sheet(images: ImageSet) -> bytes:
     step = _TILE + _GAP
     width = _NAME + (_TRAIN + _TEST) * step + 4 * _GAP
     picture = Image.new("RGB", (width, _HEAD + rows * step), "white")
-    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(12)
+    # The font of the figures: Pillow's own lacks accents.
+    font = truetype(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf", 11)
+    draw = ImageDraw.Draw(picture)
     test = _NAME + _TRAIN * step + 4 * _GAP
     draw.text((_NAME, 3), "train", "black", font)
     draw.text((test, 3), "test", "black", font)
     for label, name in enumerate(images.names[:rows]):
         top = _HEAD + label * step
-        draw.text((_GAP, top + _TILE // 3), _short(name), "black", font)
+        draw.text((_GAP, top + _TILE // 3), _short(name, font), "black", font)
         for left, split, count in ((_NAME, images.train, _TRAIN), (test, images.test, _TEST)):
             for place, tile in enumerate(_tiles(split, label, count)):
                 picture.paste(tile, (left + place * step, top))
@@ -42,10 +45,14 @@ def sheet(images: ImageSet) -> bytes:
     return content.getvalue()
 
 
-def _short(name: str) -> str:
-    shown = name if len(name) <= _LONGEST else f"{name[: _LONGEST - 2]}.."
-    # The font that comes with Pillow knows Latin letters alone.
-    return shown.encode("latin-1", "replace").decode("latin-1")
+def _short(name: str, font: FreeTypeFont) -> str:
+    """The name, or as much of its two ends as there is room for."""
+    name = shown = " ".join(name.split())
+    kept = len(name)
+    while font.getlength(shown) > _NAME - 2 * _GAP:
+        kept -= 1
+        shown = f"{name[: kept - kept // 2]}…{name[len(name) - kept // 2 :]}"
+    return shown
 
 
 def _tiles(split: Split, label: int, count: int) -> Iterator[Image.Image]:

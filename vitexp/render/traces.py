@@ -2,35 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.lines import Line2D
 
-from vitexp.render.style import COLOURS, DASHES
+from vitexp.render import style
+from vitexp.render.marks import entry
 from vitexp.reporting.report import TraceFigure
 
-_WIDTH, _PANEL, _LINE = 7.4, 2.1, 0.17  # inches
-_COLUMNS = 2
+_PANEL = 1.7  # inches
+_NAMED = 24  # lines that the legend names
+_NAME, _HALF = 96, 46  # characters of a name: at most, in one of two columns
 
 
 def draw(figure: TraceFigure) -> Figure:
     """The panels, and below them a legend with a line for each name."""
     names = list(dict.fromkeys(line.name for panel in figure.panels for line in panel.series))
-    rows = -(-len(names) // _COLUMNS) if names[1:] else 0
-    picture = Figure(
-        figsize=(_WIDTH, 0.8 + _PANEL * len(figure.panels) + _LINE * rows),
-        layout=ConstrainedLayoutEngine(h_pad=0.06, w_pad=0.09),
-    )
-    picture.suptitle(figure.title, fontsize=11, fontweight="bold")
-    looks: dict[str, dict[str, Any]] = {
-        name: {
-            "color": COLOURS[(index + 1) % len(COLOURS)],
-            "linestyle": DASHES[index // len(COLOURS) % len(DASHES)],
-        }
-        for index, name in enumerate(names)
-    }
+    picture = style.sheet(figure.title, 1 + (_PANEL + 0.3) * len(figure.panels))
+    looks = _looks(names, dict(figure.families))
     axes = picture.subplots(len(figure.panels), 1, sharex=True, squeeze=False)[:, 0]
     for axis, panel in zip(axes, figure.panels, strict=True):
         for line in panel.series:
@@ -43,7 +33,24 @@ def draw(figure: TraceFigure) -> Figure:
         axis.grid(color="0.92", linewidth=0.8)
         axis.set_axisbelow(True)
     axes[-1].set_xlabel(figure.x_axis)
-    if rows:
-        handles = [Line2D([], [], label=name, **looks[name]) for name in names]
-        picture.legend(handles=handles, loc="outside lower center", ncols=_COLUMNS, fontsize=8)
+    handles = [
+        entry(style.short(name, _NAME), **looks[name]) for name in names[:_NAMED] if names[1:]
+    ]
+    more = f"{len(names) - _NAMED} more lines are named in the CSV" if names[_NAMED:] else ""
+    columns = 2 if max(map(len, names)) <= _HALF else 1
+    style.caption(picture, [figure.setting, more], handles, columns)
+    style.lay_out(picture, list(axes), _PANEL * len(axes))
     return picture
+
+
+def _looks(names: Sequence[str], families: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """A colour for each family, and dashes that tell its lines apart."""
+    colours = style.colours(families.get(name, name) for name in names)
+    own: dict[str, list[str]] = {}
+    for name in names:
+        own.setdefault(colours[families.get(name, name)], []).append(name)
+    return {
+        name: {"color": colour, "linestyle": style.DASHES[index % len(style.DASHES)]}
+        for colour, several in own.items()
+        for index, name in enumerate(several)
+    }

@@ -112,15 +112,23 @@ class Panel:
 
     Attributes:
         axis: label with the unit.
-        baseline: value of a line through all rows, or None.
+        inner, outer: what the thick and the thin line are called in the legend.
+        baseline: value of a line through all rows, which the intervals are differences to; None
+            where they are no differences.
         bounds: values that cannot be passed.
+        chance: what guessing gives, or None.
+        notes: (row, text) of rows that have no interval here.
     """
 
     axis: str
     intervals: tuple[Interval, ...]
+    inner: str
+    outer: str
     references: tuple[Reference, ...] = ()
     baseline: float | None = None
     bounds: tuple[float, float] = (float("-inf"), float("inf"))
+    chance: float | None = None
+    notes: tuple[tuple[int, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -128,8 +136,11 @@ class IntervalFigure:
     """Rows of intervals, the same rows in each panel side by side.
 
     Attributes:
-        rows: (group, series) of each row, from the top; a group has a colour, a series a marker.
-        point, inner, outer, reference: what these marks are called in the legend.
+        rows: (group, series) of each row, from the top.
+        point, reference: what these marks are called in the legend.
+        setting: seeds, test images, model, steps and chance level behind it, in one line.
+        looks: (colour, marker) of each row, as the name of what has it; empty: its group and
+            its series.
         suffix: added to the report's stem for the file name.
     """
 
@@ -137,9 +148,9 @@ class IntervalFigure:
     rows: tuple[tuple[str, str], ...]
     panels: tuple[Panel, ...]
     point: str
-    inner: str
-    outer: str
-    reference: str
+    reference: str = ""
+    setting: str = ""
+    looks: tuple[tuple[str, str], ...] = ()
     suffix: str = ""
 
 
@@ -153,6 +164,7 @@ class Series:
         labels: what stands beside each point; or empty.
         dots: (x, y) of what the points are means of.
         fit: a smooth line through them, as (x, y).
+        family: name of what has its colour; empty: its own.
     """
 
     name: str
@@ -161,6 +173,7 @@ class Series:
     labels: tuple[str, ...] = ()
     dots: tuple[tuple[float, float], ...] = ()
     fit: tuple[tuple[float, float], ...] = ()
+    family: str = ""
 
 
 @dataclass(frozen=True)
@@ -184,6 +197,8 @@ class CurveFigure:
         front: points that no other one beats, from left to right.
         remarks: what the figure says, below it.
         band, dot, fit: what these marks are called in the legend.
+        setting: as of an :class:`IntervalFigure`.
+        chance: what guessing gives, or None.
         suffix: added to the report's stem for the file name.
     """
 
@@ -199,6 +214,8 @@ class CurveFigure:
     band: str = ""
     dot: str = ""
     fit: str = ""
+    setting: str = ""
+    chance: float | None = None
     suffix: str = ""
 
 
@@ -220,12 +237,16 @@ class TraceFigure:
     """Panels, one below the other, over one linear axis.
 
     Attributes:
+        setting: as of an :class:`IntervalFigure`.
+        families: (name, what has its colour) of the lines; empty: each name has its own.
         suffix: of the file name, before the ending.
     """
 
     title: str
     x_axis: str
     panels: tuple[TracePanel, ...]
+    setting: str = ""
+    families: tuple[tuple[str, str], ...] = ()
     suffix: str = ""
 
 

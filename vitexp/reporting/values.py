@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from vitexp.analysis.decide import LEVELS, LOOKS, level
 from vitexp.analysis.groups import COLLAPSE, Comparison, Group
 from vitexp.analysis.two_way import LENT
-from vitexp.reporting.report import Interval, Value
+from vitexp.reporting.report import Value
 from vitexp.reporting.words import p_value, percent, points, span
 
 
@@ -83,22 +83,3 @@ def collapsed_words(cells: Iterable[tuple[str, Group]]) -> tuple[str, ...]:
         " where some runs collapse, few seeds misjudge how many do, so that a verdict may be wrong"
         " more often than it says. More seeds tell; a lower learning rate may help.",
     )
-
-
-def top1_interval(row: int, group: Group) -> Interval | None:
-    """Test top-1 in percent for a figure: over seeds, and over seeds and images; None without a
-    run that did not diverge."""
-    top1, whole = group.metric("test_top1"), group.over_images_too()
-    if top1.mean is None:
-        return None
-    inner = None
-    if top1.low is not None and top1.high is not None:
-        inner = scaled((top1.low, top1.high))
-    outer = whole and scaled(whole)
-    seeds = tuple(100 * record.metrics["test_top1"] for record in group.done)
-    return Interval(row, 100 * top1.mean, inner, outer, seeds)
-
-
-def scaled(interval: tuple[float, float]) -> tuple[float, float]:
-    """An interval of shares in percent."""
-    return 100 * interval[0], 100 * interval[1]

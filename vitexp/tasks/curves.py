@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from vitexp.errors import VitexpError
 from vitexp.reporting.described import differing, facts
+from vitexp.reporting.panels import kinds, measured
 from vitexp.reporting.report import Report, Series, TraceFigure, TracePanel, Value
 from vitexp.runs.folder import Entry
 from vitexp.runs.store import Store
@@ -56,11 +57,15 @@ def curves(store: Store, ids: Sequence[str]) -> Report:
             + (f" of {', '.join(ids)}." if ids else "."),
             "`vitexp runs list` shows the runs; choose others, or another --out.",
         )
-    names = _names([course.spec for course in courses])
+    specs = [course.spec for course in courses]
+    names = _names(specs)
+    families = dict(zip(names, kinds(specs), strict=True))
     pairs = list(zip(names, courses, strict=True))
     figure = TraceFigure(
         title="Training curves",
         x_axis="step",
+        setting=measured(_number(specs), specs),
+        families=tuple(families.items()) if len({*families.values()}) > 1 else (),
         panels=(
             TracePanel("training loss", tuple(c.series(n, "train_loss") for n, c in pairs)),
             TracePanel(
@@ -71,6 +76,12 @@ def curves(store: Store, ids: Sequence[str]) -> Report:
     )
     rows = tuple(row for name, course in pairs for row in _rows(name, course))
     return Report("curves", "Training curves", (), (), COLUMNS, rows, (figure,), (), ())
+
+
+def _number(specs: Sequence[RunSpec]) -> str:
+    images = sorted({spec.data.val for spec in specs})
+    many = " to ".join(f"{n:,}" for n in dict.fromkeys((images[0], images[-1])))
+    return f"{len(specs)} run{'s' * (len(specs) > 1)}; {many} validation images"
 
 
 def _course(store: Store, entry: Entry) -> _Course:

@@ -17,6 +17,7 @@ from vitexp.analysis.compute_ratio import (
 from vitexp.analysis.decide import ALPHA
 from vitexp.analysis.findings import Standing
 from vitexp.catalog import paper
+from vitexp.reporting.panels import SEED
 from vitexp.reporting.report import Claim, CurveFigure, Series
 from vitexp.reporting.values import in_percent
 from vitexp.reporting.words import FAMILIES, percent, sentence, times
@@ -122,11 +123,20 @@ def ratio_words(scaling: Scaling) -> str:
     }[fit]
 
 
-def figure(scaling: Scaling, title: str, y_axis: str, unit: tuple[float, str]) -> CurveFigure:
+def figure(
+    scaling: Scaling,
+    title: str,
+    y_axis: str,
+    unit: tuple[float, str],
+    measured: str = "",
+    guessing: float | None = None,
+) -> CurveFigure:
     """Accuracy over compute, one series a family, the fits where there is a ratio.
 
     Args:
         unit: FLOPs in one of the x axis, and its name.
+        measured: what on, in one line.
+        guessing: what it gives, in percent.
     """
     per, name = unit
     fit = scaling.fit
@@ -139,8 +149,11 @@ def figure(scaling: Scaling, title: str, y_axis: str, unit: tuple[float, str]) -
         joined=False,
         front=tuple((s.compute / per, 100 * s.accuracy) for s in scaling.front),
         remarks=(sentence(ratio_words(scaling)),),
-        dot="one seed" if any(size.dots for size in scaling.sizes) else "",
+        band="95 % over seeds" if any(size.low is not None for size in scaling.sizes) else "",
+        dot=SEED if any(size.dots for size in scaling.sizes) else "",
         fit="fit: one slope for ViT and ResNet" if has_fit else "",
+        setting=measured,
+        chance=guessing,
     )
 
 

@@ -52,7 +52,13 @@ def paper_report() -> Report:
         columns=COLUMNS,
         rows=tuple(row(size, scaling) for size in sizes),
         figures=(
-            figure(scaling, title, "Average top-1 of five data sets (%)", (EXAFLOP, "exaFLOPs")),
+            figure(
+                scaling,
+                title,
+                "Average top-1 of five data sets (%)",
+                (EXAFLOP, "exaFLOPs"),
+                "One run a size; pre-trained on JFT-300M, then transferred",
+            ),
         ),
         claims=claims(scaling, "JFT-300M, five transfers"),
         notes=("The paper gives one run a size: no interval over seeds can be drawn.",),

@@ -22,6 +22,7 @@ from vitexp.catalog.ladders import COMPUTE, MORE, nearest
 from vitexp.catalog.sizes import called, parse
 from vitexp.experiment.plan import Grid, Plan
 from vitexp.experiment.study import Study
+from vitexp.reporting.panels import chance, setting
 from vitexp.reporting.report import Cell, Claim, GridTable, Report
 from vitexp.reporting.values import collapsed_words
 from vitexp.reporting.words import FAMILIES, data_words, recipe_words, sentence, with_flag
@@ -95,7 +96,16 @@ class Compute(Study):
             rows=tuple(
                 {**row(size, scaling), **_clocked(size, grid)} for size in _by_compute(sizes)
             ),
-            figures=(figure(scaling, title, "Test top-1 (%)", unit),),
+            figures=(
+                figure(
+                    scaling,
+                    title,
+                    "Test top-1 (%)",
+                    unit,
+                    setting(cells.values()),
+                    chance(cells.values()),
+                ),
+            ),
             claims=_claims(scaling, grid) + _image_by_image(grid),
             notes=(
                 "Compute: 6 × MACs × images seen, the paper's convention. The ratio's interval"

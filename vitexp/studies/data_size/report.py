@@ -22,6 +22,7 @@ from vitexp.experiment.looks import State, state
 from vitexp.experiment.search import TUNED, Searches
 from vitexp.models.count import macs
 from vitexp.reporting.cells import accuracy_words, lost_words
+from vitexp.reporting.panels import SEED, chance, setting
 from vitexp.reporting.report import Cell, CurveFigure, GridTable, Value
 from vitexp.reporting.training import compute_limited, train_words
 from vitexp.reporting.values import collapsed_words, ids, in_percent, top1_values
@@ -133,7 +134,10 @@ def figure(cells: Cells, dataset: str) -> CurveFigure:
         title=f"Accuracy against the amount of training data on {dataset}",
         x_axis="Training images",
         y_axis="Test top-1 (%)",
-        series=tuple(series_of(cells, model, _name(cells, model)) for model in cells.models),
+        series=tuple(
+            series_of(cells, model, _name(cells, model), _family(cells, model))
+            for model in cells.models
+        ),
         ticks=tuple(
             (float(cells.images(f)), f"{cells.images(f):,}\n{fraction_label(f)}")
             for f in cells.fractions
@@ -141,7 +145,9 @@ def figure(cells: Cells, dataset: str) -> CurveFigure:
         spans=tuple(span_of(pair, curve) for pair, curve in curves if curve is not None),
         remarks=_remarks(cells, single),
         band="" if single else "95 % over seeds",
-        dot="one seed",
+        dot=SEED,
+        setting=setting(cells.groups.values()),
+        chance=chance(cells.groups.values()),
     )
 
 
@@ -161,9 +167,12 @@ def _limited(cells: Cells) -> list[Key]:
     return [key for key, group in cells.groups.items() if compute_limited(group) != "no"]
 
 
+def _family(cells: Cells, model: str) -> str:
+    return FAMILIES.get(cells.family(model), cells.family(model))
+
+
 def _name(cells: Cells, model: str) -> str:
-    family = FAMILIES.get(cells.family(model), cells.family(model))
-    return f"{family} {model}, {cells.cost(model) / 1e6:.3g} M MACs"
+    return f"{_family(cells, model)} {model}, {cells.cost(model) / 1e6:.3g} M MACs"
 
 
 def csv_rows(cells: Cells) -> tuple[dict[str, Value], ...]:

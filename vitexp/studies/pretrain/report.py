@@ -19,6 +19,7 @@ from vitexp.experiment.fractions import (
 )
 from vitexp.experiment.plan import Grid
 from vitexp.reporting.cells import accuracy_words, gap_cell, lost_words
+from vitexp.reporting.panels import SEED, chance, setting
 from vitexp.reporting.report import Cell, CurveFigure, GridTable, Report, Span, Value
 from vitexp.reporting.values import (
     collapsed_words,
@@ -179,7 +180,9 @@ def _figure(title: str, cells: Cells, verdicts: list[str]) -> CurveFigure:
         spans=tuple(_spans(cells)),
         remarks=(f"Best: {'; '.join(verdicts)}.",),
         band="95 % over seeds",
-        dot="one seed",
+        dot=SEED,
+        setting=setting(cells.groups.values()),
+        chance=chance(cells.groups.values()),
     )
 
 

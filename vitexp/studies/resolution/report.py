@@ -11,6 +11,7 @@ from vitexp.catalog import paper
 from vitexp.experiment.plan import Grid
 from vitexp.positions import PAPER_POSITIONS
 from vitexp.reporting.cells import accuracy_words, gap_words, lost_words, tone_of
+from vitexp.reporting.panels import SEED, accuracy_panel, setting
 from vitexp.reporting.report import (
     Cell,
     Claim,
@@ -25,7 +26,6 @@ from vitexp.reporting.values import (
     deciding_words,
     difference_words,
     ids,
-    top1_interval,
     top1_values,
 )
 from vitexp.reporting.words import (
@@ -131,13 +131,13 @@ def _figure(title: str, groups: Mapping[Key, Group]) -> IntervalFigure:
     )
 
     def panel(axis: str, stage: str) -> Panel:
-        found = (
-            top1_interval(row, group)
+        found = {
+            row: group
             for row, (kind, size, how) in enumerate(cells)
             for made in ((how, PARENT) if how == "learned" else (how,))
             if (group := groups.get((kind, size, made, stage)))
-        )
-        return Panel(axis, tuple(each for each in found if each is not None), bounds=(0, 100))
+        }
+        return accuracy_panel(found, axis)
 
     return IntervalFigure(
         title=title,
@@ -146,10 +146,8 @@ def _figure(title: str, groups: Mapping[Key, Group]) -> IntervalFigure:
             panel("Not tuned: test top-1 (%)", BEFORE),
             panel("Fine-tuned: test top-1 (%)", AFTER),
         ),
-        point="one seed",
-        inner="95 % over seeds",
-        outer="95 % over seeds and test images",
-        reference="",
+        point=SEED,
+        setting=setting(groups.values()),
     )
 
 
