@@ -28,7 +28,7 @@ def test_every_order_comes_out_of_its_line_as_it_went_in(run_spec):
     orders: list[Order] = [
         Train(spec, some, keep=False, crash="it broke"),
         Train(spec, Resources(1)),
-        Pace(spec, some),
+        Pace(spec, some, 3.0),
         Bench(spec, some, 0.5),
         Measure(spec, some, probe),
         Measure(file, some, probe),

@@ -42,10 +42,11 @@ class Train:
 
 @dataclass(frozen=True)
 class Pace:
-    """Time a few steps of a run, for an estimate."""
+    """Time a few steps of a run in about so many seconds, for an estimate."""
 
     spec: RunSpec
     resources: Resources
+    seconds: float
 
 
 @dataclass(frozen=True)

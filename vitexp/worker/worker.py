@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import queue
@@ -31,6 +32,7 @@ from vitexp.runs.lease import A_WHILE, Fenced, Lease, alone
 from vitexp.runs.record import RunRecord
 from vitexp.runs.soup import Soups
 from vitexp.runs.store import Store
+from vitexp.runs.times import Times
 from vitexp.runs.weights_file import unchanged
 from vitexp.spec import (
     Checkpoint,
@@ -47,7 +49,7 @@ from vitexp.training.fallback import usable
 from vitexp.training.host import Waits
 from vitexp.training.loop import training
 from vitexp.training.measure import measure
-from vitexp.training.pace import seconds_per_step
+from vitexp.training.pace import measured
 from vitexp.training.predict import predict, shown_batches, test_batches
 from vitexp.training.sharing import ActiveRun, ActiveRuns, has_room
 from vitexp.training.soup import average
@@ -294,11 +296,23 @@ class Worker:
 
     def _pace(self, order: Pace) -> None:
         spec, resources = order.spec, order.resources
+        self.tell(Event("start", spec.id))
         images = self._images(spec.data, spec.model)
-        seconds = seconds_per_step(
-            spec, images, self.device, resources.threads, resources.options, resources.memory
+
+        def tell(times: Times, steps: int) -> None:
+            self.tell(Event("progress", spec.id, steps, details=dataclasses.asdict(times)))
+
+        measured(
+            spec,
+            images,
+            self.device,
+            resources.threads,
+            resources.options,
+            resources.memory,
+            order.seconds,
+            tell,
         )
-        self.tell(Event("paced", spec.id, seconds_per_step=seconds))
+        self.tell(Event("paced", spec.id))
 
     def _bench(self, order: Bench) -> None:
         spec, resources = order.spec, order.resources
