@@ -176,7 +176,7 @@ def test_plan_counts_what_is_missing(capsys, out):
     assert plan["seconds"] is None
     assert set(plan) == {
         "data", "recipe", "lr", "batch", "steps", "precision", "devices", "jobs", "together",
-        "runs", "cells", "flops", "weights_bytes", "seconds",
+        "runs", "cells", "flops", "weights_bytes", "finds", "seconds",
     }  # fmt: skip
     first = plan["cells"][0]
     assert (first["row"], first["column"], first["seeds"], first["done"]) == (

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from rich.live import Live
 from rich.text import Text
 
+from vitexp.analysis.decide import look
+from vitexp.analysis.power import CHANCE, Power
 from vitexp.catalog.sizes import called
 from vitexp.cli import screen
 from vitexp.cli.execute import Label, Planner
 from vitexp.cli.forecast import Forecast, forecast, timed
 from vitexp.errors import printable
+from vitexp.experiment.plan import Plan
 from vitexp.launch.machine import Machine
 from vitexp.models.count import macs, params
+from vitexp.runs.store import Store
 from vitexp.spec import to_json
+from vitexp.tasks.power import seen
 
 _DATA = ("name", "image_size", "train", "val", "test", "skipped", "remarks")
+
+SMALL = 0.01
+"""A difference that one would like to find: cells about so far apart say what seeds find."""
 
 
 def dry_run(machine: Machine, planner: Planner, label: Label, probe: bool, json: bool) -> None:
@@ -70,8 +79,20 @@ def as_json(cast: Forecast, machine: Machine, label: Label) -> dict[str, Any]:
         "cells": _cells(cast, label),
         "flops": cast.flops,
         "weights_bytes": cast.disk,
+        "finds": _finds(cast.plan, machine.out),
         "seconds": cast.seconds,
     }
+
+
+def _finds(plan: Plan, out: Path) -> dict[str, Any] | None:
+    """Which differences to the reference the planned seeds will find; None without verdicts."""
+    seeds = look(min((len(runs) for runs in plan.cells.values()), default=0))
+    if plan.reference is None or seeds is None:
+        return None
+    data = plan.runs[0].data
+    known = seen(out, Store(out).results(), data.name, SMALL)
+    smallest = Power(known.variances, len(plan.cells) - 1).smallest(seeds, data.test)
+    return {"seeds": seeds, "points": round(100 * smallest, 2), "variances": known.where}
 
 
 def _cells(cast: Forecast, label: Label) -> list[dict[str, Any]]:
@@ -121,7 +142,14 @@ def show(value: dict[str, Any]) -> None:
         f"compute   {screen.amount(value['flops'])}FLOPs of training",
         f"disk      {screen.size(value['weights_bytes'] or 0)} of kept weights",
     )
-    print(printable("\n".join(lines)), flush=True)
+    print(printable("\n".join((*lines, *_found(value["finds"])))), flush=True)
+
+
+def _found(finds: dict[str, Any] | None) -> tuple[str, ...]:
+    if finds is None:
+        return ()
+    likely = f"{finds['seeds']} seeds, {100 * CHANCE:.0f} % chance"
+    return (f"finds     differences of {finds['points']:.1f} points ({likely}; see vitexp power)",)
 
 
 def _more(value: dict[str, Any]) -> str:
