@@ -36,6 +36,7 @@ from vitexp.runs.files import DiskError
 from vitexp.runs.lease import Lease, checkpoints
 from vitexp.runs.removal import garbage
 from vitexp.runs.store import Store
+from vitexp.runs.times import Times
 from vitexp.spec import DataSpec, PositionSpec, RunSpec, to_json
 from vitexp.training import loop
 from vitexp.training.execution import Execution
@@ -407,10 +408,22 @@ def test_two_launchers_on_one_folder_share_the_work(tmp_path, real_spec):
 
 def test_the_pace_is_measured_without_writing(tmp_path, real_spec):
     specs = [real_spec(), real_spec(position_spec("relative", "shared", 0.5))]
-    found = pace(specs, Machine(tmp_path), 2)
-    assert found.keys() == {spec.id for spec in specs}
-    assert all(seconds > 0 for seconds in found.values())
+    guesses: list[Times] = []
+    found = pace(specs, Machine(tmp_path), 2, lambda paces: guesses.extend(paces.times.values()))
+    assert found.times.keys() == {spec.id for spec in specs}
+    assert all(times.step > 0 and times.image > 0 for times in found.times.values())
+    assert found.start > 0
+    # The first guess has nothing but the forward pass.
+    assert guesses[0].step > 0 and guesses[0].begin == 0
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="looks for processes in /proc")
+def test_when_the_time_for_the_pace_is_over_nobody_is_waited_for(tmp_path, real_spec, monkeypatch):
+    monkeypatch.setattr(local, "PACE_SECONDS", 0.1)
+    monkeypatch.setattr(pool, "GRACE_SECONDS", 1e9)
+    assert pace([real_spec()], Machine(tmp_path), 1).times == {}
+    assert not workers_of(tmp_path)
 
 
 def test_devices_that_are_not_there_are_refused(monkeypatch):

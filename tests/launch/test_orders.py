@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from vitexp.launch.orders import (
     Average,
     Bench,
     Measure,
     Order,
     Pace,
+    Predict,
     Resources,
     Train,
     line,
     parse,
 )
 from vitexp.runs.options import ExecutionOptions
-from vitexp.spec import Checkpoint, FromFile, ProbeSpec, SoupSpec
+from vitexp.spec import USUAL, Checkpoint, FromFile, ProbeSpec, Shown, SoupSpec
 
 
 def test_every_order_comes_out_of_its_line_as_it_went_in(run_spec):
@@ -25,10 +28,12 @@ def test_every_order_comes_out_of_its_line_as_it_went_in(run_spec):
     orders: list[Order] = [
         Train(spec, some, keep=False, crash="it broke"),
         Train(spec, Resources(1)),
-        Pace(spec, some),
+        Pace(spec, some, 3.0),
         Bench(spec, some, 0.5),
         Measure(spec, some, probe),
         Measure(file, some, probe),
+        Predict(spec, some, Shown(None, USUAL, ("cat", "dog"), "there")),
+        Predict(file, some, Shown("digits", replace(USUAL, skip_broken=True), (), "there")),
         Average(SoupSpec("greedy", ("a", "b"), ("0", "1")), some),
     ]
     for order in orders:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import re
@@ -175,7 +176,7 @@ def test_plan_counts_what_is_missing(capsys, out):
     assert plan["seconds"] is None
     assert set(plan) == {
         "data", "recipe", "lr", "batch", "steps", "precision", "devices", "jobs", "together",
-        "runs", "cells", "flops", "weights_bytes", "seconds",
+        "runs", "cells", "flops", "weights_bytes", "finds", "seconds",
     }  # fmt: skip
     first = plan["cells"][0]
     assert (first["row"], first["column"], first["seeds"], first["done"]) == (
@@ -380,7 +381,6 @@ def _progress() -> live.Progress:
         label=lambda spec: (spec.position.kind, spec.position.placement),
         top1={},
         todo={spec.id for spec in specs},
-        started=time.monotonic() - 10,
     )
 
 
@@ -432,28 +432,56 @@ def test_a_run_may_end_while_the_live_grid_is_drawn(monkeypatch):
     assert progress.finished == 2
 
 
-def test_lines_in_a_log():
+def test_lines_in_a_log(monkeypatch):
+    """The first of them is there as soon as it can say how long it all will take."""
+    clock = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     file = io.StringIO()
     progress = _progress()
+    start, under_way, *others = _happens(progress)
+    further = dataclasses.replace(under_way, step=110)
+    failed = Event("failed", others[-1].run_id, 200, 400, message="no luck")
     with live.display(progress, Console(file=file, width=40)) as display:
-        for event in _happens(progress):
+        for event in (start, under_way, further, *others, failed):
             display(event)
-        display(Event("failed", list(progress.specs)[1], 200, 400, message="no luck"))
-    first, second = file.getvalue().replace("11 s left", "10 s left").splitlines()
-    assert first == ("[1/2 runs, 10 s left] learned_1d stem seed 0: 62.5 % test, 50.0 % validation")
-    assert second == "[2/2 runs] learned_1d stem seed 1: failed: no luck"
+            clock[0] += 5
+    first, done, failed_line = file.getvalue().splitlines()
+    assert re.fullmatch(
+        r"\[0/2 runs, 1234 images/s, \d+ min \d+ s left\] learned_1d stem seed 0: step 110/400",
+        first,
+    )
+    assert re.fullmatch(
+        r"\[1/2 runs, \d+ s left\] learned_1d stem seed 0: 62.5 % test, 50.0 % validation", done
+    )
+    assert failed_line == "[2/2 runs] learned_1d stem seed 1: failed: no luck"
 
 
-def test_time_left_counts_only_steps_done_here():
-    """A run that goes on from step 300 of 400 has not done 300 steps in these ten seconds."""
+def test_time_left_is_there_from_the_first_step_and_counts_only_steps_done_here(monkeypatch):
+    """Neither what workers need to start nor a run's first 300 steps of earlier are its rate."""
+    clock = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     progress = _progress()
-    first = next(iter(progress.specs))
+    first, spec = next(iter(progress.specs.items()))
     assert progress.seconds_left() is None
+    assert progress.summary() == "0/2 runs, workers start"
+    clock[0] = 100.0
     progress.update(Event("start", first, 300, 400))
-    progress.update(Event("progress", first, 350, 400))
+    assert progress.seconds_left() is None
+    speed = spec.recipe.batch / 10.0
+    progress.update(Event("progress", first, 350, 400, images_per_s=speed))
+    # Steps of ten seconds: nobody waits for a second one. What is reported on after the last step
+    # takes its time, too, and validations a little.
     left = progress.seconds_left()
     assert left is not None
-    assert left == pytest.approx(10 * (50 + 400) / 50, rel=0.05)
+    assert (50 + 400) * 10.0 < left < 1.2 * (50 + 400) * 10.0
+    speed = spec.recipe.batch * 50.0
+    progress.update(Event("progress", first, 350, 400, images_per_s=speed))
+    assert progress.seconds_left() is None, "the first of short steps is no measure"
+    clock[0] = 110.0
+    progress.update(Event("progress", first, 375, 400, images_per_s=speed))
+    left = progress.seconds_left()
+    assert left is not None
+    assert (25 + 400) / 2.5 < left < 1.2 * (25 + 400) / 2.5
 
 
 def test_numbers_for_people():

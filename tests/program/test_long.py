@@ -8,11 +8,15 @@ import pytest
 
 from tests.commands import call
 from tests.program.test_terminals import in_terminal
-from vitexp.cli import execute, long, plan
+from vitexp.cli import execute, long
 from vitexp.cli.execute import machine_of
+from vitexp.cli.forecast import forecast, timed
 from vitexp.experiment.plan import Plan
 from vitexp.launch import local
+from vitexp.launch.local import Paces
+from vitexp.models.count import macs
 from vitexp.runs.record import Results
+from vitexp.runs.times import Times
 from vitexp.settings.flags import Settings
 from vitexp.settings.run import resolve
 
@@ -28,7 +32,9 @@ def slow(monkeypatch):
 
     def is_as_slow_as(seconds):
         monkeypatch.setattr(
-            local, "pace", lambda specs, *rest: {spec.id: seconds for spec in specs}
+            local,
+            "pace",
+            lambda specs, *rest: Paces(0.0, {spec.id: Times(step=seconds) for spec in specs}),
         )
         monkeypatch.setattr(execute, "execute", run)
         return begun
@@ -93,9 +99,27 @@ def test_done_runs_cost_nothing(slow, tmp_path):
     slow(1.0)
     machine = machine_of(Settings(out=str(tmp_path), device="cpu"))
     base = resolve(Settings(steps=100_000), "fp32")
-    cast = plan.forecast(machine, lambda done: Plan({("one",): [base.run]}), probe=True)
+    cast = timed(forecast(machine, lambda done: Plan({("one",): [base.run]})), machine)
     assert cast.seconds == 100_000
     assert cast.taken({}) == 0
+
+
+def test_a_model_that_was_not_timed_is_judged_by_the_nearest_that_was(slow, monkeypatch, tmp_path):
+    machine = machine_of(Settings(out=str(tmp_path), device="cpu", jobs=2))
+    small, large = (
+        resolve(Settings(steps=100, width=width, heads=4), "fp32").run for width in (64, 256)
+    )
+    found = Paces(2.0, {large.id: Times(begin=1.0, step=0.5)})
+    monkeypatch.setattr(local, "pace", lambda *_: found)
+    cast = forecast(machine, lambda done: Plan({("a",): [small, large], ("b",): [small.seeded(1)]}))
+    assert cast.seconds is None
+    cast = timed(cast, machine)
+    factor = (macs(small.model) or 0) / (macs(large.model) or 1)
+    assert factor < 0.2
+    alone = 1 + 100 * 0.5 * factor
+    assert cast.taken({small: 100}) == pytest.approx(2 + alone)
+    # The small ones of both seeds go first, side by side.
+    assert cast.seconds == pytest.approx(2 + alone + (1 + 100 * 0.5))
 
 
 def test_on_a_terminal_it_is_asked_for(tmp_path):

@@ -419,7 +419,7 @@ def test_a_model_is_called_by_what_it_has_and_not_by_what_was_typed(settings, na
 
 def test_a_model_of_ones_own_is_called_by_its_class(tmp_path):
     (tmp_path / "own.py").write_text("class R20: ...")
-    for flags, name in (({}, "R20"), ({"patch": 4}, "R20"), ({"depth": 2}, "R20 depth=2")):
+    for flags, name in (({}, "R20"), ({"patch": 4}, "R20 patch=4"), ({"depth": 2}, "R20 depth=2")):
         run = base(1, model=f"{tmp_path / 'own.py'}:R20", **flags).run
         assert (run.model.name, called(run.model)) == (name, name)
 

@@ -21,13 +21,14 @@ from vitexp.models.build import build
 from vitexp.models.masks import HashNoise
 from vitexp.models.vit import attend
 from vitexp.runs.options import DEFAULTS, ExecutionOptions
+from vitexp.runs.times import Times
 from vitexp.spec import PositionSpec, RunSpec
-from vitexp.training import capture, compilation, execution, loop
+from vitexp.training import capture, compilation, execution, loop, step
 from vitexp.training.batches import Batches
 from vitexp.training.capture import AHEAD, LEAD
 from vitexp.training.compilation import compile_blocks, has_compiler, plain
 from vitexp.training.execution import COMPILED_FROM, Execution, choose
-from vitexp.training.pace import seconds_per_step
+from vitexp.training.pace import COMPILING, measured
 from vitexp.training.peak import Peak
 from vitexp.training.step import Step
 
@@ -131,14 +132,17 @@ def test_a_step_on_cuda_is_captured_unless_its_code_or_its_masks_forbid_it(run_s
 
 
 def test_the_estimate_of_a_long_run_waits_for_no_compiler(few_digits, run_spec, monkeypatch):
-    def works(device: torch.device) -> bool:
-        raise AssertionError("the compiler was asked for")
-
-    monkeypatch.setattr(compilation, "has_compiler", works)
+    monkeypatch.setattr(compilation, "has_compiler", lambda device: True)
+    monkeypatch.setattr(step, "compile_blocks", lambda *_: pytest.fail("compiled"))
     long = dataclasses.replace(run_spec(steps=2 * COMPILED_FROM), precision="bf16")
-    with pytest.raises(AssertionError, match="asked for"):
-        choose(long, CPU, 1, DEFAULTS)
-    assert seconds_per_step(long, few_digits, CPU, 1, DEFAULTS, None) > 0
+    told: list[tuple[Times, int]] = []
+    measured(long, few_digits, CPU, 1, DEFAULTS, None, 0.5, lambda *found: told.append(found))
+    assert [steps for _, steps in told] == list(range(len(told)))
+    found, steps = told[-1]
+    assert steps > 0 and found.step > found.image > 0
+    assert COMPILING <= found.once < 2 * COMPILING
+    measured(run_spec(), few_digits, CPU, 1, DEFAULTS, None, 0.5, lambda *found: told.append(found))
+    assert told[-1][0].once < COMPILING
 
 
 WAYS = {

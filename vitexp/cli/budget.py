@@ -9,7 +9,8 @@ from __future__ import annotations
 import dataclasses
 import re
 
-from vitexp.cli import plan, screen
+from vitexp.cli import screen
+from vitexp.cli.forecast import forecast, timed
 from vitexp.errors import VitexpError
 from vitexp.experiment.study import Study
 from vitexp.launch.machine import Machine
@@ -38,7 +39,8 @@ def fitted(study: Study, base: Base, machine: Machine, limit: float) -> Base:
     Raises:
         VitexpError: not even one seed fits.
     """
-    cast = plan.forecast(machine, lambda done: study.planned(base, done), probe=True)
+    screen.say("Timing a few steps for the budget: 20 s at most.")
+    cast = timed(forecast(machine, lambda done: study.planned(base, done)), machine)
     needed = 0.0
     for count in range(len(base.seeds), 0, -1):
         todo = [spec for spec in cast.todo if spec.seed in base.seeds[:count]]

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from rich import progress as progress_bars
@@ -19,6 +20,8 @@ from rich.table import Table
 from rich.text import Text
 
 from vitexp.cli import screen
+from vitexp.models.count import macs
+from vitexp.runs.times import BACKWARD, passes, reported_on
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -39,6 +42,9 @@ def name(spec: RunSpec, label: Label) -> str:
 QUIET = 30.0
 """Seconds between two progress lines in a log."""
 
+SETTLING = 2.0
+"""Seconds of steps before which they say nothing about those to come."""
+
 
 @dataclass
 class Progress:
@@ -57,11 +63,12 @@ class Progress:
     label: Label
     top1: dict[str, float]
     todo: set[str]
-    started: float = field(default_factory=time.monotonic)
     at: dict[str, int] = field(default_factory=dict)
     speed: dict[str, float] = field(default_factory=dict)
     ended: dict[str, str] = field(default_factory=dict)
     _from: dict[str, int] = field(default_factory=dict)
+    # When the first step was heard of, and the work done by then.
+    _first: tuple[float, float] | None = None
 
     def update(self, event: Event) -> None:
         """Take in what the launcher says."""
@@ -72,6 +79,8 @@ class Progress:
             self.at[run] = event.step
             self._from.setdefault(run, self.at[run])
             self.speed[run] = event.images_per_s or self.speed.get(run, 0.0)
+            if event.kind == "progress" and self._first is None:
+                self._first = time.monotonic(), self._done()
             return
         if event.kind == "note":
             return
@@ -88,14 +97,46 @@ class Progress:
         return len(self.ended)
 
     def seconds_left(self) -> float | None:
-        """What the rest will take at the rate so far; None before there is one."""
-        done = sum(self._steps(run) - self._from.get(run, 0) for run in self.ended)
-        done += sum(step - self._from[run] for run, step in self.at.items())
-        left = sum(self._steps(run) - self.at.get(run, 0) for run in self.todo - set(self.ended))
-        return (time.monotonic() - self.started) * left / done if done > 0 else None
+        """What the rest will take at the rate so far; None before there is one.
 
-    def _steps(self, run: str) -> int:
-        return self.specs[run].recipe.steps
+        It is that since the first step that was heard of; of steps so long that there are no
+        others for a while, the first ones' own.
+        """
+        if self._first is None:
+            return None
+        left = sum(self._whole(run) - self._work(run) for run in self.todo - set(self.ended))
+        seconds, done = time.monotonic() - self._first[0], self._done() - self._first[1]
+        if done > 0:
+            return seconds * left / done if seconds > SETTLING else None
+        rates = [
+            BACKWARD * self._weight[run] * speed
+            for run, speed in self.speed.items()
+            if 0 < speed * SETTLING < self.specs[run].recipe.batch
+        ]
+        return left / (statistics.fmean(rates) * len(self.at)) if rates else None
+
+    def _done(self) -> float:
+        """The work of this command so far."""
+        ended = sum(
+            self._whole(run) - self._work(run, self._from.get(run, 0)) for run in self.ended
+        )
+        under_way = (self._work(run) - self._work(run, self._from[run]) for run in self.at)
+        return ended + sum(under_way)
+
+    def _work(self, run: str, step: int | None = None) -> float:
+        """What a run has done at a step, by default the one where it is: MACs where they are
+        known."""
+        step = self.at.get(run, 0) if step is None else step
+        return self._weight[run] * passes(self.specs[run], step)
+
+    def _whole(self, run: str) -> float:
+        spec = self.specs[run]
+        return self._work(run, spec.recipe.steps) + self._weight[run] * reported_on(spec)
+
+    @cached_property
+    def _weight(self) -> dict[str, float]:
+        """What an image costs in each run; it is asked for in every frame."""
+        return {run: macs(spec.model) or 1.0 for run, spec in self.specs.items()}
 
     def name(self, run: str) -> str:
         """A run, for people."""
@@ -115,6 +156,8 @@ class Progress:
             parts.append(f"{speed:.0f} images/s")
         if (left := self.seconds_left()) is not None and self.finished < len(self.todo):
             parts.append(f"{screen.duration(left)} left")
+        if not (self.at or self.ended):
+            parts.append("workers start")
         return ", ".join(parts)
 
 
@@ -124,7 +167,7 @@ class Lines:
     def __init__(self, progress: Progress, console: Console) -> None:
         self.progress = progress
         self.console = console
-        self._said = progress.started
+        self._said: float | None = None
 
     def __enter__(self) -> Lines:
         return self
@@ -138,9 +181,15 @@ class Lines:
             self._say(event.message)
         elif event.kind in ("done", "diverged", "failed"):
             self._say(f"{self.progress.name(event.run_id)}: {outcome(event)}")
-        elif event.kind == "progress" and time.monotonic() - self._said > QUIET:
+        elif event.kind == "progress" and self._due():
             name, of = self.progress.name(event.run_id), f"{event.step}/{event.steps}"
             self._say(f"{name}: step {of}")
+
+    def _due(self) -> bool:
+        """Whether it is time for a line: the first is one as soon as it can tell the time left."""
+        if self._said is None:
+            return self.progress.seconds_left() is not None
+        return time.monotonic() - self._said > QUIET
 
     def _say(self, text: str) -> None:
         self._said = time.monotonic()

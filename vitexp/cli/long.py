@@ -8,9 +8,9 @@ import sys
 
 import typer
 
-from vitexp.cli import plan, screen
+from vitexp.cli import screen
 from vitexp.cli.execute import Planner
-from vitexp.cli.plan import Forecast
+from vitexp.cli.forecast import Forecast, forecast, timed
 from vitexp.launch.machine import Machine
 from vitexp.settings.flags import said
 
@@ -32,9 +32,10 @@ def consent(machine: Machine, planner: Planner, searches: bool = False) -> None:
     Raises:
         typer.Exit: with 130 where the answer is no.
     """
-    if machine.yes or _is_short(plan.forecast(machine, planner, probe=False), machine):
+    if machine.yes or _is_short(cast := forecast(machine, planner), machine):
         return
-    cast = plan.forecast(machine, planner, probe=True)
+    screen.say("Timing a few steps of this much work: 20 s at most.")
+    cast = timed(cast, machine)
     if (cast.seconds or 0.0) <= LONG:
         return
     least = "at least " if searches else ""

@@ -22,6 +22,7 @@ from vitexp.cli.data import data
 from vitexp.cli.finetune import finetune
 from vitexp.cli.models import models
 from vitexp.cli.power import power
+from vitexp.cli.predict import predict
 from vitexp.cli.probe import probe
 from vitexp.cli.report import plot, table
 from vitexp.cli.runs import runs
@@ -62,7 +63,7 @@ def program(
 
 
 COMMANDS = (
-    *(ablate, scale, train, finetune, soup, probe),
+    *(ablate, scale, train, finetune, soup, probe, predict),
     *(table, plot, claims, compare, power, models, bench, data),
 )
 for command in COMMANDS:

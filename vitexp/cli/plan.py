@@ -2,98 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from rich.live import Live
+from rich.text import Text
+
+from vitexp.analysis.decide import look
+from vitexp.analysis.power import CHANCE, Power
 from vitexp.catalog.sizes import called
 from vitexp.cli import screen
-from vitexp.cli.execute import Label, Planner, planned
+from vitexp.cli.execute import Label, Planner
+from vitexp.cli.forecast import Forecast, forecast, timed
 from vitexp.errors import printable
 from vitexp.experiment.plan import Plan
-from vitexp.launch import local
 from vitexp.launch.machine import Machine
-from vitexp.models.count import TRAINING_FLOPS, macs, params
+from vitexp.models.count import macs, params
 from vitexp.reporting.described import images_words
 from vitexp.runs.store import Store
-from vitexp.spec import ModelSpec, RunSpec, to_json
+from vitexp.spec import to_json
+from vitexp.tasks.power import seen
 
 _DATA = ("name", "image_size", "train", "val", "test", "skipped", "remarks")
 
+SMALL = 0.01
+"""A difference that one would like to find: cells about so far apart say what seeds find."""
 
-@dataclass(frozen=True)
-class Forecast:
-    """What the missing runs of a plan will cost.
 
-    Attributes:
-        plan: the whole.
-        todo: its runs that are missing.
-        step_seconds: id of a probed run -> seconds a step with ``jobs`` runs side by side.
-        jobs: runs at the same time.
-        keep: whether final weights stay on disk.
+def dry_run(machine: Machine, planner: Planner, label: Label, probe: bool, json: bool) -> None:
+    """Print the plan at once and, as soon as a few steps were timed, how long it will take.
+
+    Args:
+        probe: whether anything is timed.
+        json: all in one, at the end.
+
+    Raises:
+        KeyboardInterrupt: a signal came in while it was timed.
     """
-
-    plan: Plan
-    todo: list[RunSpec]
-    step_seconds: dict[str, float]
-    jobs: int
-    keep: bool
-
-    @property
-    def flops(self) -> int | None:
-        """Training FLOPs; None where a model of the user's own has no count."""
-        return _sum(_flops(spec) for spec in self.todo)
-
-    @property
-    def disk(self) -> int | None:
-        """Bytes of kept weights."""
-        return _sum(_weights(spec.model) for spec in self.todo) if self.keep else 0
-
-    @property
-    def seconds(self) -> float | None:
-        """Wall-clock time, no shorter than the longest run; None without a probe."""
-        return self.taken({spec: spec.recipe.steps for spec in self.todo})
-
-    def taken(self, steps: Mapping[RunSpec, int]) -> float | None:
-        """As :attr:`seconds`, for some of ``todo`` with another number of steps each."""
-        if not steps:
-            return 0.0
-        if not self.step_seconds:
-            return None
-        each = [count * self._step(spec) for spec, count in steps.items()]
-        return max(sum(each) / self.jobs, *each)
-
-    def _step(self, spec: RunSpec) -> float:
-        probed = {s.model: self.step_seconds[s.id] for s in self.todo if s.id in self.step_seconds}
-        return probed.get(spec.model) or max(probed.values())
+    cast = forecast(machine, planner)
+    if not json:
+        show(as_json(cast, machine, label))
+    if probe and cast.todo:
+        cast = _timed(cast, machine)
+    if json:
+        return screen.emit(as_json(cast, machine, label))
+    print(_time(cast.seconds))
 
 
-def _sum(values: Any) -> int | None:
-    known = list(values)
-    return None if None in known else sum(known)
-
-
-def _flops(spec: RunSpec) -> int | None:
-    each = macs(spec.model)
-    images = spec.recipe.steps * spec.recipe.batch
-    return None if each is None else TRAINING_FLOPS * each * images
-
-
-def _weights(model: ModelSpec) -> int | None:
-    count = params(model)
-    return None if count is None else 4 * count
-
-
-def forecast(machine: Machine, plan: Planner, probe: bool) -> Forecast:
-    """Ask the store what is missing and, where wanted, a short probe how fast it goes."""
-    store = Store(machine.out)
-    found = planned(plan, store.results(), machine)
-    todo = store.missing(found.runs)
-    training = [spec for spec in todo if spec.recipe.steps]
-    one_each = list({spec.model: spec for spec in reversed(training)}.values())
-    jobs = machine.jobs(len(todo))
-    times = local.pace(one_each, machine, jobs) if probe and one_each else {}
-    return Forecast(found, todo, times, jobs, machine.keep)
+def _timed(cast: Forecast, machine: Machine) -> Forecast:
+    """A better and better estimate in a terminal, and one word about it elsewhere."""
+    console = screen.stdout()
+    if not console.is_terminal:
+        screen.say("Timing a few steps: 20 s at most.")
+        return timed(cast, machine)
+    with Live(Text(f"{_TIME}being timed, 20 s at most"), console=console, transient=True) as line:
+        return timed(cast, machine, lambda so_far: line.update(Text(_so_far(so_far))))
 
 
 def as_json(cast: Forecast, machine: Machine, label: Label) -> dict[str, Any]:
@@ -118,8 +81,21 @@ def as_json(cast: Forecast, machine: Machine, label: Label) -> dict[str, Any]:
         "cells": _cells(cast, label),
         "flops": cast.flops,
         "weights_bytes": cast.disk,
+        "finds": _finds(cast.plan, machine.out),
         "seconds": cast.seconds,
     }
+
+
+def _finds(plan: Plan, out: Path) -> dict[str, Any] | None:
+    """Which differences to the reference the planned seeds will find; None without verdicts."""
+    seeds = look(min((len({r.seed for r in runs}) for runs in plan.cells.values()), default=0))
+    if plan.reference is None or seeds is None:
+        return None
+    data = plan.runs[0].data
+    known = seen(out, Store(out).results(), data.name, SMALL)
+    images = data.pool if data.fold else data.test
+    smallest = Power(known.variances, len(plan.cells) - 1).smallest(seeds, images)
+    return {"seeds": seeds, "points": round(100 * smallest, 2), "variances": known.where}
 
 
 def _cells(cast: Forecast, label: Label) -> list[dict[str, Any]]:
@@ -141,7 +117,7 @@ def _cells(cast: Forecast, label: Label) -> list[dict[str, Any]]:
 
 
 def show(value: dict[str, Any]) -> None:
-    """Print what :func:`as_json` gives, for people."""
+    """Print what :func:`as_json` gives but for the time, for people."""
     data, runs = value["data"], value["runs"]
     screen.table(
         ("row", "column", "model", "seeds", "done", "params", "MACs"),
@@ -167,9 +143,15 @@ def show(value: dict[str, Any]) -> None:
         f"runs      {runs['total']}: {runs['done']} done already, {runs['todo']} to do",
         f"compute   {screen.amount(value['flops'])}FLOPs of training",
         f"disk      {screen.size(value['weights_bytes'] or 0)} of kept weights",
-        f"time      {_time(value['seconds'])}",
     )
-    print(printable("\n".join(lines)))
+    print(printable("\n".join((*lines, *_found(value["finds"])))), flush=True)
+
+
+def _found(finds: dict[str, Any] | None) -> tuple[str, ...]:
+    if finds is None:
+        return ()
+    likely = f"{finds['seeds']} seeds, {100 * CHANCE:.0f} % chance"
+    return (f"finds     differences of {finds['points']:.1f} points ({likely}; see vitexp power)",)
 
 
 def _more(value: dict[str, Any]) -> str:
@@ -177,5 +159,12 @@ def _more(value: dict[str, Any]) -> str:
     return f", or up to {most} on each device where that is faster" if most > 1 else ""
 
 
+_TIME = "time      "
+
+
 def _time(seconds: float | None) -> str:
-    return "not probed" if seconds is None else f"about {screen.duration(seconds)}"
+    return _TIME + ("not timed" if seconds is None else f"about {screen.duration(seconds)}")
+
+
+def _so_far(cast: Forecast) -> str:
+    return f"{_time(cast.seconds)} so far, still timing"

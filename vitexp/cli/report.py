@@ -12,6 +12,7 @@ import typer
 
 from vitexp.cli.flags import Json, Out
 from vitexp.cli.options import Notes, Quiet, StudyName, canonical, detail
+from vitexp.spec import USUAL
 
 if TYPE_CHECKING:
     from vitexp.experiment.plan import Grid
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     Answer = tuple[Report, list[Report]]
     """A report to show, and what the files hold: each under its own stem."""
 
-CURVES = "curves"
+CURVES, ERRORS = "curves", "errors"
 
 GridName = Annotated[
     str | None,
@@ -54,7 +55,9 @@ def plot(
     study: StudyName = None,
     runs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[RUN...]", help="curves: run ids or their first digits [all]"),
+        typer.Argument(
+            metavar="[RUN...]", help="curves, errors: run ids or their first digits [curves: all]"
+        ),
     ] = None,
     out: Out = Path("."),
     grid: GridName = None,
@@ -63,12 +66,15 @@ def plot(
 ) -> None:
     """Draw a study's figures into plots/, without running anything.
 
-    `plot curves` draws loss, accuracy and learning rate of runs along their steps.
+    `plot curves` draws loss, accuracy and learning rate of runs along their steps; `plot errors`
+    what runs take for what on their test images, which it predicts again, and the worst of these.
     """
     from vitexp.cli import screen
     from vitexp.render import write_figures
 
-    if study == CURVES or runs:
+    if study == ERRORS:
+        answers = _errors(out, runs or [])
+    elif study == CURVES or runs:
         report = _curves(study, out, runs or [])
         answers = [(report, [report])]
     else:
@@ -91,9 +97,32 @@ def _curves(study: str | None, out: Path, runs: Sequence[str]) -> Report:
     if study != CURVES:
         raise VitexpError(
             f"{runs[0]} means nothing to {study}.",
-            "Runs follow `plot curves`; `--grid RUN` chooses the grid that a run is in.",
+            "Runs follow `plot curves` and `plot errors`; `--grid RUN` chooses the grid that a run"
+            " is in.",
         )
     return curves(Store(out), runs)
+
+
+def _errors(out: Path, runs: Sequence[str]) -> list[Answer]:
+    from vitexp.cli.execute import check_writable
+    from vitexp.cli.predict import predicted, subjects_of
+    from vitexp.errors import VitexpError
+    from vitexp.launch import devices
+    from vitexp.launch.machine import Machine
+    from vitexp.runs.store import Store
+    from vitexp.tasks.errors import errors
+
+    if not runs:
+        raise VitexpError(
+            "The errors of which run?",
+            "Name it: `vitexp plot errors RUN`; `vitexp runs list` shows the ids.",
+        )
+    check_writable(out)
+    subjects = subjects_of(runs, Store(out))
+    machine = Machine(out, devices.resolve("auto"))
+    with predicted(subjects, None, USUAL, machine, out) as files:
+        reports = [errors(*pair) for pair in zip(subjects, files, strict=True)]
+    return [(each[0], each) for each in reports]
 
 
 def _paper(study: str | None) -> Report:

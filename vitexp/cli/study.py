@@ -113,13 +113,14 @@ def carry_out(
         typer.Exit: with 1 where a run failed.
     """
 
+    def planner(done: Results) -> Plan:
+        return study.planned(base, done)
+
     if dry_run:
-        cast = plan.forecast(machine, lambda done: study.planned(base, done), probe)
-        value = plan.as_json(cast, machine, study.label)
         if until is not None:
             screen.say(f"First {len(base.seeds)} seeds; then more of what is open, {until}.")
-        return screen.emit(value) if json else plan.show(value)
-    long.consent(machine, lambda done: study.planned(base, done), study.searches)
+        return plan.dry_run(machine, planner, study.label, probe, json)
+    long.consent(machine, planner, study.searches)
     question = None
 
     def kept(planned: Plan) -> Plan:
@@ -129,7 +130,7 @@ def carry_out(
         return planned
 
     if until is None:
-        well = execute.execute(machine, lambda done: kept(study.planned(base, done)), study.label)
+        well = execute.execute(machine, lambda done: kept(planner(done)), study.label)
     else:
         well = looks.settle(machine, _asking(study, base, kept), until)
     report.after(study, question, machine.out, json, detail)

@@ -28,8 +28,7 @@ def train(
     specs = [run for seed in base.seeds for run in base.seeded(seed).folds]
     whole = Plan({_key(base.run): specs})
     if dry_run:
-        value = plan.as_json(plan.forecast(machine, lambda _: whole, probe), machine, tuple)
-        return screen.emit(value) if json else plan.show(value)
+        return plan.dry_run(machine, lambda _: whole, tuple, probe, json)
     long.consent(machine, lambda _: whole)
     well = execute.execute(machine, lambda _: whole, tuple)
     results = Store(machine.out).results()

@@ -35,7 +35,7 @@ from vitexp.datasets.source import Item, Place, Source, UnreadableError
 from vitexp.datasets.split import PARTS, Part, partition
 from vitexp.errors import VitexpError
 
-_THREADS = min(4, os.cpu_count() or 1)
+THREADS = min(4, os.cpu_count() or 1)
 _GROUP = 16
 """Images a task: handing over costs as much as decoding a small image."""
 _LOOKED_AT = 2_000
@@ -135,7 +135,7 @@ class _Writing:
         """Write all images; yields how many are done."""
         done = 0
         side, channels = self._layout.side, self._layout.channels
-        with ThreadPoolExecutor(_THREADS) as pool, ExitStack() as stack:
+        with ThreadPoolExecutor(THREADS) as pool, ExitStack() as stack:
             writers = {
                 part: stack.enter_context(closing(SplitWriter(self._folder, part, side, channels)))
                 for part in PARTS
@@ -160,7 +160,7 @@ class _Writing:
         if isinstance(decoded, UnreadableError):
             self._broken.append(f"{item[0]}: {decoded}")
             if not self._skip_broken:
-                raise _unreadable(self._broken[-1])
+                raise unreadable(self._broken[-1])
             return
         digest, pixels, small, size = decoded
         self._sizes[size] += 1
@@ -224,7 +224,8 @@ def _decode_one(layout: Layout, read: Callable[[], bytes]) -> Decoded:
     return hashlib.sha256(encoded).digest(), pixels, thumbnail(pixels), image.size
 
 
-def _unreadable(what: str) -> VitexpError:
+def unreadable(what: str) -> VitexpError:
+    """The error for an image, by its name and the reason."""
     return VitexpError(
         f"An image cannot be read: {what}.",
         "Replace or remove it, or give --skip-broken: unreadable images are then left out, "

@@ -53,7 +53,7 @@ def open_root(root: Path, found: Walk, reading: Reading) -> Source:
         from vitexp.datasets.tables import open_saved
 
         return open_saved(root, reading)
-    contents = _sorted_out(root, found, reading.follow_links)
+    contents = sorted_out(root, found, reading.follow_links)
     if contents.tables and contents.images:
         raise VitexpError(
             f"The folder {root} holds {_kind(contents.tables[0])} files and image files, such as "
@@ -158,7 +158,8 @@ def _nothing(root: Path, left: list[Left]) -> VitexpError:
     )
 
 
-def _sorted_out(root: Path, found: Walk, follow_links: bool) -> Contents:
+def sorted_out(root: Path, found: Walk, follow_links: bool) -> Contents:
+    """The files under ``root`` by what they are."""
     contents = Contents(left=list(found.left))
     kinds = {
         "image": contents.images,

@@ -35,6 +35,10 @@ class Encoded(ABC):
     def batches(self) -> Iterator[list[Item]]:
         """The images in the order of ``labels``, a few hundred at a time."""
 
+    def names(self) -> Iterator[str]:
+        """What the images are called in messages, in that order."""
+        return (name for batch in self.batches() for name, _ in batch)
+
 
 @dataclass(frozen=True)
 class Source:

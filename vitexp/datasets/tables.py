@@ -60,14 +60,12 @@ class Rows(Encoded):
         self._image = image
 
     def batches(self) -> Iterator[list[Item]]:
-        row = 0
+        names = self.names()
         for folder, cells in self._table.read(self._image, _BATCH):
-            values = cells.to_pylist()
-            yield [
-                (f"{self._table.where} row {row + i}", _reader(value, folder))
-                for i, value in enumerate(values)
-            ]
-            row += len(values)
+            yield [(next(names), _reader(value, folder)) for value in cells.to_pylist()]
+
+    def names(self) -> Iterator[str]:
+        return (f"{self._table.where} row {row}" for row in range(self._table.rows))
 
 
 def _reader(cell: Any, folder: Path) -> Callable[[], bytes]:

@@ -84,17 +84,30 @@ def classified(
     model.eval()
     first, five, seen = [], [], []
     for chosen, images in in_turn(split.images, wanted, batch, device):
-        with torch.autocast(device.type, precision, enabled=precision != torch.float32):
-            logits, features = outputs(model, normalise(images))
-        logits = logits.float()
+        logits, features = answered(model, images, precision)
         if features is not None:
             seen.append(features.float())
         target = sent(split.labels[chosen], device)[:, None]
-        best = logits.topk(min(5, logits.shape[1]), dim=1).indices == target
+        best = largest(logits) == target
         first.append(best[:, 0])
         five.append(best.any(dim=1))
     model.train()
     return Classified(torch.cat(first), torch.cat(five), torch.cat(seen) if seen else None)
+
+
+def answered(
+    model: nn.Module, images: Tensor, precision: torch.dtype
+) -> tuple[Tensor, Tensor | None]:
+    """Logits (B, K) of stored images, uint8 (B, S, S, C), in float32, and what :func:`outputs`
+    gives with them."""
+    with torch.autocast(images.device.type, precision, enabled=precision != torch.float32):
+        logits, features = outputs(model, normalise(images))
+    return logits.float(), features
+
+
+def largest(logits: Tensor) -> Tensor:
+    """The classes of the five largest logits, the largest first: int64, (B, at most 5)."""
+    return logits.topk(min(5, logits.shape[1]), dim=1).indices
 
 
 def outputs(model: nn.Module, images: Tensor) -> tuple[Tensor, Tensor | None]:

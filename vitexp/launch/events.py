@@ -22,14 +22,15 @@ class Event:
     Attributes:
         kind: ``busy``: another process works on the run or has done it; ``lost``: another one
             took it over; ``refused``: by the disk, which will refuse the other runs, too;
-            ``note``: a message for the user; ``paced``: a step was timed; ``measured``: a
-            measurement, or a soup, is in the store; ``benched``: a run was timed;
-            ``capacity``: of no run: the worker works best with so many at once.
+            ``note``: a message for the user; ``paced``: its pace was measured; ``measured``: a
+            measurement, or a soup, is in the store, or predictions are in their file;
+            ``benched``: a run was timed; ``capacity``: of no run: the worker works best with so
+            many at once.
         step, steps: done and in all.
         images_per_s: training images a second.
-        seconds_per_step: of a run whose steps were timed.
         message: why it failed, the note, or what is done in a run that is timed.
-        details: of a run that was timed, what ``vitexp.training.bench.bench`` gives.
+        details: of a run that was timed, what ``vitexp.training.bench.bench`` gives; as
+            progress of one whose pace is measured, its :class:`vitexp.runs.times.Times` so far.
         capacity: runs at the same time.
         crashed: of what failed, whether the device or the process went with it.
     """
@@ -39,7 +40,6 @@ class Event:
     step: int = 0
     steps: int = 0
     images_per_s: float | None = None
-    seconds_per_step: float | None = None
     train_loss: float | None = None
     val_top1: float | None = None
     test_top1: float | None = None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import math
 import signal
 import threading
 import time
@@ -15,10 +17,20 @@ from typing import Any
 from vitexp.errors import VitexpError
 from vitexp.launch.events import Event
 from vitexp.launch.machine import Machine
-from vitexp.launch.orders import Average, Bench, Measure, Order, Pace, Train
+from vitexp.launch.orders import Average, Bench, Measure, Order, Pace, Predict, Train
 from vitexp.launch.pool import Assignment, Pool
 from vitexp.runs.store import Store
-from vitexp.spec import Checkpoint, ProbeSpec, RunSpec, SoupSpec
+from vitexp.runs.times import Times
+from vitexp.spec import Checkpoint, ProbeSpec, RunSpec, Shown, SoupSpec
+
+PACE_SECONDS = 19.0
+"""How long the pace of runs is measured, at most."""
+
+_STARTING = 4.0
+"""Of these, about what workers need to start."""
+
+_LEAST = 3.0
+"""Seconds without which the pace of a run is not worth measuring."""
 
 ATTEMPTS = 2
 """A run that fails is tried once more, then given up; not counted is a failure among others."""
@@ -48,6 +60,19 @@ class Outcome:
     @property
     def stopped(self) -> bool:
         return self.signal is not None
+
+
+@dataclass
+class Paces:
+    """How fast runs go, as far as it was measured.
+
+    Attributes:
+        start: seconds until a worker is there.
+        times: run id -> what its parts take.
+    """
+
+    start: float = 0.0
+    times: dict[str, Times] = field(default_factory=dict)
 
 
 def launch(
@@ -94,15 +119,42 @@ def launch(
     return outcome
 
 
-def pace(specs: list[RunSpec], machine: Machine, jobs: int) -> dict[str, float]:
-    """Run id -> seconds a training step takes, measured with ``jobs`` workers side by side.
+def pace(
+    specs: list[RunSpec],
+    machine: Machine,
+    jobs: int,
+    news: Callable[[Paces], None] = lambda paces: None,
+) -> Paces:
+    """Measures what the parts of runs take, with ``jobs`` workers side by side.
+
+    It ends within :data:`PACE_SECONDS`: of those that come late there may be few steps, a guess
+    from a forward pass, or nothing.
+
+    Args:
+        specs: those that matter most first.
+        news: called with what is known so far, again and again.
 
     Raises:
         KeyboardInterrupt: a signal came in.
     """
-    resources = machine.resources(jobs)
-    events = _answers([Pace(spec, resources) for spec in specs], machine, jobs)
-    return {e.run_id: e.seconds_per_step for e in events if e.seconds_per_step is not None}
+    resources, began, found = machine.resources(jobs), time.monotonic(), Paces()
+    steps: dict[str, int] = {}
+    # All workers are busy to the end, as they will be.
+    rounds = -(-len(specs) // jobs)
+    each = max(_LEAST, (PACE_SECONDS - _STARTING) / rounds)
+    busy = itertools.islice(itertools.cycle(specs), rounds * jobs)
+
+    def heard(event: Event) -> None:
+        if event.kind == "start":
+            found.start = found.start or time.monotonic() - began
+        elif event.details and event.step >= steps.get(event.run_id, 0):
+            steps[event.run_id] = event.step
+            found.times[event.run_id] = Times(**event.details)
+            news(found)
+
+    orders = [Pace(spec, resources, each) for spec in busy]
+    _answers(orders, machine, jobs, heard, PACE_SECONDS)
+    return found
 
 
 def bench(
@@ -144,6 +196,28 @@ def measure(todo: list[tuple[RunSpec | Checkpoint, ProbeSpec]], machine: Machine
     return _failures(_answers([Measure(of, resources, p) for of, p in todo], machine, jobs))
 
 
+def predict(
+    todo: list[tuple[RunSpec | Checkpoint, Shown]],
+    machine: Machine,
+    on_event: Callable[[Event], None],
+) -> dict[str, str]:
+    """Predicts these images with finished runs and files; then each :attr:`Shown.to` is there.
+
+    Args:
+        on_event: takes how many images of a run or file are done.
+
+    Returns:
+        Id of the run or file -> why there are no predictions, for those that have none.
+
+    Raises:
+        KeyboardInterrupt: a signal came in.
+    """
+    jobs = machine.jobs(len(todo))
+    resources = machine.resources(jobs)
+    orders = [Predict(of, resources, shown) for of, shown in todo]
+    return _failures(_answers(orders, machine, jobs, on_event))
+
+
 def soup(specs: list[SoupSpec], machine: Machine) -> dict[str, str]:
     """Makes these soups, one after the other; they are in the store afterwards.
 
@@ -166,16 +240,24 @@ def _answers(
     machine: Machine,
     jobs: int,
     on_event: Callable[[Event], None] = lambda event: None,
+    limit: float = math.inf,
 ) -> list[Event]:
-    """What workers say to orders that each have one answer, and until then."""
+    """What workers say to orders that each have one answer, and until then.
+
+    Args:
+        limit: seconds after which they are ended at once, with nothing to be kept.
+    """
+    until = time.monotonic() + limit
     todo, events = deque(map(Assignment, orders)), []
     with _signals() as caught, Pool(machine, min(jobs, len(todo)), caught) as pool:
-        while (todo or pool.working) and not caught:
+        while (todo or pool.working) and not caught and time.monotonic() < until:
             while todo and (worker := pool.free(todo[0])):
                 worker.give(todo.popleft())
             for _, event in pool.events():
                 events.append(event)
                 on_event(event)
+        if limit < math.inf:
+            pool.kill()
     if caught:
         raise KeyboardInterrupt
     return events

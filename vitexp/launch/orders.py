@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vitexp.runs.options import DEFAULTS, ExecutionOptions
-from vitexp.spec import Checkpoint, ProbeSpec, RunSpec, SoupSpec, from_json, to_json
+from vitexp.spec import Checkpoint, ProbeSpec, RunSpec, Shown, SoupSpec, from_json, to_json
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,11 @@ class Train:
 
 @dataclass(frozen=True)
 class Pace:
-    """Time a few steps of a run, for an estimate."""
+    """Time a few steps of a run in about so many seconds, for an estimate."""
 
     spec: RunSpec
     resources: Resources
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,15 @@ class Measure:
 
 
 @dataclass(frozen=True)
+class Predict:
+    """Predict images with a finished run, or with a file of weights."""
+
+    spec: RunSpec | Checkpoint
+    resources: Resources
+    shown: Shown
+
+
+@dataclass(frozen=True)
 class Average:
     """Average finished runs."""
 
@@ -74,11 +84,11 @@ class Average:
     resources: Resources
 
 
-Order = Train | Pace | Bench | Measure | Average
+Order = Train | Pace | Bench | Measure | Predict | Average
 """``spec.id`` is what its events carry."""
 
 _KINDS: dict[str, type[Order]] = {
-    kind.__name__: kind for kind in (Train, Pace, Bench, Measure, Average)
+    kind.__name__: kind for kind in (Train, Pace, Bench, Measure, Predict, Average)
 }
 
 

@@ -221,6 +221,12 @@ class Pool:
             else:
                 yield assignment, Event("failed", assignment.id, message=message, crashed=crashed)
 
+    def kill(self) -> None:
+        """Ends the workers at once, for work of which nothing is kept."""
+        for worker in self._workers:
+            worker.leaving = True
+            worker.kill()
+
     def finish(self) -> Iterator[tuple[Assignment, Event]]:
         """Lets the workers checkpoint; kills them after the grace time or at a second signal."""
         for worker in self._workers:

@@ -35,6 +35,22 @@ def model_of_file(
     return found
 
 
+def check_head(model: ModelSpec, source: Source) -> None:
+    """Refuse a file that holds no classifier.
+
+    Raises:
+        VitexpError: saying what such a file is good for.
+    """
+    from vitexp.models.weights.files import has_head
+
+    if not has_head(model, source):
+        raise VitexpError(
+            f"{source.path} holds no classifier, so it predicts nothing.",
+            "Fine-tune it with `vitexp finetune --from FILE`, or look at its features with"
+            " `vitexp probe FILE`.",
+        )
+
+
 def open_file(path: Path, copy: Copy | None, remark: Callable[[str], None]) -> Source:
     """The model in a file, after saying what was decided about it.
 

@@ -13,12 +13,13 @@ def csv_text(report: Report) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(report.columns)
-    writer.writerows([_field(row[name]) for name in report.columns] for row in report.rows)
+    writer.writerows([field(row[name]) for name in report.columns] for row in report.rows)
     return text.getvalue()
 
 
-def _field(value: Value) -> str | int | float:
-    """A text that a spreadsheet would run as a formula gets a quote before it."""
+def field(value: Value) -> str | int | float:
+    """A value as it stands in a CSV: a text that a spreadsheet would run as a formula gets a quote
+    before it."""
     if value is None:
         return ""
     if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import io
+import warnings
 
 import matplotlib
 from matplotlib.figure import Figure
 
-from vitexp.render import curves, intervals, traces
+from vitexp.render import confusion, curves, intervals, tiles, traces
 from vitexp.render.style import STYLE
 from vitexp.reporting import report
-from vitexp.reporting.report import CurveFigure, IntervalFigure
+from vitexp.reporting.report import (
+    CurveFigure,
+    IntervalFigure,
+    MatrixFigure,
+    PairsFigure,
+    TilesFigure,
+    TraceFigure,
+)
 
 
 def drawn(figure: report.Figure) -> dict[str, bytes]:
     """File ending -> content: a PNG with 200 dots an inch, an SVG and a PDF."""
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context(STYLE), warnings.catch_warnings():
+        # A name in letters that the font lacks is drawn as boxes; the CSV has it.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         picture = draw(figure)
         return {
             "png": _saved(picture, "png", {"Software": None}),
@@ -26,9 +36,19 @@ def drawn(figure: report.Figure) -> dict[str, bytes]:
 
 def draw(figure: report.Figure) -> Figure:
     """Any figure of a report, laid out."""
-    if isinstance(figure, IntervalFigure):
-        return intervals.draw(figure)
-    return curves.draw(figure) if isinstance(figure, CurveFigure) else traces.draw(figure)
+    match figure:
+        case TraceFigure():
+            return traces.draw(figure)
+        case CurveFigure():
+            return curves.draw(figure)
+        case MatrixFigure():
+            return confusion.draw_matrix(figure)
+        case PairsFigure():
+            return confusion.draw_pairs(figure)
+        case TilesFigure():
+            return tiles.draw(figure)
+        case IntervalFigure():
+            return intervals.draw(figure)
 
 
 def _saved(picture: Figure, kind: str, metadata: dict[str, None]) -> bytes:

@@ -13,6 +13,8 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.legend_handler import HandlerLine2D
 from matplotlib.lines import Line2D
 
+from vitexp.errors import printable
+
 COLOURS = ("#444444", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 Dash = Literal["-"] | tuple[float, tuple[float, ...]]
@@ -111,5 +113,21 @@ def lay_out(picture: Figure, axes: Sequence[Axes], height: float) -> None:
     picture.draw_without_rendering()
     now = sum(axis.get_window_extent().height for axis in axes) / picture.dpi
     picture.set_figheight(picture.get_figheight() + height - now)
+    fix(picture)
+
+
+def plain(name: str, longest: int) -> str:
+    """A name from anybody as one short line."""
+    return short(" ".join(printable(name).split()), longest)
+
+
+def note(picture: Figure, remarks: Sequence[str]) -> None:
+    """Writes remarks below all, from the left."""
+    lines = [line for text in remarks for line in textwrap.wrap(printable(text), _CHARACTERS)]
+    picture.supxlabel("\n".join(lines), fontsize=8, x=0.02, ha="left")
+
+
+def fix(picture: Figure) -> None:
+    """Places everything as it lies now, so that every file shows the same."""
     picture.draw_without_rendering()
     picture.set_layout_engine(None)

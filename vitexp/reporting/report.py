@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+
 if TYPE_CHECKING:
     # Not at run time: it brings scipy, and who only plans runs need not wait for that.
     from vitexp.analysis.findings import Standing
@@ -250,7 +252,70 @@ class TraceFigure:
     suffix: str = ""
 
 
-Figure = IntervalFigure | CurveFigure | TraceFigure
+@dataclass(frozen=True)
+class MatrixFigure:
+    """How often images of each class are taken for each class.
+
+    Attributes:
+        names: of the classes, from anybody.
+        counts: a row a true class, a number of images a predicted one.
+        remarks: what the figure says, below it.
+    """
+
+    title: str
+    names: tuple[str, ...]
+    counts: tuple[tuple[int, ...], ...]
+    remarks: tuple[str, ...] = ()
+    suffix: str = ""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """So many ``images`` ``of`` those of one class that are taken for another."""
+
+    true: str
+    predicted: str
+    images: int
+    of: int
+
+
+@dataclass(frozen=True)
+class PairsFigure:
+    """The classes that are taken for others most often, of too many for a matrix."""
+
+    title: str
+    pairs: tuple[Pair, ...]
+    remarks: tuple[str, ...] = ()
+    suffix: str = ""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """An image, what it is and what it was taken for.
+
+    Attributes:
+        pixels: uint8, (height, width, 1 or 3).
+        true_probability, probability: of its class and of the predicted one, in [0, 1].
+    """
+
+    pixels: np.ndarray
+    true: str
+    predicted: str
+    true_probability: float
+    probability: float
+
+
+@dataclass(frozen=True)
+class TilesFigure:
+    """Images side by side."""
+
+    title: str
+    tiles: tuple[Tile, ...]
+    remarks: tuple[str, ...] = ()
+    suffix: str = ""
+
+
+Figure = IntervalFigure | CurveFigure | TraceFigure | MatrixFigure | PairsFigure | TilesFigure
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,9 @@ from vitexp.spec import FORMAT, RunSpec, from_json, to_json
 
 Status = Literal["done", "diverged"]
 
+TRAIN_IMAGES = 2_000
+"""Training images on which the final weights are measured, at most."""
+
 CLOCKED = (
     *("seconds", "device_seconds", "images_per_s", "flops_per_s", "peak_flops_per_s"),
     *("utilisation", "peak_memory"),

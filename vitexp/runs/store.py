@@ -6,6 +6,7 @@ runs/<id>/attempt              number and token of the newest lease
 runs/<id>/log.jsonl            evaluations, as far as the last checkpoint
 runs/<id>/checkpoint-*.ckpt    the last two checkpoints, each with its SHA-256
 runs/<id>/test-reads           a stroke for each read of the test split, until the record has them
+runs/<id>/test-looks           a stroke for each time that a finished run's test was predicted
 runs/<id>/weights.safetensors  final weights, if kept
 runs/<id>/failure.txt          why the last attempt failed
 runs/<id>/result.json          the record; its presence means that the run is done
@@ -36,6 +37,8 @@ from vitexp.runs.measurement import READS, Measurement, measurement_id
 from vitexp.runs.record import Results, RunRecord
 from vitexp.spec import Checkpoint, ProbeSpec, RunSpec
 
+LOOKS = "test-looks"
+"""The file in a run's folder that counts how often its test images were predicted since."""
 PROBES = "probes"
 """The folder of what was measured of files, a folder for each file."""
 
@@ -166,6 +169,15 @@ class Store:
         """As :meth:`Lease.reads_test`, for a probe of a finished run or of a file; to be called
         before :meth:`keep`, with the folder ours."""
         return tally(self._measurement(of, probe).with_suffix(READS))
+
+    def looks_at_test(self, run_id: str) -> int:
+        """Notes for good that a finished run's test images are predicted once more; how often
+        by now. Nothing is chosen by it, and its record stays as it is.
+
+        Raises:
+            DiskError: the folder cannot be written to.
+        """
+        return tally(self.folder(run_id) / LOOKS)
 
     def _measurement(self, of: RunSpec | Checkpoint, probe: ProbeSpec) -> Path:
         return self._measured(of) / f"measurement-{measurement_id(of.id, probe)}.json"

@@ -6,7 +6,7 @@ Others import from here and need not know the files:
     data.py         DataSpec: images, as their fingerprint; Fold, Reading, Skipped
     recipe.py       Recipe: steps, rates, augmentation
     run.py          RunSpec: the three with a seed, and where the first weights are from
-    probe.py        ProbeSpec, Checkpoint: what is measured later, of a run or of a file
+    probe.py        ProbeSpec, Shown: what is measured or predicted later; Checkpoint: of a file
     soup.py         SoupSpec: the mean of several runs
     ids.py          what of a value enters its id
     codec.py        to_json, from_json
@@ -27,7 +27,7 @@ from vitexp.spec.model import (
     Stem,
     ViTShape,
 )
-from vitexp.spec.probe import Checkpoint, ProbeSpec
+from vitexp.spec.probe import Checkpoint, ProbeSpec, Shown
 from vitexp.spec.recipe import Optimizer, Recipe, Schedule
 from vitexp.spec.run import TUNING_SEEDS, Copy, FromFile, FromRun, Head, Init, Precision, RunSpec
 from vitexp.spec.soup import SoupKind, SoupSpec
@@ -57,6 +57,7 @@ __all__ = [
     "ResNetShape",
     "RunSpec",
     "Schedule",
+    "Shown",
     "Skipped",
     "SoupKind",
     "SoupSpec",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from vitexp.spec.data import DataSpec
+from vitexp.spec.data import DataSpec, Reading
 from vitexp.spec.ids import digest, identity
 from vitexp.spec.model import ModelSpec
 from vitexp.spec.run import FromFile, Precision
@@ -22,6 +22,23 @@ class ProbeSpec:
 
     kind: Literal["few_shot"]
     data: DataSpec
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Images that trained weights are to predict, each by itself.
+
+    Attributes:
+        source: where they are; None for the run's own test split.
+        reading: how their files are read.
+        names: of the model's classes, in label order: an image's label is found by its name.
+        to: the file that the predictions go to, of ``vitexp/runs/predictions.py``.
+    """
+
+    source: str | None
+    reading: Reading
+    names: tuple[str, ...]
+    to: str
 
 
 @dataclass(frozen=True)

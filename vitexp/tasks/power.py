@@ -92,7 +92,7 @@ def _grids(out: Path, done: Results, data: str) -> Iterator[Grid]:
 def _able(grid: Grid) -> list[Group]:
     """The cells that have two seeds in common."""
     several = [group for group in grid.values() if len(group.done) > 1]
-    return several if len(finite_seeds(several)) > 1 else []
+    return several if several and len(finite_seeds(several)) > 1 else []
 
 
 def _gap(a: Group, b: Group) -> float:

@@ -5,15 +5,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vitexp.catalog import sizes
 from vitexp.datasets.load import describe
 from vitexp.errors import VitexpError
-from vitexp.models.check import check_channels, model_of_file, open_file
+from vitexp.models.check import check_channels, check_head, model_of_file, open_file
 from vitexp.models.weights.header import model_in
 from vitexp.runs.store import Store
 from vitexp.runs.weights_file import from_file
-from vitexp.spec import USUAL, Checkpoint, Copy, ProbeSpec, Reading, RunSpec
+from vitexp.spec import USUAL, Checkpoint, Copy, ModelSpec, ProbeSpec, Reading, RunSpec
+
+if TYPE_CHECKING:
+    from vitexp.models.weights.files import Reach
 
 
 def probe_of(
@@ -64,6 +68,30 @@ def probe_of_file(
     """
     if not dataset:
         raise VitexpError(f"On which images is {path} to be probed?", "Say it: --dataset digits.")
+    found, of = checkpoint(path, model, copy, remark)
+    data, images = describe(dataset, image_size=found.model.image_size, reading=reading)
+    for text in (*data.remarks, *check_channels(of, images)):
+        remark(text)
+    return found, ProbeSpec("few_shot", data)
+
+
+def checkpoint(
+    path: Path,
+    model: str | None,
+    copy: Copy | None,
+    remark: Callable[[str], None],
+    reach: Reach = "features",
+) -> tuple[Checkpoint, ModelSpec]:
+    """A file with weights as something to measure, and the model that is in it.
+
+    Args:
+        model, copy: as for :func:`probe_of_file`.
+        reach: how much of the model the file has to hold.
+
+    Raises:
+        VitexpError: the file says no model and none is named, or it holds another or no classifier
+            where that is needed.
+    """
     source = open_file(path, copy, remark)
     said = model_in(source.path)
     if said is None and model is None:
@@ -71,8 +99,7 @@ def probe_of_file(
     if said is not None and model is not None:
         raise VitexpError(f"{path} says itself that it holds {said.name}.", "Leave --model out.")
     found = said or sizes.at_usual_side(model or "")
-    of = model_of_file(found, source)
-    data, images = describe(dataset, image_size=found.image_size, reading=reading)
-    for text in (*data.remarks, *check_channels(of, images)):
-        remark(text)
-    return Checkpoint(found, from_file(path, source.copy)), ProbeSpec("few_shot", data)
+    if reach == "all":
+        check_head(found, source)
+    of = model_of_file(found, source, reach)
+    return Checkpoint(found, from_file(path, source.copy)), of

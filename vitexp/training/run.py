@@ -15,7 +15,7 @@ from torch import Tensor
 from vitexp.datasets.image_set import ImageSet, Split
 from vitexp.evaluation.accuracy import Classified, classified
 from vitexp.evaluation.few_shot import few_shot
-from vitexp.runs.record import RunRecord, Status, pack_correct
+from vitexp.runs.record import TRAIN_IMAGES, RunRecord, Status, pack_correct
 from vitexp.spec import RunSpec
 from vitexp.training.batches import Batches
 from vitexp.training.compilation import plain
@@ -33,9 +33,6 @@ from vitexp.training.optimisation import restore
 from vitexp.training.peak import peak
 from vitexp.training.start import Start
 from vitexp.training.step import Step, model_of
-
-TRAIN_IMAGES = 2_000
-"""Training images on which the final weights are measured, at most."""
 
 
 class Run:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import queue
@@ -21,7 +22,7 @@ from vitexp.datasets.load import images_of
 from vitexp.datasets.noise import NOISE, noise
 from vitexp.errors import VitexpError
 from vitexp.launch.events import LESS_MEMORY, Event
-from vitexp.launch.orders import Average, Bench, Measure, Order, Pace, Train, parse
+from vitexp.launch.orders import Average, Bench, Measure, Order, Pace, Predict, Train, parse
 from vitexp.models.check import check_channels
 from vitexp.models.weights.copies import open_weights
 from vitexp.models.weights.files import fitted
@@ -31,6 +32,7 @@ from vitexp.runs.lease import A_WHILE, Fenced, Lease, alone
 from vitexp.runs.record import RunRecord
 from vitexp.runs.soup import Soups
 from vitexp.runs.store import Store
+from vitexp.runs.times import Times
 from vitexp.runs.weights_file import unchanged
 from vitexp.spec import (
     Checkpoint,
@@ -38,6 +40,7 @@ from vitexp.spec import (
     FromRun,
     Init,
     ModelSpec,
+    RunSpec,
     digest,
     identity,
 )
@@ -46,7 +49,8 @@ from vitexp.training.fallback import usable
 from vitexp.training.host import Waits
 from vitexp.training.loop import training
 from vitexp.training.measure import measure
-from vitexp.training.pace import seconds_per_step
+from vitexp.training.pace import measured
+from vitexp.training.predict import predict, shown_batches, test_batches
 from vitexp.training.sharing import ActiveRun, ActiveRuns, has_room
 from vitexp.training.soup import average
 from vitexp.training.start import Start
@@ -132,6 +136,8 @@ class Worker:
                     self._average(order)
                 case Measure():
                     self._measure(order)
+                case Predict():
+                    self._predict(order)
                 case Pace():
                     self._pace(order)
                 case Bench():
@@ -234,18 +240,41 @@ class Worker:
     def _measure(self, order: Measure) -> None:
         of, probe, options = order.spec, order.probe, order.resources.options
         torch.set_num_threads(order.resources.threads)
-        if isinstance(of, Checkpoint):
-            weights = unchanged(of.file)
-            source = open_weights(weights, of.file.copy)
-            model = model_in(weights) or fitted(of.model, source)
-        else:
-            weights, model = self.store.weights(of.id), of.model
+        weights, model = self._trained(of)
         images = self._images(probe.data, model)
         reads = functools.partial(self.store.reads_test, of, probe)
         with alone(self.store.folder_for(of), self._waiting):
             if self.store.measurement(of, probe) is None:
                 found = measure(of, model, weights, probe, images, self.device, options, reads)
                 self.store.keep(of, found)
+        self.tell(Event("measured", of.id))
+
+    def _trained(self, of: RunSpec | Checkpoint) -> tuple[Path, ModelSpec]:
+        """The file with the weights of a run, or that was given, and their model."""
+        if isinstance(of, RunSpec):
+            return self.store.weights(of.id), of.model
+        weights = unchanged(of.file)
+        return weights, model_in(weights) or fitted(of.model, open_weights(weights, of.file.copy))
+
+    def _predict(self, order: Predict) -> None:
+        of, shown, device = order.spec, order.shown, self.device
+        torch.set_num_threads(order.resources.threads)
+        weights, model = self._trained(of)
+        if shown.source is None:
+            assert isinstance(of, RunSpec)
+            images = self._images(of.data, model)
+            self.store.looks_at_test(of.id)
+            batches = test_batches(images, of.data, self.store.result(of.id), device)
+        else:
+            batches = shown_batches(shown, model, device)
+
+        def count(done: int) -> None:
+            if self.stop.is_set():
+                raise Stopped
+            self.tell(Event("progress", of.id, step=done))
+
+        to, options = Path(shown.to), order.resources.options
+        predict(of, model, weights, batches, to, device, options, count)
         self.tell(Event("measured", of.id))
 
     def _average(self, order: Average) -> None:
@@ -267,11 +296,23 @@ class Worker:
 
     def _pace(self, order: Pace) -> None:
         spec, resources = order.spec, order.resources
+        self.tell(Event("start", spec.id))
         images = self._images(spec.data, spec.model)
-        seconds = seconds_per_step(
-            spec, images, self.device, resources.threads, resources.options, resources.memory
+
+        def tell(times: Times, steps: int) -> None:
+            self.tell(Event("progress", spec.id, steps, details=dataclasses.asdict(times)))
+
+        measured(
+            spec,
+            images,
+            self.device,
+            resources.threads,
+            resources.options,
+            resources.memory,
+            order.seconds,
+            tell,
         )
-        self.tell(Event("paced", spec.id, seconds_per_step=seconds))
+        self.tell(Event("paced", spec.id))
 
     def _bench(self, order: Bench) -> None:
         spec, resources = order.spec, order.resources
