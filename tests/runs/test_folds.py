@@ -30,7 +30,7 @@ def seeds() -> list[RunSpec]:
 def result(run: RunSpec, right: np.ndarray) -> RunRecord:
     """Of a run, where ``right`` says which of all images are classified correctly."""
     tested = images_of(run.data).tested
-    assert tested is not None
+    assert tested is not None and run.data.fold is not None
     made = record(run, right[tested], tested=pack_correct(tested))
     return replace(made, metrics=made.metrics | {"seconds": 2.0 + run.data.fold.index})
 
