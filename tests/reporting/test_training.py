@@ -94,9 +94,12 @@ def said(results: Results) -> tuple[str, ...]:
 
 
 def test_a_report_says_what_was_found_what_is_open_and_what_to_type(rng):
-    found, still = said(paper_grid(rng, 5))
+    found, still, following = said(paper_grid(rng, 5))
     assert found == "Found: PE1 supported, 9 better."
     assert still == "Open: PE2, PE3."
+    # More seeds do not settle these on so few images.
+    assert following.startswith("Next: `vitexp ablate pos-emb")
+    assert following.endswith("--folds 5`")
     still, following = said(paper_grid(rng, none=0.90, others=0.92, images=2000))
     assert still == "Open: PE1, PE2, PE3, 9 undecided."
     assert following.startswith("Next: `vitexp ablate pos-emb --dataset digits --seeds ")
