@@ -261,7 +261,7 @@ def test_a_verdict_is_what_its_interval_says(rng):
     decisions = decide({k: estimate(other - none) for k, other in enumerate(others)})
     for decision in decisions.values():
         outside = decision.low > 0 or decision.high < 0
-        assert (decision.verdict != "undecided") == outside == (decision.p < level(3))
+        assert (decision.verdict != "undecided") == outside == (decision.p < ALPHA)
     assert {decision.verdict for decision in decisions.values()} > {"better", "worse"}
 
 

@@ -13,7 +13,7 @@ from scipy.special import expit, logit
 
 from tests.plans import by_position, sorted_into
 from tests.synthetic import PAPER_CELLS, draw, grid, paper_grid, record, spec
-from vitexp.analysis.decide import level
+from vitexp.analysis.decide import ALPHA
 from vitexp.analysis.groups import Group
 from vitexp.catalog import paper
 from vitexp.positions import PAPER_POSITIONS
@@ -187,7 +187,7 @@ def test_the_5_shot_probe_stands_beside_the_papers_number_where_it_was_measured(
 def test_digits_decide_against_none_and_do_not_rank_the_others(rng):
     said = report(paper_grid(rng, seeds=5))
     assert {r["verdict"] for r in said.rows[1:]} == {"better"}
-    assert all(row(said, *cell)["p_adjusted"] < level(5) for cell in PAPER_CELLS[1:])
+    assert all(row(said, *cell)["p_adjusted"] < ALPHA for cell in PAPER_CELLS[1:])
     assert "does not rank them" in notes(said)
     standing = {claim.id: claim.standing for claim in said.claims}
     assert standing == {"PE1": "SUPPORTED", "PE2": "INCONCLUSIVE", "PE3": "INCONCLUSIVE"}

@@ -127,7 +127,8 @@ class Decision:
 
     Attributes:
         estimate: the difference at the look.
-        p: two-sided, adjusted for the number of differences; below the look's level it decides.
+        p: two-sided, adjusted for the number of differences and for the looks: below 0.05 there is
+            a verdict.
         low, high: the interval that decides: without 0 in it there is a verdict.
         among: number of differences.
         outlook: what would settle an undecided one.
@@ -165,4 +166,5 @@ def _decision(joint: Joint, difference: Estimate) -> Decision:
     settle = None
     if verdict == "undecided":
         settle = outlook(joint, abs(difference.value), tail, level)
-    return Decision(difference, float(joint.p), low, high, joint.among, verdict, settle)
+    p = min(1.0, float(joint.p) * ALPHA / level(joint.n))
+    return Decision(difference, p, low, high, joint.among, verdict, settle)

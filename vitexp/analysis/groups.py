@@ -90,12 +90,17 @@ class Group:
         return {r.spec.seed: r.correctness().astype(np.int8) for r in self.done}
 
     def over_images_too(self) -> tuple[float, float] | None:
-        """The 95 % interval of the accuracy over seeds and test images; None below two seeds."""
+        """The 95 % interval of the accuracy over seeds and test images; None below two seeds.
+
+        Never within that over seeds alone, which has fewer degrees of freedom.
+        """
         seeds = [record.spec.seed for record in self.done]
         if len(seeds) < 2:
             return None
-        whole = estimate(self.correct(seeds))
-        return share_interval(whole.value, whole.interval()[1] - whole.value)
+        whole, alone = estimate(self.correct(seeds)), self.metric("test_top1")
+        low, high = share_interval(whole.value, whole.interval()[1] - whole.value)
+        assert alone.low is not None and alone.high is not None
+        return min(low, alone.low), max(high, alone.high)
 
 
 def common_seeds(groups: Iterable[Group]) -> list[int]:

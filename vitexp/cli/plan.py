@@ -46,7 +46,8 @@ def dry_run(machine: Machine, planner: Planner, label: Label, probe: bool, json:
         cast = _timed(cast, machine)
     if json:
         return screen.emit(as_json(cast, machine, label))
-    print(_time(cast.seconds))
+    late = probe and cast.todo and cast.seconds is None
+    print(f"{_TIME}not known: no run came far enough in 20 s" if late else _time(cast.seconds))
 
 
 def _timed(cast: Forecast, machine: Machine) -> Forecast:

@@ -144,6 +144,8 @@ def _show(report: Report, files: Sequence[Path], json: bool, detail: Detail) -> 
     if json:
         return screen.emit(_as_json(report, files))
     screen.stdout().print(console(report, detail))
+    if detail == "headline":
+        return
     more = "" if detail == "notes" else " More on the screen with --notes."
     screen.say(f"{_wrote(files)}{more}")
 
@@ -181,7 +183,20 @@ def after(
     report = reported(study, grid)
     stems = dict.fromkeys((report.stem, *_stems(grid, found, report.stem)))
     files = [path for stem in stems for path in write(replace(report, stem=stem), out)]
+    for other in found:
+        files += _first_files(study, other, found, out)
     _show(report, files, json, detail)
+
+
+def _first_files(study: Study, grid: Grid, grids: Sequence[Grid], out: Path) -> list[Path]:
+    """The files of a grid that was the only one so far, under the name that is its own now."""
+    from vitexp.experiment.answers import reported
+    from vitexp.render import write
+
+    stem = _stems(grid, grids, study.stem)[-1]
+    if (out / "tables" / f"{stem}.csv").exists():
+        return []
+    return write(replace(reported(study, grid), stem=stem), out)
 
 
 def _answers(name: str | None, out: Path, wanted: str | None) -> list[Answer]:

@@ -36,6 +36,7 @@ from vitexp.reporting.values import (
 from vitexp.reporting.words import (
     data_words,
     decimals,
+    model_words,
     recipe_words,
 )
 from vitexp.runs.record import Results
@@ -81,12 +82,16 @@ class Sweep(Study):
         against = self.reference(grid)
         ordered = {key: grid[key] for key in sorted(grid, key=lambda k: (k[0], _cost(grid[k]), k))}
         compared = self.compared(grid)
-        spec = grid[against].spec
+        spec, of = grid[against].spec, f" ({name(against)})"
         title = f"{type(self).__name__} on {spec.data.name}: test top-1 in %"
         return Report(
             stem=self.stem,
             title=title,
-            facts=(("data", data_words(spec)), ("recipe", recipe_words(spec))),
+            facts=(
+                ("data", data_words(spec)),
+                ("model", model_words(spec, grid[against].records[0].metrics.get("params"), of)),
+                ("recipe", recipe_words(spec)),
+            ),
             tables=(_table(title, ordered, compared, against),),
             columns=COLUMNS,
             rows=tuple(_row(key, group, compared.get(key)) for key, group in ordered.items()),

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from vitexp.launch import orders
 from vitexp.launch.events import LESS_MEMORY, Event
@@ -41,6 +42,9 @@ _KEEPING = {
     "MALLOC_TOP_PAD_": str(1 << 26),
 }
 """For workers whose activations are in the host's memory."""
+
+_HOME = Path(__file__).parents[2]
+"""The folder that holds the package."""
 
 
 def environment(device: str) -> dict[str, str]:
@@ -85,7 +89,9 @@ class Worker:
         together: int,
         messages: queue.Queue[tuple[Worker, str]],
     ) -> None:
-        command = [sys.executable, "-m", "vitexp.worker", "--device", device]
+        # A folder called vitexp where the program was called from is not this package.
+        safe = [] if Path.cwd() == _HOME else ["-P"]
+        command = [sys.executable, *safe, "-m", "vitexp.worker", "--device", device]
         command += ["--out", str(machine.out), "--together", str(together)]
         command += ["--checkpoint-seconds", str(machine.checkpoint_seconds)]
         self.errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")

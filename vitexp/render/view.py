@@ -88,6 +88,7 @@ def _close_up(view: View) -> list[View]:
         tiny = sum(high - low < _TINY * length for _, (low, high) in by_distance[:inside])
         alone = following > _APART * this and this < _SMALL * length
         if inside > 1 and alone and 2 * tiny >= inside:
+            this = max(this, _LEAST)
             above = 0.1 if near == panel.bounds[1] else 1.1
             limits = (near - 1.1 * this, near + above * this)
             return [View(replace(panel, axis=f"Close-up: {panel.axis}"), limits, close=True)]

@@ -18,6 +18,9 @@ FITTED = 0.99
 _CLOSE, _FAR = 0.02, 0.05
 """Gaps of training to test: where compute is what lacks, and from where on it surely is not."""
 
+_BY_HEART = 0.2
+"""Gap of training to test of what learned its training images and nothing else."""
+
 _FALLING = 0.05
 """Share of the whole fall of the loss that its last quarter must have for it to fall still."""
 
@@ -27,7 +30,7 @@ def facts(groups: Sequence[Group]) -> tuple[tuple[str, str], ...]:
     trained = [record for group in groups for record in group.done if record.spec.recipe.steps]
     if not trained:
         return ()
-    lines = [("guessing", _guessing(groups))]
+    lines = [("guessing", guessing(groups))]
     shares = [r.metrics["train_top1"] for r in trained if "train_top1" in r.metrics]
     if shares:
         falls = [fall for record in trained if (fall := loss_falls(record)) is not None]
@@ -47,6 +50,14 @@ def undertrained(groups: Sequence[Group]) -> str:
     floor = _floor(group)
     if best > floor + 3 * math.sqrt(floor * (1 - floor) / group.images):
         return ""
+    train = group.metric("train_top1").mean
+    if train is not None and train - best > _BY_HEART:
+        return (
+            f"Over-fitted: nothing here can be concluded. The best cell reaches {percent(train)} %"
+            f" of its {group.spec.data.used} training images and {percent(best)} % of the"
+            f" {group.images} test images, which guessing ({percent(floor)} %) may, too. More"
+            " images may help, or weights that were trained on more: `vitexp finetune --from FILE`."
+        )
     return (
         f"Under-trained: nothing here can be concluded. The best cell reaches {percent(best)} %,"
         f" which guessing ({percent(floor)} %) may on {group.images} images, too; try --steps"
@@ -95,7 +106,8 @@ def train_words(group: Group) -> str:
     return f"train {percent(train)}{limited[compute_limited(group)]}"
 
 
-def _guessing(groups: Sequence[Group]) -> str:
+def guessing(groups: Sequence[Group]) -> str:
+    """What chance and the most common class give on the test images."""
     spec = groups[0].spec
     chance = f"chance {percent(1 / spec.model.classes)} %"
     shares = [r.metrics["test_majority"] for g in groups for r in g.done if _MAJORITY in r.metrics]

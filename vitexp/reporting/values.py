@@ -59,7 +59,8 @@ def deciding_words(compared: Iterable[Comparison]) -> tuple[str, ...]:
         f" one for all {decided[0].among} differences together, to which their seeds lend"
         f" {LENT:g} degrees of freedom. The looks at {', '.join(map(str, LOOKS))} seeds may be"
         f" wrong in {', '.join(f'{100 * share:g}' for share in LEVELS.values())} % of tables. p is"
-        " adjusted likewise; the plain 95 % interval is in the CSV.",
+        " adjusted for both, so that below 0.05 there is a verdict; the plain 95 % interval is in"
+        " the CSV.",
     )
 
 
