@@ -291,27 +291,25 @@ class PairsFigure:
 
 @dataclass(frozen=True)
 class Tile:
-    """An image, what it is and what it was taken for.
+    """An image and what is said of it.
 
     Attributes:
         pixels: uint8, (height, width, 1 or 3).
-        true_probability, probability: of its class and of the predicted one, in [0, 1].
+        lines: below it; of several the last is what counts.
     """
 
     pixels: np.ndarray
-    true: str
-    predicted: str
-    true_probability: float
-    probability: float
+    lines: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class TilesFigure:
-    """Images side by side."""
+    """Images side by side, ``columns`` of them a row."""
 
     title: str
     tiles: tuple[Tile, ...]
     remarks: tuple[str, ...] = ()
+    columns: int = 6
     suffix: str = ""
 
 
