@@ -45,7 +45,9 @@ def _tile(axis: Axes, tile: Tile, side: float) -> None:
         vmax=255,
         interpolation="nearest" if len(pixels) < _SMALL else "antialiased",
     )
-    axis.set_axis_off()
+    # A white image on a white page has its edge.
+    axis.set(xticks=[], yticks=[])
+    axis.spines[:].set(visible=True, color="0.8", linewidth=0.5)
     for place, text in enumerate(tile.lines):
         axis.text(
             0.5,

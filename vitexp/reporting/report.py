@@ -313,7 +313,30 @@ class TilesFigure:
     suffix: str = ""
 
 
-Figure = IntervalFigure | CurveFigure | TraceFigure | MatrixFigure | PairsFigure | TilesFigure
+@dataclass(frozen=True)
+class MosaicFigure:
+    """How alike each two places of a square grid are.
+
+    Attributes:
+        panels: (name, cosines), float, (S, S, S, S): of the place in the first row and column with
+            that in the second.
+    """
+
+    title: str
+    panels: tuple[tuple[str, np.ndarray], ...]
+    remarks: tuple[str, ...] = ()
+    suffix: str = ""
+
+
+Figure = (
+    IntervalFigure
+    | CurveFigure
+    | TraceFigure
+    | MatrixFigure
+    | PairsFigure
+    | TilesFigure
+    | MosaicFigure
+)
 
 
 @dataclass(frozen=True)
