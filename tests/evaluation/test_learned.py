@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from sklearn.decomposition import PCA
@@ -17,7 +19,7 @@ from vitexp.positions import POSITIONS, placements
 from vitexp.spec import Placement, PositionSpec
 
 
-def made(kind: str, placement: Placement = "stem", **shape: object) -> ViT:
+def made(kind: str, placement: Placement = "stem", **shape: Any) -> ViT:
     model = build(model_spec(position=PositionSpec(kind, placement, std=1.0), **shape), seed=0)
     assert isinstance(model, ViT)
     return model

@@ -9,15 +9,18 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from PIL import Image
 from safetensors.torch import save_file
 
 from tests.commands import call, read
 from tests.conftest import model_spec
 from tests.program.test_json import listed
+from tests.tasks.test_predict import publish
 from vitexp.catalog import sizes
 from vitexp.models.build import build
 from vitexp.models.weights.header import header
 from vitexp.render.figure import draw
+from vitexp.runs.store import Store
 from vitexp.spec import ModelSpec, PositionSpec
 
 
@@ -85,6 +88,56 @@ def test_filters_in_colour(tmp_path, capsys):
     assert shares == sorted(shares, reverse=True) and np.sum(shares) < 1
 
 
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """A store, and in it two seeds of one model and another model."""
+    out, recipe = tmp_path_factory.mktemp("look"), {"steps": 1, "warmup": 0}
+    models = ((model_spec(), 0), (model_spec(), 1), (model_spec(pool="gap"), 0))
+    return out, [publish(out, model, seed, **recipe) for model, seed in models]
+
+
+def test_distances_of_several_seeds_are_one_panel(runs, capsys, monkeypatch):
+    out, ids = runs
+    shown = list[Any]()
+
+    def drawn(figure: Any) -> dict[str, bytes]:
+        shown.append(figure)
+        return {"png": b""}
+
+    monkeypatch.setattr("vitexp.render.figure.drawn", drawn)
+    found = read(capsys, "look", "distance", *ids, "--out", out, "--device", "cpu")
+    rows = rows_of(found["files"][1])
+    assert len(rows) == 3 * 2 * 4
+    assert {row["images"] for row in rows} == {"128"}
+    (figure,) = shown
+    first, second = figure.panels
+    assert "gap" in second.name and "gap" not in first.name and second.spread is None
+    far = np.array([float(row["distance"]) for row in rows]).reshape(3, 2, 4)
+    ranked = np.sort(far[:2], axis=2)
+    assert np.allclose(first.values, ranked.mean(axis=0), atol=1e-3)
+    assert np.allclose(first.spread, [ranked.min(axis=0), ranked.max(axis=0)], atol=1e-3)
+    assert np.allclose(second.values, np.sort(far[2], axis=1), atol=1e-3)
+    draw(figure)
+    assert (Store(out).folder(ids[0]) / "test-looks").read_text() == "|"
+
+
+def test_any_images_are_watched_in_their_order(runs, capsys, quick, digits, tmp_path):
+    """The same pixels, from files that the loader resizes, give the same numbers."""
+    out, ids = runs
+    for row in range(4):
+        image = Image.fromarray(digits.test.images[row, :, :, 0])
+        image.save(tmp_path / f"{row}.png")
+    image.resize((16, 16), Image.Resampling.NEAREST).save(tmp_path / "4.png")
+    distances = ["look", "distance", ids[0], "--out", out, "--device", "cpu"]
+    one = rows_of(read(capsys, *distances, "--indices", "0-3")["files"][-1])
+    command = [*distances, "--images", tmp_path]
+    other = rows_of(read(capsys, *command, "--indices", "0-2,3")["files"][-1])
+    assert other == one
+    found = read(capsys, *command)
+    assert {row["images"] for row in rows_of(found["files"][-1])} == {"5"}
+    assert any("5 images, where the paper takes 128" in text for text in found["remarks"])
+
+
 def test_what_cannot_be_looked_into_is_refused_in_two_lines(tmp_path, capsys):
     resnet = saved(tmp_path, "r", sizes.model("r8x0.5", 8, channels=1, classes=10))
     none = saved(tmp_path, "none", model_spec(position=PositionSpec("none", std=0.0)))
@@ -93,6 +146,11 @@ def test_what_cannot_be_looked_into_is_refused_in_two_lines(tmp_path, capsys):
         (["similarity", resnet], "neither the patches nor the positions"),
         (["similarity", none], "adds no embeddings"),
         (["filters", "ffff"], "No run's id begins"),
+        (["filters", none, "--indices", "3"], "needs no images"),
+        (["distance", none], "has no test images"),
+        (["distance", none, "--images", "digits", "--indices", "7,x"], "no list of numbers"),
+        (["distance", none, "--images", "digits", "--indices", "7,360"], "There is no image 360"),
+        (["distance", none, "--images", tmp_path / "no"], "Unknown data set"),
         (["filters", tmp_path / "gone.npz"], "There is no file"),
     ):
         code, out, err = call(capsys, "look", *words, "--out", tmp_path)

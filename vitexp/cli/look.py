@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vitexp.cli.flags import Json, Out
+from vitexp.cli.flags import Json, Out, with_reading
 from vitexp.cli.options import Weights, copy_of
-from vitexp.errors import unknown
+from vitexp.errors import VitexpError, unknown
+from vitexp.spec import Reading
 
 if TYPE_CHECKING:
     from vitexp.reporting.report import Report
+    from vitexp.runs.store import Store
+    from vitexp.tasks.look.images import Wanted
     from vitexp.tasks.look.opened import Looked
 
-KINDS = ("similarity", "filters")
+KINDS = ("similarity", "filters", "distance")
+_WATCHED = ("distance",)
+"""Those that need images."""
 
 
+@with_reading
 def look(
+    reading: Reading,
     kind: Annotated[str, typer.Argument(metavar="KIND", help=", ".join(KINDS))],
     things: Annotated[
         list[str],
@@ -28,24 +36,38 @@ def look(
             help="run ids or their first digits; files or folders of weights",
         ),
     ],
+    images: Annotated[
+        str, typer.Option(help="a folder, a data set or a file [each run's test images]")
+    ] = "",
+    indices: Annotated[
+        str, typer.Option(help="which of the images, from 0: 0,5,9 or 0-999 [the first 128]")
+    ] = "",
     model: Annotated[
         str | None, typer.Option(help="the model that a file holds, such as vit-b/16@384")
     ] = None,
     weights: Weights = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, mps, cuda or cuda:0")] = "auto",
     out: Out = Path("."),
     json: Json = False,
 ) -> None:
     """Draw what trained transformers have learned, into plots/, with the numbers as CSV.
 
     similarity: which positions have embeddings that are alike. filters: the principal components
-    of the patch embedding.
+    of the patch embedding. distance: how far each head looks, by layer.
     """
     from vitexp.cli import screen
     from vitexp.cli.execute import check_writable
+    from vitexp.launch import devices
     from vitexp.render import write_figures
+    from vitexp.runs.store import Store
 
     if kind not in KINDS:
         raise unknown("kind of look", kind, KINDS)
+    if kind not in _WATCHED and (images or indices):
+        raise VitexpError(
+            f"{kind} is of the weights alone and needs no images.",
+            "Leave --images and --indices out.",
+        )
     check_writable(out)
     said: list[str] = []
 
@@ -53,8 +75,13 @@ def look(
         said.append(text)
         screen.say(text)
 
-    looked = _looked(things, out, (model, weights), remark)
-    reports = _reports(kind, looked)
+    store = Store(out)
+    looked = _looked(things, store, (model, weights), remark)
+    if kind in _WATCHED:
+        wanted = _wanted(images, indices, reading, store, remark)
+        reports = _watched(looked, wanted, devices.resolve(device)[0], remark)
+    else:
+        reports = _read(kind, looked)
     files = [str(path) for report in reports for path in write_figures(report, out)]
     if json:
         return screen.emit({"files": files, "remarks": said})
@@ -62,17 +89,16 @@ def look(
 
 
 def _looked(
-    things: list[str],
-    out: Path,
+    things: Sequence[str],
+    store: Store,
     asked: tuple[str | None, str | None],
     remark: Callable[[str], None],
 ) -> list[Looked]:
     """Runs and files, each once."""
-    from vitexp.runs.store import Store
     from vitexp.runs.weights_file import names_file
     from vitexp.tasks.look.opened import looked_file, looked_run
 
-    store, model, copy = Store(out), asked[0], copy_of(asked[1])
+    model, copy = asked[0], copy_of(asked[1])
     found = [
         looked_file(Path(thing), model, copy, remark)
         if names_file(thing)
@@ -82,8 +108,45 @@ def _looked(
     return list({each.of.id: each for each in found}.values())
 
 
-def _reports(kind: str, looked: list[Looked]) -> list[Report]:
+def _wanted(
+    images: str, indices: str, reading: Reading, store: Store, remark: Callable[[str], None]
+) -> Wanted:
+    from vitexp.datasets.pictures import open_pictures
+    from vitexp.tasks.look.distance import IMAGES
+    from vitexp.tasks.look.images import Wanted
+
+    pictures = open_pictures(images, reading) if images else None
+    for note in pictures.notes if pictures else ():
+        remark(note)
+    return Wanted(pictures, _indices(indices), IMAGES, reading.skip_broken, store)
+
+
+def _indices(text: str) -> tuple[int, ...] | None:
+    """``"0,5,9"`` or ``"0-3,7"`` as numbers; None where nothing is said.
+
+    Raises:
+        VitexpError: something else is said.
+    """
+    if not text:
+        return None
+    if not re.fullmatch(r"\d{1,9}(-\d{1,9})?(,\d{1,9}(-\d{1,9})?)*", text):
+        raise VitexpError(f"--indices {text} is no list of numbers.", "Write 0,5,9 or 0-127.")
+    spans = [list(map(int, part.split("-"))) for part in text.split(",")]
+    return tuple(number for span in spans for number in range(span[0], span[-1] + 1))
+
+
+def _read(kind: str, looked: Sequence[Looked]) -> list[Report]:
     from vitexp.tasks.look.filters import filters
     from vitexp.tasks.look.similarity import similarity
 
     return list(map({"similarity": similarity, "filters": filters}[kind], looked))
+
+
+def _watched(
+    looked: Sequence[Looked], wanted: Wanted, device: str, remark: Callable[[str], None]
+) -> list[Report]:
+    import torch
+
+    from vitexp.tasks.look.distance import distance
+
+    return [distance(looked, wanted, torch.device(device), remark)]

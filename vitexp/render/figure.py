@@ -8,11 +8,12 @@ import warnings
 import matplotlib
 from matplotlib.figure import Figure
 
-from vitexp.render import confusion, curves, intervals, mosaic, tiles, traces
+from vitexp.render import confusion, curves, heads, intervals, mosaic, tiles, traces
 from vitexp.render.style import STYLE
 from vitexp.reporting import report
 from vitexp.reporting.report import (
     CurveFigure,
+    HeadsFigure,
     IntervalFigure,
     MatrixFigure,
     MosaicFigure,
@@ -50,6 +51,8 @@ def draw(figure: report.Figure) -> Figure:
             return tiles.draw(figure)
         case MosaicFigure():
             return mosaic.draw(figure)
+        case HeadsFigure():
+            return heads.draw(figure)
         case IntervalFigure():
             return intervals.draw(figure)
 

@@ -328,6 +328,33 @@ class MosaicFigure:
     suffix: str = ""
 
 
+@dataclass(frozen=True)
+class HeadsPanel:
+    """What was measured of the heads of a model, or of the same model from several seeds.
+
+    Attributes:
+        values: (layers, heads), rising within a layer.
+        spread: the lowest and the highest seed of each of them; None of one seed.
+        uniform: what a head has that attends to all alike.
+    """
+
+    name: str
+    values: np.ndarray
+    spread: tuple[np.ndarray, np.ndarray] | None
+    uniform: float
+
+
+@dataclass(frozen=True)
+class HeadsFigure:
+    """Panels side by side: a value a head over the layers."""
+
+    title: str
+    y_axis: str
+    panels: tuple[HeadsPanel, ...]
+    remarks: tuple[str, ...] = ()
+    suffix: str = ""
+
+
 Figure = (
     IntervalFigure
     | CurveFigure
@@ -336,6 +363,7 @@ Figure = (
     | PairsFigure
     | TilesFigure
     | MosaicFigure
+    | HeadsFigure
 )
 
 

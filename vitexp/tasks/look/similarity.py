@@ -53,7 +53,7 @@ def _similarity(looked: Looked) -> Report:
             looked.facts,
         ),
     )
-    rows = tuple(
+    rows: tuple[dict[str, Value], ...] = tuple(
         dict(
             zip(
                 _COLUMNS,

@@ -1,0 +1,92 @@
+"""Where a Vision Transformer's heads attend: the weights that its own pass uses, a layer at a time.
+
+B images, H heads, T tokens (class token first where there is one), N patches on a grid, L layers.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from vitexp.models.inputs import normalise
+from vitexp.models.vit import Attention, ViT
+from vitexp.positions.base import raster
+
+MAPS_BYTES = 2**27
+"""Of the maps of one layer, at most, but for those of one image."""
+
+
+@contextmanager
+def watched(model: ViT, take: Callable[[int, Tensor], None]) -> Iterator[None]:
+    """Within it, ``take`` is called with each layer's number, from 0, and its weights,
+    (B, H, T, T), as the model computes; each row of a head's sums to 1."""
+    attentions = [part for part in model.blocks.modules() if isinstance(part, Attention)]
+    for layer, attention in enumerate(attentions):
+        attention.watch = functools.partial(take, layer)
+    try:
+        yield
+    finally:
+        for attention in attentions:
+            attention.watch = None
+
+
+def at_once(model: ViT) -> int:
+    """Images in a batch, so that one layer's maps have :data:`MAPS_BYTES`."""
+    each = 4 * model.geometry.heads * model.geometry.tokens**2
+    return min(256, max(1, MAPS_BYTES // each))
+
+
+@torch.inference_mode()
+def distances(model: ViT, images: Tensor, precision: torch.dtype = torch.float32) -> Tensor:
+    """How far heads look (paper, Figures 7 and 11): the distance between query and key patch,
+    centre to centre, weighted by the attention, in pixels: float64, (B, L, H), on the CPU.
+
+    It is a mean over the query patches. The class token has no place: it is left out as a query
+    and as a key, and what is left of a query's weights is scaled to sum to 1.
+
+    Args:
+        images: uint8, (B, S, S, C).
+        precision: of the arithmetic.
+    """
+    apart, found = _apart(model, images), []
+
+    def take(layer: int, weights: Tensor) -> None:
+        found.append(distance(_patches(model, weights), apart))
+
+    with watched(model, take):
+        _features(model, images, precision)
+    return torch.stack(found, dim=1)
+
+
+def distance(weights: Tensor, apart: Tensor) -> Tensor:
+    """The mean over queries of their weighted distance: (B, H, N, N), (N, N) -> (B, H)."""
+    there = weights.sum(dim=3).clamp(min=torch.finfo(weights.dtype).tiny)
+    # One product a query: its keys' weights with their distances from it.
+    far = torch.einsum("bhqk,qk->bhq", weights, apart.to(weights.dtype))
+    return (far / there).mean(dim=2).cpu().double()
+
+
+def uniform_distance(model: ViT, side: int) -> float:
+    """What a head has that attends to all patches of images of ``side`` pixels alike."""
+    return float(_apart(model, torch.zeros(1, side, side, 1)).mean())
+
+
+def _apart(model: ViT, images: Tensor) -> Tensor:
+    """Pixels between the centres of each two patches, (N, N)."""
+    grid = model.geometry.grid
+    at = raster(grid).to(images.device).float() * (images.shape[1] / grid[0])
+    return torch.cdist(at, at, compute_mode="donot_use_mm_for_euclid_dist")
+
+
+def _patches(model: ViT, weights: Tensor) -> Tensor:
+    first = int(model.geometry.class_token)
+    return weights[..., first:, first:]
+
+
+def _features(model: ViT, images: Tensor, precision: torch.dtype) -> Tensor:
+    with torch.autocast(images.device.type, precision, enabled=precision != torch.float32):
+        return model.features(normalise(images))
