@@ -12,7 +12,14 @@ from torch import Tensor
 from tests.conftest import model_spec
 from tests.models.test_vit import CELLS, POOLS, as_transformers, ident, images_for, randomised
 from vitexp.catalog import sizes
-from vitexp.evaluation.attention import distance, distances, uniform_distance, watched
+from vitexp.evaluation.attention import (
+    distance,
+    distances,
+    head_maps,
+    rollouts,
+    uniform_distance,
+    watched,
+)
 from vitexp.models.build import build
 from vitexp.models.inputs import normalise
 from vitexp.models.vit import Attention, ViT
@@ -134,3 +141,36 @@ def test_distances_are_means_over_queries_of_the_models_own_weights():
             shares = patches / patches.sum(axis=3, keepdims=True)
             expected = (shares * apart(side, 8 / side)).sum(axis=3).mean(axis=2)
             assert found[:, layer].numpy() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("pool", POOLS)
+def test_rollout_is_a_product_over_layers_and_heads_are_read_as_they_are(pool, precision):
+    """A plain loop in double precision over the very weights of such a pass."""
+    model, first = randomised(model_spec(pool=pool, depth=3)), int(pool == "token")
+    maps = list[Tensor]()
+    bf16 = precision == torch.bfloat16
+    with (
+        torch.no_grad(),
+        torch.autocast("cpu", precision, enabled=bf16),
+        watched(model, lambda layer, weights: maps.append(weights)),
+    ):
+        model(normalise(DIGITS))
+    found = rollouts(model, DIGITS, precision)
+    far = distances(model, DIGITS, precision)
+    for image in range(3):
+        product = np.eye(16 + first)
+        for layer in range(3):
+            weights = maps[layer][image].double().numpy()
+            product = (0.5 * weights.mean(axis=0) + 0.5 * np.eye(16 + first)) @ product
+            heads = head_maps(model, DIGITS, layer, precision)[image]
+            read = weights[:, 0, 1:] if first else weights.mean(axis=1)
+            assert heads.numpy() == pytest.approx(read, rel=1e-5)
+            patches = weights[:, first:, first:]
+            shares = patches / patches.sum(axis=2, keepdims=True)
+            expected = (shares * apart(4, 2)).sum(axis=2).mean(axis=1)
+            assert far[image, layer].numpy() == pytest.approx(expected, rel=1e-5)
+        expected = product[0, 1:] if first else product.mean(axis=0)
+        assert found[image].numpy() == pytest.approx(expected, rel=1e-5)
+        own = product[0, 0] if first else 0
+        assert float(found[image].sum() + own) == pytest.approx(1, abs=0.02 if bf16 else 1e-5)

@@ -130,12 +130,32 @@ def test_any_images_are_watched_in_their_order(runs, capsys, quick, digits, tmp_
     image.resize((16, 16), Image.Resampling.NEAREST).save(tmp_path / "4.png")
     distances = ["look", "distance", ids[0], "--out", out, "--device", "cpu"]
     one = rows_of(read(capsys, *distances, "--indices", "0-3")["files"][-1])
+    (tmp_path / "notes.txt").write_text("no image")
     command = [*distances, "--images", tmp_path]
     other = rows_of(read(capsys, *command, "--indices", "0-2,3")["files"][-1])
     assert other == one
-    found = read(capsys, *command)
+    (tmp_path / "torn.png").write_bytes(b"\x89PNG\r\n")
+    code, _, err = call(capsys, *command)
+    assert (code, "torn.png" in err) == (2, True)
+    found = read(capsys, *command, "--skip-broken")
+    assert any("notes.txt" in text for text in found["remarks"])
     assert {row["images"] for row in rows_of(found["files"][-1])} == {"5"}
     assert any("5 images, where the paper takes 128" in text for text in found["remarks"])
+
+
+def test_attention_over_images_and_by_head(runs, capsys, quick, digits):
+    out, ids = runs
+    command = ["look", "attention", "--out", out, "--device", "cpu"]
+    found = read(capsys, *command, ids[0], ids[2])
+    token, gap = check_figures(found["files"], 2)
+    assert len(token) == len(gap) == 6 * 16
+    assert {(row["layer"], row["head"]) for row in token} == {("all", "all")}
+    sums = [sum(float(row["weight"]) for row in rows) for rows in (token, gap)]
+    assert sums[0] < 6 and sums[1] == pytest.approx(6, abs=1e-4)
+    found = read(capsys, *command, ids[0], "--layer", 2, "--indices", "9,0")
+    (heads,) = check_figures(found["files"], 1)
+    assert [row["image"] for row in heads[::64]] == ["digits test row 9", "digits test row 0"]
+    assert [row["head"] for row in heads[:64:16]] == ["1", "2", "3", "4"]
 
 
 def test_what_cannot_be_looked_into_is_refused_in_two_lines(tmp_path, capsys):
@@ -148,6 +168,9 @@ def test_what_cannot_be_looked_into_is_refused_in_two_lines(tmp_path, capsys):
         (["filters", "ffff"], "No run's id begins"),
         (["filters", none, "--indices", "3"], "needs no images"),
         (["distance", none], "has no test images"),
+        (["distance", none, "--layer", "1"], "not of one layer"),
+        (["attention", none, "--images", "digits", "--layer", "3"], "has no layer 3"),
+        (["attention", none, "--images", "digits", "--indices", "0-24"], "25 images are more"),
         (["distance", none, "--images", "digits", "--indices", "7,x"], "no list of numbers"),
         (["distance", none, "--images", "digits", "--indices", "7,360"], "There is no image 360"),
         (["distance", none, "--images", tmp_path / "no"], "Unknown data set"),

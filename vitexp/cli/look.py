@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from vitexp.tasks.look.images import Wanted
     from vitexp.tasks.look.opened import Looked
 
-KINDS = ("similarity", "filters", "distance")
-_WATCHED = ("distance",)
+KINDS = ("similarity", "filters", "distance", "attention")
+_WATCHED = ("distance", "attention")
 """Those that need images."""
 
 
@@ -40,8 +40,15 @@ def look(
         str, typer.Option(help="a folder, a data set or a file [each run's test images]")
     ] = "",
     indices: Annotated[
-        str, typer.Option(help="which of the images, from 0: 0,5,9 or 0-999 [the first 128]")
+        str,
+        typer.Option(
+            help="which of the images, from 0: 0,5,9 or 0-999 [distance: the first 128,"
+            " attention: 6]"
+        ),
     ] = "",
+    layer: Annotated[
+        int | None, typer.Option(help="attention: the heads of this layer, from 1 [rollout]")
+    ] = None,
     model: Annotated[
         str | None, typer.Option(help="the model that a file holds, such as vit-b/16@384")
     ] = None,
@@ -53,7 +60,8 @@ def look(
     """Draw what trained transformers have learned, into plots/, with the numbers as CSV.
 
     similarity: which positions have embeddings that are alike. filters: the principal components
-    of the patch embedding. distance: how far each head looks, by layer.
+    of the patch embedding. distance: how far each head looks, by layer. attention: where in the
+    image, over all layers (rollout), or by each head of a layer.
     """
     from vitexp.cli import screen
     from vitexp.cli.execute import check_writable
@@ -68,6 +76,8 @@ def look(
             f"{kind} is of the weights alone and needs no images.",
             "Leave --images and --indices out.",
         )
+    if kind != "attention" and layer is not None:
+        raise VitexpError(f"{kind} is not of one layer.", "Leave --layer out.")
     check_writable(out)
     said: list[str] = []
 
@@ -78,8 +88,8 @@ def look(
     store = Store(out)
     looked = _looked(things, store, (model, weights), remark)
     if kind in _WATCHED:
-        wanted = _wanted(images, indices, reading, store, remark)
-        reports = _watched(looked, wanted, devices.resolve(device)[0], remark)
+        wanted = _wanted(kind, images, indices, reading, store, remark)
+        reports = _watched(kind, looked, wanted, layer, devices.resolve(device)[0], remark)
     else:
         reports = _read(kind, looked)
     files = [str(path) for report in reports for path in write_figures(report, out)]
@@ -109,16 +119,31 @@ def _looked(
 
 
 def _wanted(
-    images: str, indices: str, reading: Reading, store: Store, remark: Callable[[str], None]
+    kind: str,
+    images: str,
+    indices: str,
+    reading: Reading,
+    store: Store,
+    remark: Callable[[str], None],
 ) -> Wanted:
+    from vitexp.cli.predict import say_left_out
     from vitexp.datasets.pictures import open_pictures
-    from vitexp.tasks.look.distance import IMAGES
+    from vitexp.tasks.look import attention, distance
     from vitexp.tasks.look.images import Wanted
 
+    chosen = _indices(indices)
+    if kind == "attention" and chosen and len(chosen) > attention.MOST:
+        raise VitexpError(
+            f"{len(chosen)} images are more than a figure has room for.",
+            f"Choose {attention.MOST} at most: --indices 0-{attention.MOST - 1}.",
+        )
+    usual = attention.IMAGES if kind == "attention" else distance.IMAGES
     pictures = open_pictures(images, reading) if images else None
-    for note in pictures.notes if pictures else ():
-        remark(note)
-    return Wanted(pictures, _indices(indices), IMAGES, reading.skip_broken, store)
+    if pictures:
+        for note in pictures.notes:
+            remark(note)
+        say_left_out(pictures, remark)
+    return Wanted(pictures, chosen, usual, reading.skip_broken, store)
 
 
 def _indices(text: str) -> tuple[int, ...] | None:
@@ -143,10 +168,19 @@ def _read(kind: str, looked: Sequence[Looked]) -> list[Report]:
 
 
 def _watched(
-    looked: Sequence[Looked], wanted: Wanted, device: str, remark: Callable[[str], None]
+    kind: str,
+    looked: Sequence[Looked],
+    wanted: Wanted,
+    layer: int | None,
+    device: str,
+    remark: Callable[[str], None],
 ) -> list[Report]:
     import torch
 
+    from vitexp.tasks.look.attention import attention
     from vitexp.tasks.look.distance import distance
 
-    return [distance(looked, wanted, torch.device(device), remark)]
+    on = torch.device(device)
+    if kind == "distance":
+        return [distance(looked, wanted, on, remark)]
+    return [attention(each, wanted, layer, on) for each in looked]

@@ -23,15 +23,21 @@ MAPS_BYTES = 2**27
 @contextmanager
 def watched(model: ViT, take: Callable[[int, Tensor], None]) -> Iterator[None]:
     """Within it, ``take`` is called with each layer's number, from 0, and its weights,
-    (B, H, T, T), as the model computes; each row of a head's sums to 1."""
+    float32, (B, H, T, T), as the model computes; each row of a head's sums to 1."""
     attentions = [part for part in model.blocks.modules() if isinstance(part, Attention)]
     for layer, attention in enumerate(attentions):
-        attention.watch = functools.partial(take, layer)
+        attention.watch = functools.partial(_take, take, layer)
     try:
         yield
     finally:
         for attention in attentions:
             attention.watch = None
+
+
+def _take(take: Callable[[int, Tensor], None], layer: int, weights: Tensor) -> None:
+    # What is made of them is not in the run's precision, whatever the pass is.
+    with torch.autocast(weights.device.type, enabled=False):
+        take(layer, weights.float())
 
 
 def at_once(model: ViT) -> int:
@@ -73,6 +79,60 @@ def distance(weights: Tensor, apart: Tensor) -> Tensor:
 def uniform_distance(model: ViT, side: int) -> float:
     """What a head has that attends to all patches of images of ``side`` pixels alike."""
     return float(_apart(model, torch.zeros(1, side, side, 1)).mean())
+
+
+@torch.inference_mode()
+def rollouts(model: ViT, images: Tensor, precision: torch.dtype = torch.float32) -> Tensor:
+    """Attention rollout (Abnar and Zuidema 2020; the paper's Figure 6): each layer's weights,
+    averaged over heads and mixed half and half with the residual branch, multiplied from the first
+    layer to the last: what of each patch reaches the class token, float32, (B, N), on the CPU.
+
+    Without a class token it is the mean over the rows of the patches. With one, each image's
+    values and what the class token has of itself sum to 1.
+
+    Args:
+        images, precision: as for :func:`distances`.
+    """
+    product: Tensor | None = None
+
+    def take(layer: int, weights: Tensor) -> None:
+        nonlocal product
+        here = torch.eye(weights.shape[-1], device=weights.device)
+        mixed = (weights.mean(dim=1) + here) / 2
+        product = mixed if product is None else mixed @ product
+
+    with watched(model, take):
+        _features(model, images, precision)
+    assert product is not None
+    return _read(model, product).cpu()
+
+
+@torch.inference_mode()
+def head_maps(
+    model: ViT, images: Tensor, layer: int, precision: torch.dtype = torch.float32
+) -> Tensor:
+    """What each head of a layer, from 0, reads of each patch for the class token, without one a
+    mean over the patches' queries: float32, (B, H, N), on the CPU.
+
+    Args:
+        images, precision: as for :func:`distances`.
+    """
+    found = []
+
+    def take(number: int, weights: Tensor) -> None:
+        if number == layer:
+            found.append(_read(model, weights).cpu())
+
+    with watched(model, take):
+        _features(model, images, precision)
+    return found[0]
+
+
+def _read(model: ViT, weights: Tensor) -> Tensor:
+    """What the pooled token has of each patch: (..., T, T) -> (..., N)."""
+    if model.geometry.class_token:
+        return weights[..., 0, 1:]
+    return weights.mean(dim=-2)
 
 
 def _apart(model: ViT, images: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from vitexp.render.style import note, plain
 from vitexp.reporting.report import Tile, TilesFigure
 
-_WIDTH, _ABOVE, _BELOW = 7.4, 0.45, 0.7  # inches
+_WIDTH, _ABOVE, _BELOW, _REMARK = 7.4, 0.45, 0.3, 0.15  # inches
 _EDGE, _GAP = 0.1, 0.13  # inches: beside all tiles, and between two
 _LINE = 0.12  # inches
 _TEXT, _CHARACTER = 6.2, 0.052  # points; inches, about
@@ -23,15 +23,16 @@ def draw(figure: TilesFigure) -> Figure:
     side, lines = step - _GAP, max((len(tile.lines) for tile in figure.tiles), default=0)
     row_height = side + _GAP + _LINE * lines
     rows = -(-len(figure.tiles) // figure.columns)
-    height = _ABOVE + rows * row_height + _BELOW
-    picture = Figure(figsize=(_WIDTH, height))
+    picture = Figure()
+    below = _BELOW + _REMARK * note(picture, figure.remarks)
+    height = _ABOVE + rows * row_height + below
+    picture.set_size_inches(_WIDTH, height)
     picture.suptitle(figure.title, y=1 - 0.1 / height, fontsize=11, fontweight="bold")
     for place, tile in enumerate(figure.tiles):
         row, column = divmod(place, figure.columns)
         left, top = _EDGE + column * step, height - _ABOVE - row * row_height
         sides = (left / _WIDTH, (top - side) / height, side / _WIDTH, side / height)
         _tile(picture.add_axes(sides), tile, side)
-    note(picture, figure.remarks)
     return picture
 
 

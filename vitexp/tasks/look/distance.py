@@ -82,14 +82,15 @@ def _measured(
     from vitexp.training.execution import DTYPES
 
     model = looked.model().to(device)
-    told, batches = wanted.of(looked, at_once(model))
+    source, batches = wanted.of(looked, at_once(model))
     sums, images = torch.zeros(()), 0
     for names, pixels in batches:
         found = distances(model, sent(pixels, device), DTYPES[looked.of.precision])
         sums, images = sums + found.sum(dim=0), images + len(names)
     if not images:
         raise VitexpError("None of these images can be read.", "Give images.")
-    return (sums / images).numpy(), images, uniform_distance(model, looked.spec.image_size), told
+    uniform = uniform_distance(model, looked.spec.image_size)
+    return (sums / images).numpy(), images, uniform, f"{images:,} {source}"
 
 
 def _panel(name: str, seeds: Sequence[np.ndarray], uniform: float) -> HeadsPanel:

@@ -23,7 +23,7 @@ def filters(looked: Looked) -> Report:
 
     found, shares = (each.numpy() for each in components(looked.model(), COMPONENTS))
     tiles = tuple(
-        Tile(_pixels(one), (f"{number + 1}: {100 * share:.3g} %",))
+        Tile(_pixels(one), (f"{number + 1}: {100 * share:.1f} %",))
         for number, (one, share) in enumerate(zip(found, shares, strict=True))
     )
     figure = TilesFigure(

@@ -55,7 +55,7 @@ class Wanted:
         return list(dict.fromkeys(self.indices))
 
     def of(self, looked: Looked, batch: int) -> tuple[str, Batches]:
-        """What the images are, in words, and they themselves, ``batch`` of them at a time.
+        """What they are some of, in words, and they themselves, ``batch`` of them at a time.
 
         Raises:
             VitexpError: they are not there or cannot be shown to this model, or none is named for
@@ -65,7 +65,7 @@ class Wanted:
             source, there = self.pictures.source, len(self.pictures.images.labels)
             rows = self.rows(there, source)
             found = _decoded(self.pictures, rows, looked, self.skip_broken, batch)
-            return f"{len(rows):,} of {there:,} images of {source}", found
+            return f"of {there:,} images of {source}", found
         if not isinstance(looked.of, RunSpec):
             raise VitexpError(
                 f"{looked.name} is a file of weights and has no test images.",
@@ -81,7 +81,7 @@ class Wanted:
         self.store.looks_at_test(spec.id)
         parts = [rows[at : at + batch] for at in range(0, len(rows), batch)]
         found = (([names[row] for row in part], np.take(pixels, part, axis=0)) for part in parts)
-        return f"{len(rows):,} of {there:,} test images of {spec.data.name}", found
+        return f"of {there:,} test images of {spec.data.name}", found
 
 
 def _decoded(
