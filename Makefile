@@ -33,6 +33,7 @@ bench: $(VENV)/.bench
 # How often verdicts are wrong, on made-up tables of which the truth is known.
 honesty: $(VENV)/.runtime
 	$(BIN)/python -m tools.honesty $(if $(TABLES),--tables $(TABLES)) $(if $(OUT),--out $(OUT))
+	$(BIN)/python -m tools.honesty.folds $(if $(TABLES),--tables $(TABLES)) $(if $(OUT),--out $(OUT))
 
 # Beside timm, too, which wants a torchvision and so a torch of its own: 5.5 GB in another environment.
 TIMM_VENV ?= .venv-timm

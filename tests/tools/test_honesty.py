@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from tools.honesty import folds
 from tools.honesty.claims import ASKED, answer
 from tools.honesty.conditions import APART, SAME, SOME
 from tools.honesty.measure import measure
@@ -92,6 +95,30 @@ def test_the_bench_finds_rules_that_are_not_honest():
     assert rates["one variance for all, Holm, quarters"].ever > 0.2
     assert rates["empirical Bayes (limma), Holm, quarters"].ever > 0.1
     assert rates[OURS].honest
+
+
+def test_cross_validated_tables_are_judged_honestly():
+    several = [folds.SAME[6], folds.SAME[10], folds.UNCOUNTED[2]]
+    rules = {OURS: RULES[OURS]}
+    same, few, uncounted = (measure(c, rules, TABLES, 7, folds.draw) for c in several)
+    for m in (same, few):
+        assert m.rates[OURS].honest, m.condition.name
+        assert m.covered[0] > 0.93
+    # What no repetition on the same images can count.
+    assert uncounted.rates[OURS].ever > 0.5
+    text = folds.page([same, few], [same], [uncounted])
+    assert all(f"| {m.condition.name} |" in text for m in (same, few, uncounted))
+
+
+def test_folds_share_the_luck_of_their_model_and_no_more():
+    """All the luck in one seed's folds: their accuracies vary, and the accuracy is as it should."""
+    c = folds.Folds("luck", (0.0, 0.0), (1.0, 1.0), images=500, alike=0.0)
+    correct = folds.draw(c, generator(c.name, 8), 200, 4)
+    tables = correct.mean(axis=(2, 3))
+    assert np.all(np.abs(tables.mean(axis=0) - c.accuracy) < 4 * tables.std(axis=0) / 200**0.5)
+    alike = folds.draw(replace(c, alike=1.0), generator(c.name, 8), 200, 4)
+    spread, whole = (d.mean(axis=3).var(axis=2, ddof=1).mean() for d in (correct, alike))
+    assert 0.1 < spread / whole < 0.4, "five independent models vary a fifth as much"
 
 
 def test_the_record_has_a_row_for_each_condition_rule_and_claim():

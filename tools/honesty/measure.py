@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,9 @@ from tools.honesty.until import Settled, until_decided
 from vitexp.analysis.decide import ALPHA, LOOKS, level
 from vitexp.analysis.together import joint
 from vitexp.analysis.two_way import Estimate
+
+Draw = Callable[[Condition, np.random.Generator, int, int], np.ndarray]
+"""As :func:`tools.honesty.tables.draw`."""
 
 AT_ONCE = 20_000_000
 """Bits in memory."""
@@ -85,7 +88,9 @@ def error(rate: float, count: int) -> float:
     return float(np.sqrt(rate * (1 - rate) / count))
 
 
-def measure(c: Condition, rules: Mapping[str, Rule], tables: int, seed: int) -> Measured:
+def measure(
+    c: Condition, rules: Mapping[str, Rule], tables: int, seed: int, drawn: Draw = draw
+) -> Measured:
     """All rules on the same ``tables`` tables, looked at with 3, 5, 10 and 20 seeds."""
     rng = generator(c.name, seed)
     true = c.accuracy[1:] - c.accuracy[0]
@@ -93,7 +98,7 @@ def measure(c: Condition, rules: Mapping[str, Rule], tables: int, seed: int) -> 
     signs: dict[str, list[np.ndarray]] = {name: [] for name in rules}
     settled: list[Settled] = []
     covered: list[list[tuple[float, float]]] = []
-    for correct in _parts(c, rng, tables):
+    for correct in _parts(c, rng, tables, drawn):
         looks = [differences(correct, n) for n in LOOKS]
         for name, rule in rules.items():
             signs[name].append(np.stack([rule(d) * np.sign(d.value) for d in looks], axis=1))
@@ -106,10 +111,12 @@ def measure(c: Condition, rules: Mapping[str, Rule], tables: int, seed: int) -> 
     )
 
 
-def _parts(c: Condition, rng: np.random.Generator, tables: int) -> Iterator[np.ndarray]:
+def _parts(
+    c: Condition, rng: np.random.Generator, tables: int, drawn: Draw
+) -> Iterator[np.ndarray]:
     at_once = max(AT_ONCE // (c.cells * LOOKS[-1] * c.images), 1)
     for first in range(0, tables, at_once):
-        yield draw(c, rng, min(at_once, tables - first), LOOKS[-1])
+        yield drawn(c, rng, min(at_once, tables - first), LOOKS[-1])
 
 
 def _covers(d: Estimate, true: np.ndarray) -> tuple[float, float]:

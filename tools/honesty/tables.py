@@ -69,11 +69,11 @@ class Condition:
     def offsets(self) -> np.ndarray:
         """What each cell is shifted to, in logits, shape (cells,)."""
         cells = zip(self.gaps, self.sds, strict=True)
-        return np.array([_offset(self.base + gap, sd, self.tail) for gap, sd in cells])
+        return np.array([offset(self.base + gap, sd, self.tail) for gap, sd in cells])
 
 
 @functools.cache
-def _offset(wanted: float, sd: float, tail: float | None) -> float:
+def offset(wanted: float, sd: float, tail: float | None) -> float:
     goal = _accuracy(wanted, 0.0, None)
     return float(brentq(lambda at: _accuracy(at, sd, tail) - goal, wanted - 1, wanted + 9))
 
@@ -105,7 +105,7 @@ def generator(name: str, seed: int) -> np.random.Generator:
 def draw(c: Condition, rng: np.random.Generator, tables: int, seeds: int) -> np.ndarray:
     """Correctness: bool, shape (tables, cells, seeds, images)."""
     shape = (tables, c.cells, seeds, c.images)
-    odds = np.exp(-_images(c, rng, tables) / SCALE, dtype=np.float32)
+    odds = np.exp(-image_latents(c, rng, tables) / SCALE, dtype=np.float32)
     luck = np.exp(-_seeds(c, rng, shape[:3]) / SCALE).astype(np.float32)
     correct = np.empty(shape, bool)
     for table in range(tables):
@@ -120,7 +120,7 @@ def draw(c: Condition, rng: np.random.Generator, tables: int, seeds: int) -> np.
     return correct
 
 
-def _images(c: Condition, rng: np.random.Generator, tables: int) -> np.ndarray:
+def image_latents(c: Condition, rng: np.random.Generator, tables: int) -> np.ndarray:
     """What each cell brings to each image: float32, shape (tables, cells, images)."""
     latent = rng.standard_normal((tables, c.cells, c.images), np.float32) * np.float32(IMAGE_LUCK)
     latent += rng.standard_normal((tables, 1, c.images), np.float32) * np.float32(DIFFICULTY)

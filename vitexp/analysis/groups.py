@@ -48,7 +48,7 @@ class Group:
     @property
     def images(self) -> int:
         """Number of test images."""
-        return self.spec.data.test
+        return self.records[0].images
 
     @property
     def diverged(self) -> int:

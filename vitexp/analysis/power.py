@@ -64,6 +64,15 @@ def variances(differences: Iterable[np.ndarray]) -> Variances:
     return Variances(*(float(part) for part in np.mean(parts, axis=0)))
 
 
+def variances_of(found: Estimate) -> Variances:
+    """Those that an estimate, of scalars, has itself."""
+    return Variances(
+        seed=max(found.seed_variance - found.least, 0.0),
+        image=found.image_variance * found.images,
+        both=found.least * found.images,
+    )
+
+
 @dataclass(frozen=True)
 class Power:
     """What differences are found, if ``among`` are decided together.

@@ -40,7 +40,7 @@ def fitted(study: Study, base: Base, machine: Machine, limit: float) -> Base:
         VitexpError: not even one seed fits.
     """
     screen.say("Timing a few steps for the budget: 20 s at most.")
-    cast = timed(forecast(machine, lambda done: study.plan(base, done)), machine)
+    cast = timed(forecast(machine, lambda done: study.planned(base, done)), machine)
     needed = 0.0
     for count in range(len(base.seeds), 0, -1):
         todo = [spec for spec in cast.todo if spec.seed in base.seeds[:count]]

@@ -99,16 +99,18 @@ def _show(one: dict[str, Any]) -> None:
 def _classes(side: Side) -> dict[str, np.ndarray]:
     """Class -> which test images; empty where the data set is not at hand any more."""
     from vitexp.cli import screen
+    from vitexp.datasets.folds import pooled_labels
     from vitexp.datasets.load import images_of
     from vitexp.errors import VitexpError
 
     data = side.groups[0].spec.data
     try:
-        images = images_of(dataclasses.replace(data, fraction=None, subset_seed=None))
+        images = images_of(dataclasses.replace(data, fraction=None, subset_seed=None, fold=None))
     except VitexpError as error:
         screen.say(f"Not per class: {error.problem}")
         return {}
-    return {name: images.test.labels == label for label, name in enumerate(images.names)}
+    labels = images.test.labels if data.fold is None else pooled_labels(images)
+    return {name: labels == label for label, name in enumerate(images.names)}
 
 
 def _row(name: str, difference: Difference) -> dict[str, Any]:

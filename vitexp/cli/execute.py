@@ -17,7 +17,7 @@ from vitexp.experiment.plan import Plan
 from vitexp.launch import devices, local
 from vitexp.launch.machine import CHECKPOINT_SECONDS, Machine
 from vitexp.models.memory import check_fits
-from vitexp.reporting.described import facts, shared
+from vitexp.reporting.described import facts, images_words, shared
 from vitexp.runs import notes
 from vitexp.runs.files import TEMPORARY
 from vitexp.runs.notes import Note
@@ -198,9 +198,8 @@ def setting(specs: Sequence[RunSpec]) -> str:
 
 def _setting(spec: RunSpec) -> dict[str, str]:
     data, recipe = spec.data, spec.recipe
-    images = f"{data.train} train, {data.val} validation, {data.test} test images"
     return facts(spec) | {
-        "data": f"{data.name} ({data.image_size} px; {images})",
+        "data": f"{data.name} ({data.image_size} px; {images_words(data)})",
         "size": "",
         "batch": f"batch {recipe.batch}",
         "preset": f"recipe {recipe.name}" if recipe.name else "",

@@ -133,7 +133,7 @@ def _studies(out: Path) -> dict[str, list[str]]:
 FIELDS = (
     *("id", "data", "model", "position", "placement", "seed", "state", "step", "steps"),
     *("recipe", "precision", "val_top1", "test_top1", "seconds", "bytes"),
-    *("date", "image_size", "fraction", "start", "search", "studies", "name", "tags"),
+    *("date", "image_size", "fraction", "fold", "start", "search", "studies", "name", "tags"),
 )
 
 
@@ -162,6 +162,7 @@ def _of_spec(entry: Entry) -> dict[str, Any]:
         "data": spec.data.name,
         "image_size": spec.data.image_size,
         "fraction": spec.data.fraction,
+        "fold": spec.data.fold and spec.data.fold.index + 1,
         "model": spec.model.name,
         "position": position and position.kind,
         "placement": position and position.placement,

@@ -35,7 +35,8 @@ Label = Callable[["RunSpec"], tuple[str, str]]
 
 def name(spec: RunSpec, label: Label) -> str:
     """A run, for people."""
-    return " ".join([*filter(None, label(spec)), f"seed {spec.seed}"])
+    fold = f"fold {spec.data.fold.index + 1}" if spec.data.fold else ""
+    return " ".join(filter(None, [*label(spec), f"seed {spec.seed}", fold]))
 
 
 QUIET = 30.0

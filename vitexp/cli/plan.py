@@ -18,6 +18,7 @@ from vitexp.errors import printable
 from vitexp.experiment.plan import Plan
 from vitexp.launch.machine import Machine
 from vitexp.models.count import macs, params
+from vitexp.reporting.described import images_words
 from vitexp.runs.store import Store
 from vitexp.spec import to_json
 from vitexp.tasks.power import seen
@@ -62,7 +63,8 @@ def as_json(cast: Forecast, machine: Machine, label: Label) -> dict[str, Any]:
     """The forecast under the stable names of docs/json.md."""
     first = cast.plan.runs[0]
     return {
-        "data": {k: v for k, v in to_json(first.data).items() if k in _DATA},
+        "data": {k: v for k, v in to_json(first.data).items() if k in _DATA}
+        | {"folds": first.data.fold and first.data.fold.of, "images": images_words(first.data)},
         "recipe": first.recipe.name,
         "lr": first.recipe.lr,
         "batch": first.recipe.batch,
@@ -86,12 +88,13 @@ def as_json(cast: Forecast, machine: Machine, label: Label) -> dict[str, Any]:
 
 def _finds(plan: Plan, out: Path) -> dict[str, Any] | None:
     """Which differences to the reference the planned seeds will find; None without verdicts."""
-    seeds = look(min((len(runs) for runs in plan.cells.values()), default=0))
+    seeds = look(min((len({r.seed for r in runs}) for runs in plan.cells.values()), default=0))
     if plan.reference is None or seeds is None:
         return None
     data = plan.runs[0].data
     known = seen(out, Store(out).results(), data.name, SMALL)
-    smallest = Power(known.variances, len(plan.cells) - 1).smallest(seeds, data.test)
+    images = data.pool if data.fold else data.test
+    smallest = Power(known.variances, len(plan.cells) - 1).smallest(seeds, images)
     return {"seeds": seeds, "points": round(100 * smallest, 2), "variances": known.where}
 
 
@@ -104,7 +107,7 @@ def _cells(cast: Forecast, label: Label) -> list[dict[str, Any]]:
             "row": row,
             "column": column,
             "model": called(runs[0].model),
-            "seeds": [spec.seed for spec in runs],
+            "seeds": list(dict.fromkeys(spec.seed for spec in runs)),
             "done": sum(spec.id not in todo for spec in runs),
             "params": params(runs[0].model),
             "macs": macs(runs[0].model),
@@ -133,8 +136,7 @@ def show(value: dict[str, Any]) -> None:
         right=("seeds", "done", "params", "MACs"),
     )
     lines = (
-        f"data      {data['name']}, {data['image_size']} px: {data['train']} train, "
-        f"{data['val']} validation, {data['test']} test images",
+        f"data      {data['name']}, {data['image_size']} px: {data['images']}",
         f"recipe    {value['recipe']}: lr {value['lr']:g}, batch {value['batch']}, "
         f"{value['steps']} steps, {value['precision']}",
         f"machine   {', '.join(value['devices'])}, {value['jobs']} at a time{_more(value)}",

@@ -268,7 +268,7 @@ def _pick(grids: Sequence[Grid], wanted: str | None, out: Path) -> Grid | None:
 def _is(grid: Grid, wanted: str, out: Path) -> bool:
     from vitexp.runs.notes import noted
 
-    ids = [record.id for record in grid.records]
+    ids = [run for record in grid.records for run in record.runs]
     digits = any(name.startswith(wanted) for name in (grid.digest, *ids))
     return digits or any(noted(out, run).name == wanted for run in ids)
 
@@ -276,5 +276,6 @@ def _is(grid: Grid, wanted: str, out: Path) -> bool:
 def _describe(grid: Grid) -> str:
     from vitexp.reporting.described import facts, shared
 
-    same = shared([facts(record.spec) for record in grid.records])
-    return f"{grid.digest[:8]}  {', '.join(same)}, {len(grid.records)} runs"
+    runs = [run for record in grid.records for run in record.spec.folds]
+    same = shared([facts(run) for run in runs])
+    return f"{grid.digest[:8]}  {', '.join(same)}, {len(runs)} runs"

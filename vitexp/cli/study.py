@@ -114,7 +114,7 @@ def carry_out(
     """
 
     def planner(done: Results) -> Plan:
-        return study.plan(base, done)
+        return study.planned(base, done)
 
     if dry_run:
         if until is not None:
@@ -143,7 +143,7 @@ def _asking(study: Study, base: Base, kept: Callable[[Plan], Plan]) -> looks.Ask
 
     def plan(count: int, done: Results) -> Plan:
         seeds = range(base.seeds[0], base.seeds[0] + count)
-        return study.plan(dataclasses.replace(base, seeds=tuple(seeds)), done)
+        return study.planned(dataclasses.replace(base, seeds=tuple(seeds)), done)
 
     def questions(plan: Plan, done: Results) -> list[Question]:
         return study.questions(Grid(plan.asked(study.stem, study.stem), done, study.command))

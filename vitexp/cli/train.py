@@ -25,7 +25,7 @@ def train(
     from vitexp.runs.store import Store
 
     machine, base = execute.prepare(settings, seeds=1)
-    specs = [base.seeded(seed) for seed in base.seeds]
+    specs = [run for seed in base.seeds for run in base.seeded(seed).folds]
     whole = Plan({_key(base.run): specs})
     if dry_run:
         return plan.dry_run(machine, lambda _: whole, tuple, probe, json)
@@ -44,14 +44,19 @@ def train(
 
 
 def _mean(records: list[RunRecord]) -> None:
-    """Print what several seeds reach together."""
+    """Print what several seeds reach together, and what folds do."""
     from vitexp.analysis.groups import Group
     from vitexp.cli import screen
+    from vitexp.runs.folds import whole
 
-    group = Group(records)
+    if not (several := whole(records)):
+        return
+    group = Group(several)
+    top1 = group.metric("test_top1")
+    if len(group.done) == 1 and group.spec.data.fold:
+        print(f"{screen.percent(top1.mean)} % of all {group.images} images, each tested once")
     if len(group.done) < 2:
         return
-    top1 = group.metric("test_top1")
     ends = ", ".join(map(screen.percent, (top1.low, top1.high)))
     lost = f"; {group.diverged} diverged and left out" if group.diverged else ""
     print(

@@ -45,6 +45,8 @@ class ImageSet:
         broken: the images that could not be read and were left out, with the reason.
         skipped: what else of the source was left out, a reason each.
         notes: what was decided where the source left it open.
+        tested: of one fold of many, whether each of all images is in ``test``: bool, shape (N,), in
+            the order train, val, test of the source's own splits; None where these are kept.
         census: what was counted as it was decoded; None where an earlier version did that.
     """
 
@@ -61,6 +63,7 @@ class ImageSet:
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = ()
     census: Census | None = None
+    tested: np.ndarray | None = None
 
     @property
     def image_size(self) -> int:

@@ -13,13 +13,14 @@ from vitexp.catalog.datasets import EMBEDDED
 from vitexp.datasets.cache import Cache, Known, default_cache
 from vitexp.datasets.colour import in_colour
 from vitexp.datasets.fingerprint import PREPROCESSING
+from vitexp.datasets.folds import in_fold
 from vitexp.datasets.image_set import ImageSet, Split, only
 from vitexp.datasets.locate import locate, short_name
 from vitexp.datasets.remarks import remarks
 from vitexp.datasets.source import Place
 from vitexp.datasets.split import subset
 from vitexp.errors import VitexpError
-from vitexp.spec import USUAL, DataSpec, Reading
+from vitexp.spec import USUAL, DataSpec, Fold, Reading
 
 MEANING = 3
 """Version of how sources are understood: raise it where the same files come to other images."""
@@ -39,6 +40,7 @@ def load(
     subset_seed: int | None = None,
     classes: tuple[int, ...] | None = None,
     held_out: float | None = None,
+    fold: Fold | None = None,
     channels: int | None = None,
     progress: Progress | None = None,
 ) -> ImageSet:
@@ -62,6 +64,7 @@ def load(
         subset_seed: draws that subset.
         classes: labels of the only classes to use, rising; they become 0, 1, ...
         held_out: share of train for validation where the source has none; None is 10 %.
+        fold: whose images to test on, instead of the source's own.
         channels: of the model that they are for: with 3, grey images get three equal channels.
         progress: called with how far decoding is; not when the cache is used.
 
@@ -71,6 +74,8 @@ def load(
     """
     asked = _Asked(source, image_size, split_seed, reading, classes, held_out)
     images = _open(asked, cache, progress, channels)[1]
+    if fold is not None:
+        images = in_fold(images, fold, split_seed, held_out)
     if fraction is None:
         return images
     train = images.train
@@ -96,6 +101,7 @@ def images_of(data: DataSpec, channels: int | None = None) -> ImageSet:
         subset_seed=data.subset_seed,
         classes=data.classes,
         held_out=data.held_out,
+        fold=data.fold,
         channels=channels,
     )
     if images.fingerprint != data.fingerprint:

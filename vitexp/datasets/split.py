@@ -9,12 +9,10 @@ from typing import Literal
 import numpy as np
 
 from vitexp.errors import VitexpError
+from vitexp.spec.data import HELD_OUT, held_out_of
 
 Part = Literal["train", "val", "test"]
 PARTS: tuple[Part, ...] = ("train", "val", "test")
-
-HELD_OUT = 0.1
-"""Share of train that becomes validation (and test) where a source has none."""
 
 TEST_SEED = 0
 """Draws the test split of a source that has none: the same for everybody."""
@@ -107,6 +105,11 @@ def partition(
 
 
 def _hold_out(parts: np.ndarray, labels: np.ndarray, part: Part, seed: int, share: float) -> None:
+    take_out(parts, labels, part, seed, held_out_of(int((parts == "train").sum()), share))
+
+
+def take_out(parts: np.ndarray, labels: np.ndarray, part: Part, seed: int, count: int) -> None:
+    """Call ``count`` of the images that are called train in ``parts`` something else; stratified,
+    drawn by ``seed``."""
     rest = np.flatnonzero(parts == "train")
-    count = max(1, round(share * len(rest)))
     parts[rest[stratified_order(labels[rest], seed)[:count]]] = part

@@ -93,6 +93,6 @@ def _planned(study: Study, runs: list[RunRecord], done: Results) -> Plan | None:
         else:
             whole = dataclasses.replace(settings, dataset=given.get("dataset"))
             base = dataclasses.replace(resolve(whole, spec.precision), seeds=seeds)
-        return type(study).configured(own, settings).plan(base.asked_with(own), done)
+        return type(study).configured(own, settings).planned(base.asked_with(own), done)
     except VitexpError:
         return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable
@@ -48,10 +47,10 @@ def parts(spec: RunSpec, **instead: Any) -> Hashable:
     """A run's identity but for its seed, part by part, some of them replaced."""
     fields = identifying(RunSpec)
     values = {name: getattr(spec, name) for name in fields if name != "seed"} | instead
-    values["data"] = _any_subset(values["data"])
+    values["data"] = _undrawn(values["data"])
     return tuple(v if isinstance(v, str | int | float | None) else same(v) for v in values.values())
 
 
 @functools.cache
-def _any_subset(data: DataSpec) -> DataSpec:
-    return dataclasses.replace(data, subset_seed=None)
+def _undrawn(data: DataSpec) -> DataSpec:
+    return data.undrawn

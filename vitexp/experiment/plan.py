@@ -10,7 +10,9 @@ from functools import cached_property
 from typing import Any
 
 from vitexp.analysis.groups import Group
+from vitexp.errors import VitexpError
 from vitexp.experiment.grids import last_ended, parts
+from vitexp.runs.folds import whole
 from vitexp.runs.plans import Asked, Key
 from vitexp.runs.record import Results, RunRecord
 from vitexp.spec import FromRun, RunSpec, digest
@@ -24,7 +26,8 @@ class Plan:
     """The runs that answer a question.
 
     Attributes:
-        cells: what each is called -> its runs, a seed each; runs that others start from, too.
+        cells: what each is called -> its runs, a seed each or a seed and fold; runs that others
+            start from, too.
         reference: the cell that the others are compared with; None where results decide.
         tries: what a search is called -> its runs, which choose settings and are not reported.
         open: whether what the tries reach decides on further cells.
@@ -51,12 +54,35 @@ class Plan:
         return {run.id: key for key, runs in reversed(named) for run in runs}
 
     def limited(self, seeds: Mapping[Key, int]) -> Plan:
-        """With at most so many runs of these cells, and what the runs that stay start from."""
-        kept = {run.id for key, runs in self.cells.items() for run in runs[: seeds.get(key)]}
+        """With at most so many seeds of these cells, and what the runs that stay start from."""
+        kept = {
+            run.id
+            for key, runs in self.cells.items()
+            for run in runs
+            if run.seed in list(dict.fromkeys(each.seed for each in runs))[: seeds.get(key)]
+        }
         parents = {run.id: run.parent for run in self.runs if run.parent}
         while more := {parents[run] for run in kept & parents.keys()} - kept:
             kept |= more
         cells = {key: [r for r in runs if r.id in kept] for key, runs in self.cells.items()}
+        return dataclasses.replace(self, cells=cells)
+
+    def folded(self) -> Plan:
+        """With a run for each fold in place of one for the first; the tries, which only choose
+        settings, stay as they are.
+
+        Raises:
+            VitexpError: runs that start from others, which may have seen what is tested.
+        """
+        if any(run.init or run.data.fold is None for run in self.runs):
+            raise VitexpError(
+                "--folds is for runs from scratch, and some of these start from weights that were"
+                " trained before, perhaps on the images of a fold.",
+                "Leave it out.",
+            )
+        cells = {
+            key: [one for run in runs for one in run.folds] for key, runs in self.cells.items()
+        }
         return dataclasses.replace(self, cells=cells)
 
     def asked(self, study: str, stem: str) -> Asked:
@@ -95,7 +121,8 @@ class Grid(Mapping[Any, Group]):
 
     def __init__(self, asked: Asked, done: Results, command: str) -> None:
         found = {
-            key: [done[run] for run in runs if run in done] for key, runs in asked.cells.items()
+            key: whole(done[run] for run in runs if run in done)
+            for key, runs in asked.cells.items()
         }
         self._groups = {key: Group(records) for key, records in found.items() if records}
         self.reference = asked.reference
@@ -126,6 +153,12 @@ class Grid(Mapping[Any, Group]):
     def ended(self) -> str:
         """When the last run ended, ISO 8601."""
         return last_ended(self.records)
+
+    @property
+    def again(self) -> str:
+        """What to type for the seeds that there are."""
+        seeds = sorted({record.spec.seed for record in self.records})
+        return self.more(seeds[0], seeds[-1] - seeds[0] + 1)
 
     def more(self, first_seed: int, seeds: int) -> str:
         """What to type for so many seeds of all cells."""

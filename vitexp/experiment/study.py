@@ -63,6 +63,15 @@ class Study(ABC):
     def plan(self, base: Base, done: Results) -> Plan:
         """The runs that the question needs, given what is done; asked again after each wave."""
 
+    def planned(self, base: Base, done: Results) -> Plan:
+        """The plan, with a run for each fold where there are any.
+
+        Raises:
+            VitexpError: as :meth:`plan` and :meth:`~vitexp.experiment.plan.Plan.folded`.
+        """
+        plan = self.plan(base, done)
+        return plan if base.run.data.fold is None else plan.folded()
+
     @abstractmethod
     def report(self, grid: Grid) -> Report:
         """Tables, figures and verdicts of what is done of a plan, as data."""

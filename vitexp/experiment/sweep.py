@@ -16,6 +16,7 @@ from vitexp.experiment.plan import Grid, Plan
 from vitexp.experiment.study import Study
 from vitexp.reporting.cells import accuracy_words, gap_cell
 from vitexp.reporting.judge import not_run
+from vitexp.reporting.more_images import too_few_words
 from vitexp.reporting.panels import SEED, accuracy_panel, difference_panel, kinds, setting
 from vitexp.reporting.report import (
     Cell,
@@ -95,6 +96,9 @@ class Sweep(Study):
                 f"Each cell: mean ± half-width of the 95 % t interval over its seeds; then the"
                 f" difference to {name(against)} over seeds and images.",
                 *deciding_words(compared.values()),
+                *too_few_words(
+                    {name(key): each for key, each in compared.items()}, grid.values(), grid.again
+                ),
                 *collapsed_words((name(key), group) for key, group in ordered.items()),
             ),
         )

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from vitexp.catalog.sizes import called, signal
 from vitexp.registry import is_reference
-from vitexp.spec import ModelSpec, RunSpec
+from vitexp.spec import DataSpec, ModelSpec, RunSpec
 
 NOTHING = dict.fromkeys(
-    ("data", "size", "share", "model", "position", "pool", "start", "recipe", "steps"), ""
+    ("data", "fold", "size", "share", "model", "position", "pool", "start", "recipe", "steps"), ""
 )
 """What there is to say of a run that is not known."""
 
@@ -19,8 +19,10 @@ USUAL = {"share": "100 %", "pool": "token"}
 
 def facts(spec: RunSpec) -> dict[str, str]:
     """What a run is, but for its seed; ``""`` where there is nothing to say."""
+    fold = spec.data.fold
     return {
-        "data": spec.data.name,
+        "data": f"{spec.data.name} in {fold.of} folds" if fold else spec.data.name,
+        "fold": f"fold {fold.index + 1}" if fold else "",
         "size": f"{spec.model.image_size} px",
         "share": f"{100 * (spec.data.fraction or 1):g} %",
         "model": called(spec.model),
@@ -30,6 +32,20 @@ def facts(spec: RunSpec) -> dict[str, str]:
         "recipe": f"{spec.recipe.optimizer} lr {spec.recipe.lr:g}",
         "steps": f"{spec.recipe.steps} steps",
     }
+
+
+def images_words(data: DataSpec, of_train: str = "") -> str:
+    """How many images are trained and tested on; of folds, what is alike in all.
+
+    Args:
+        of_train: what else there is to say of those to train on.
+    """
+    data = data.undrawn
+    counts = f"{data.train} train{of_train}, {data.val} validation, {data.test} test images"
+    if data.fold is None:
+        return counts
+    every = f"all {data.pool} images, each tested once a seed"
+    return f"{every}, in {data.fold.of} folds of about {counts}"
 
 
 def position_words(model: ModelSpec) -> str:

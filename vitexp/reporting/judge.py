@@ -11,6 +11,7 @@ from vitexp.analysis.decide import LOOKS, Outlook, look
 from vitexp.analysis.findings import Finding, Standing
 from vitexp.analysis.groups import Group, common_seeds
 from vitexp.catalog import paper
+from vitexp.reporting.more_images import folds_words
 from vitexp.reporting.report import Claim
 from vitexp.reporting.words import points, sentence, span
 
@@ -54,8 +55,8 @@ def judge(
         said.source,
         finding.standing,
         sentence(f"{effect_words(finding)}, n {len(seeds)}; {more}"),
-        _settle(finding, lambda n: command(min(seeds), n), otherwise),
-        tuple(record.id for record in runs if record.spec.seed in seeds),
+        _settle(finding, lambda n: command(min(seeds), n), otherwise, cells),
+        tuple(run for record in runs if record.spec.seed in seeds for run in record.runs),
         effect=100 * finding.estimate.value,
         low=100 * finding.low,
         high=100 * finding.high,
@@ -77,12 +78,16 @@ def to_type(outlook: Outlook, command: Callable[[int], str]) -> str:
     return f": {command(outlook.first)}"
 
 
-def _settle(finding: Finding, command: Callable[[int], str], otherwise: str) -> str:
-    outlook = finding.outlook
+def _settle(
+    finding: Finding, command: Callable[[int], str], otherwise: str, cells: Mapping[K, Group]
+) -> str:
+    outlook, folds = finding.outlook, ""
     seeds = "" if outlook is None else sentence(f"{outlook}{to_type(outlook, command)}")
+    if outlook is not None and not outlook.possible:
+        folds = folds_words(cells.values(), command(finding.estimate.n))
     settled = outlook is not None and outlook.possible and outlook.first is not None
     open_still = finding.standing == "INCONCLUSIVE" and not settled
-    return f"{seeds} {otherwise if open_still else ''}".strip()
+    return " ".join(filter(None, (seeds, folds, otherwise if open_still else "")))
 
 
 def _slower(cells: Mapping[K, Group], command: Callable[[int, int], str]) -> str:

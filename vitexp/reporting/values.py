@@ -65,7 +65,7 @@ def deciding_words(compared: Iterable[Comparison]) -> tuple[str, ...]:
 
 def ids(group: Group) -> str:
     """The ids of a cell's runs, joined by spaces."""
-    return " ".join(record.id for record in group.records)
+    return " ".join(run for record in group.records for run in record.runs)
 
 
 def collapsed_words(cells: Iterable[tuple[str, Group]]) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 
 from vitexp.registry import is_reference
+from vitexp.reporting.described import images_words
 from vitexp.settings.flags import Settings, asked, said
 from vitexp.spec import ResNetShape, RunSpec, ViTShape
 
@@ -67,8 +68,7 @@ def data_words(spec: RunSpec) -> str:
     colours = "grey" if model.channels == 1 else "RGB"
     part = "" if data.fraction is None else f" ({percent(data.fraction)} % of the training split)"
     return (
-        f"{data.name}, {model.image_size}×{model.image_size} {colours}; {data.train} train{part},"
-        f" {data.val} validation, {data.test} test images"
+        f"{data.name}, {model.image_size}×{model.image_size} {colours}; {images_words(data, part)}"
     )
 
 

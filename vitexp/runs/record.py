@@ -49,6 +49,8 @@ class RunRecord:
         curve: evaluations in order, each with ``step``, ``train_loss``, ``val_top1``.
         execution: how it was computed: commit, versions, device, threads, dropout source, ...;
             ``started`` and ``ended`` in ISO 8601, UTC.
+        tested: of one fold of many, whether each of all images was tested, packed likewise; None
+            where the source's own test split was.
         weights_sha: SHA-256 of the kept weights file, or None.
     """
 
@@ -59,15 +61,25 @@ class RunRecord:
     curve: list[dict[str, float]]
     execution: dict[str, Any]
     weights_sha: str | None = None
+    tested: str | None = None
 
     @property
     def id(self) -> str:
         return self.spec.id
 
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """Ids of the runs whose result it is."""
+        return (self.id,)
+
+    @property
+    def images(self) -> int:
+        """Number of test images."""
+        return self.spec.data.test
+
     def correctness(self) -> np.ndarray:
         """Whether each test image was classified correctly: bool, shape (test images,)."""
-        packed = np.frombuffer(base64.b64decode(self.correct), dtype=np.uint8)
-        return np.unpackbits(packed, count=self.spec.data.test).astype(bool)
+        return unpack(self.correct, self.images)
 
     def with_weights(self, sha: str) -> RunRecord:
         """This record, naming the weights file that is kept with it."""
@@ -92,7 +104,9 @@ class RunRecord:
                 f"A result in format {value.get('format')!r}; this version reads {FORMAT}.",
                 "Use the version of vitexp that wrote it, or another --out folder.",
             )
-        fields = {f.name: value[f.name] for f in dataclasses.fields(cls) if f.name != "spec"}
+        # Results of earlier versions do not have the last.
+        names = (f.name for f in dataclasses.fields(cls) if f.name not in ("spec", "tested"))
+        fields = {name: value[name] for name in names} | {"tested": value.get("tested")}
         record = cls(spec=from_json(RunSpec, value["spec"]), **fields)
         record._check()
         if record.id != value.get("id"):
@@ -108,14 +122,28 @@ class RunRecord:
             raise ValueError(f"{', '.join(wrong)}: not a number")
         if self.status not in get_args(Status):
             raise ValueError(f"status {self.status!r}")
-        images = self.spec.data.test
+        images = self.images
         if self.correct and len(base64.b64decode(self.correct)) != (images + 7) // 8:
             raise ValueError(f"not one bit for each of {images} test images")
+        if self.correct and self.spec.data.fold is not None:
+            pool = self.spec.data.pool
+            if self.tested is None or unpack(self.tested, pool).sum() != images:
+                raise ValueError(f"not {images} of {pool} images tested")
 
 
 def pack_correct(correct: np.ndarray) -> str:
-    """Bools of shape (test images,) -> the ``correct`` field of a record."""
+    """Bools, one an image, -> the ``correct`` or ``tested`` field of a record."""
     return base64.b64encode(np.packbits(correct.astype(bool)).tobytes()).decode("ascii")
+
+
+def unpack(packed: str, count: int) -> np.ndarray:
+    """The inverse of :func:`pack_correct`: bool, shape (count,).
+
+    Raises:
+        ValueError: no base64.
+    """
+    bits = np.frombuffer(base64.b64decode(packed), dtype=np.uint8)
+    return np.unpackbits(bits, count=count).astype(bool)
 
 
 class Results:

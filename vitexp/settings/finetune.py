@@ -62,6 +62,8 @@ def resolve_finetune(
         VitexpError: no such run or file, or a value that does not fit it or the data.
     """
     check_length(settings)
+    if settings.folds is not None:
+        raise VitexpError("--folds is for runs from scratch.", "Leave it out.")
     given = open_file(Path(source), copy, remark) if names_file(source) else None
     parent = None if given else _parent(settings, source, copy, store)
     old = parent.model if parent else _known(settings, given)
@@ -123,6 +125,11 @@ def _parent(settings: Settings, start: str, copy: Copy | None, store: Store) -> 
     if entry.problem is not None:
         raise entry.problem
     assert entry.spec is not None
+    if entry.spec.data.fold is not None:
+        raise VitexpError(
+            f"Run {entry.id} was trained on one fold of many: on images that others test.",
+            "Start from a run on the data's own splits.",
+        )
     _check_model_is_left(settings, f"run {entry.id}")
     return entry.spec
 

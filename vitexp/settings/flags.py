@@ -93,6 +93,13 @@ class Settings:
     fraction: float | None = setting(
         DATA, "share of the train split to use, stratified, drawn by the seed", "1", above=0, most=1
     )
+    folds: int | None = setting(
+        DATA,
+        "cross-validation: test all images, each by one of so many runs a seed",
+        "the data's own splits",
+        least=2,
+        most=20,
+    )
     model: str | None = setting(
         MODEL,
         "such as vit-ti/4, r20 or r20+vit-ti (see models), or my_net.py:MyNet",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from vitexp.catalog.recipes import AUGMENTATIONS, Preset, default_preset, preset
+from vitexp.datasets.folds import folded, train_labels
 from vitexp.datasets.image_set import ImageSet, Split
 from vitexp.datasets.load import Progress, describe
 from vitexp.datasets.split import subset
@@ -18,7 +19,7 @@ from vitexp.positions import POSITIONS
 from vitexp.settings.base import Base
 from vitexp.settings.flags import Settings, asked
 from vitexp.settings.model import Wanted, fitting, model_of
-from vitexp.spec import DataSpec, Precision, Recipe, RunSpec
+from vitexp.spec import DataSpec, Fold, Precision, Recipe, RunSpec
 
 EVALUATIONS = 20
 """Evaluations on the validation split in a run, about."""
@@ -58,10 +59,12 @@ def resolve(
         reading=settings.reading,
         progress=progress,
     )
-    if remark is not None:
-        for text in (*data.remarks, *_few(data, len(images.names))):
-            remark(text)
     first = settings.seed or 0
+    if settings.folds is not None:
+        data = folded(data, images, settings.folds, first)
+    if remark is not None:
+        for text in (*data.remarks, *_few(data, len(images.names)), *_pooled(data)):
+            remark(text)
     several = tuple(range(first, first + (settings.seeds or seeds)))
     return _Found(data, images, precision, several).base(settings)
 
@@ -75,6 +78,17 @@ def _few(data: DataSpec, classes: int) -> tuple[str, ...]:
         f"{data.name}: about {each} training images a class are few for a model from scratch, which"
         " may learn them by heart and little else; `vitexp finetune --from FILE` starts from"
         " weights that were trained on more.",
+    )
+
+
+def _pooled(data: DataSpec) -> tuple[str, ...]:
+    """What folds do with the data's own splits."""
+    if data.fold is None:
+        return ()
+    return (
+        f"{data.name}: train, validation and test images are put together and dealt into"
+        f" {data.fold.of} folds, anew for each seed; a fold is tested by a run that is trained on"
+        " the others.",
     )
 
 
@@ -101,7 +115,7 @@ def resolve_again(settings: Settings, before: RunSpec, seeds: tuple[int, ...]) -
     names = ("",) * before.model.classes
     flips = before.recipe.flip
     images = ImageSet(nothing, nothing, nothing, names, "", before.data.name, flips)
-    data = dataclasses.replace(before.data, fraction=None, subset_seed=None)
+    data = dataclasses.replace(before.data.undrawn, fraction=None).drawn(seeds[0])
     return _Found(data, images, before.precision, seeds).base(settings)
 
 
@@ -137,10 +151,20 @@ class _Found:
     def _part(self, fraction: float | None) -> DataSpec:
         if fraction is None or fraction == 1:
             return self.data
+        part = dataclasses.replace(self.data, fraction=fraction)
         # What is only known from a run has no labels to draw from.
         for seed in self.seeds if len(self.images.train) else ():
-            subset(self.images.train.labels, fraction, seed)
-        return dataclasses.replace(self.data, fraction=fraction, subset_seed=self.seeds[0])
+            for labels in self._train_labels(seed):
+                subset(labels, fraction, seed)
+        return part.drawn(self.seeds[0])
+
+    def _train_labels(self, seed: int) -> Iterator[np.ndarray]:
+        """The labels to train on, of each fold where there are any."""
+        if (fold := self.data.fold) is None:
+            yield self.images.train.labels
+            return
+        for index in range(fold.of):
+            yield train_labels(self.images, Fold(fold.of, index, seed))
 
 
 def check_length(settings: Settings) -> None:

@@ -3,7 +3,7 @@
 Others import from here and need not know the files:
 
     model.py        ModelSpec: a family and its sizes; PositionSpec
-    data.py         DataSpec: images, as their fingerprint; Reading, Skipped
+    data.py         DataSpec: images, as their fingerprint; Fold, Reading, Skipped
     recipe.py       Recipe: steps, rates, augmentation
     run.py          RunSpec: the three with a seed, and where the first weights are from
     probe.py        ProbeSpec, Shown: what is measured or predicted later; Checkpoint: of a file
@@ -15,7 +15,7 @@ Others import from here and need not know the files:
 from __future__ import annotations
 
 from vitexp.spec.codec import from_json, to_json
-from vitexp.spec.data import USUAL, DataSpec, Reading, Skipped
+from vitexp.spec.data import USUAL, DataSpec, Fold, Reading, Skipped
 from vitexp.spec.ids import FORMAT, digest, identifying, identity
 from vitexp.spec.model import (
     PLACEMENTS,
@@ -40,6 +40,7 @@ __all__ = [
     "Checkpoint",
     "Copy",
     "DataSpec",
+    "Fold",
     "FromFile",
     "FromRun",
     "Head",

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 from vitexp.spec.ids import label
+
+HELD_OUT = 0.1
+"""Share of train that becomes validation (and test) where a source has none."""
+
+
+def held_out_of(count: int, share: float | None = None) -> int:
+    """How many of ``count`` images a share of them is, at least one; None: :data:`HELD_OUT`."""
+    return max(1, round((share or HELD_OUT) * count))
 
 
 @dataclass(frozen=True)
@@ -43,6 +52,22 @@ class Skipped:
 
 
 @dataclass(frozen=True)
+class Fold:
+    """One part of a cross-validation: all images of a source are dealt into folds, alike for all
+    classes; one of them is tested, the rest is split into train and validation.
+
+    Attributes:
+        of: how many folds.
+        index: of the one that is tested, from 0.
+        seed: deals the images; a run's own.
+    """
+
+    of: int
+    index: int = 0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
 class DataSpec:
     """Images to train and test on.
 
@@ -58,6 +83,7 @@ class DataSpec:
         classes: the labels of the only classes that are used, rising; ``train``, ``val`` and
             ``test`` count their images. None: all.
         held_out: share of train that becomes validation where the source has none; None: 0.1.
+        fold: whose images are tested, in place of the source's own splits; None: those.
         skip_broken, follow_links, image_column, label_column: as in :class:`Reading`.
         skipped: what was left out of the source, a reason each.
         remarks: what readers of the numbers should know about the images.
@@ -73,6 +99,7 @@ class DataSpec:
     subset_seed: int | None = None
     classes: tuple[int, ...] | None = None
     held_out: float | None = None
+    fold: Fold | None = None
     name: str = label("")
     source: str = label("")
     skip_broken: bool = label(False)
@@ -90,3 +117,29 @@ class DataSpec:
     def used(self) -> int:
         """Number of images to train on."""
         return self.train if self.fraction is None else round(self.fraction * self.train)
+
+    @property
+    def pool(self) -> int:
+        """Number of images in all splits."""
+        return self.train + self.val + self.test
+
+    def drawn(self, seed: int) -> DataSpec:
+        """With what a run's seed draws: its subset of train, and who is in which fold."""
+        part = None if self.fraction is None else seed
+        fold = self.fold and dataclasses.replace(self.fold, seed=seed)
+        return dataclasses.replace(self, subset_seed=part, fold=fold)
+
+    def in_fold(self, fold: Fold) -> DataSpec:
+        """The same images with those of ``fold`` to test on; folds differ by one image at most."""
+        test = len(range(fold.index, self.pool, fold.of))
+        val = held_out_of(self.pool - test, self.held_out)
+        train = self.pool - test - val
+        return dataclasses.replace(self, train=train, val=val, test=test, fold=fold)
+
+    @property
+    def undrawn(self) -> DataSpec:
+        """Without what a run's seed draws, the first fold in place of any."""
+        plain = self.drawn(0)
+        first = plain.fold and dataclasses.replace(plain.fold, index=0)
+        data = dataclasses.replace(plain, subset_seed=None)
+        return data if first is None else data.in_fold(first)

@@ -86,10 +86,17 @@ class RunSpec:
         return digest(identity(self))
 
     def seeded(self, seed: int) -> RunSpec:
-        """This run with another seed, which also draws its subset of the training split."""
-        part = self.data.fraction is not None
-        data = dataclasses.replace(self.data, subset_seed=seed) if part else self.data
-        return dataclasses.replace(self, data=data, seed=seed)
+        """This run with another seed, which also draws its subset of the training split and deals
+        the images into its folds."""
+        return dataclasses.replace(self, data=self.data.drawn(seed), seed=seed)
+
+    @functools.cached_property
+    def folds(self) -> tuple[RunSpec, ...]:
+        """The runs that test all images together, a fold each; itself where there are none."""
+        if (fold := self.data.fold) is None:
+            return (self,)
+        each = (dataclasses.replace(fold, index=index) for index in range(fold.of))
+        return tuple(dataclasses.replace(self, data=self.data.in_fold(one)) for one in each)
 
     @property
     def parent(self) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -17,10 +17,14 @@ from vitexp.experiment.grids import from_scratch, last_ended, parts, split
 from vitexp.experiment.looks import Question, state
 from vitexp.experiment.plan import Plan
 from vitexp.reporting.described import differing, facts
+from vitexp.runs.folds import whole
 from vitexp.runs.record import Results, RunRecord
 from vitexp.spec import RunSpec
 
 ALL = "all test images"
+
+Tested = tuple[str, int]
+"""Which images runs were tested on: the fingerprint, and how many folds they were dealt into."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,7 @@ def more(a: Side, b: Side, seeds: int) -> Plan:
     return Plan(
         {
             (side.name, called(group.spec.model)): [
-                group.spec.seeded(seed) for seed in range(first, first + seeds)
+                run for seed in range(first, first + seeds) for run in group.spec.seeded(seed).folds
             ]
             for side in (a, b)
             for group in side.groups
@@ -115,10 +119,7 @@ def more(a: Side, b: Side, seeds: int) -> Plan:
 
 def questions(a: Side, b: Side, plan: Plan, done: Results) -> list[Question]:
     """Whether A is better or worse on all test images, by the runs of ``plan`` that are done."""
-    able = [
-        [done[run.id] for run in runs if run.id in done and done[run.id].status == "done"]
-        for runs in plan.cells.values()
-    ]
+    able = [_sound(done[run.id] for run in runs if run.id in done) for runs in plan.cells.values()]
     if not all(able):
         return []
     groups = [Group(records) for records in able]
@@ -131,15 +132,22 @@ def questions(a: Side, b: Side, plan: Plan, done: Results) -> list[Question]:
     return [Question(name, tuple(plan.cells), state(decision.outlook) if decision else "open")]
 
 
-def _by_data(records: Sequence[RunRecord]) -> dict[str, list[RunRecord]]:
-    return {
-        each[0].spec.data.fingerprint: each
-        for each in split(records, lambda r: r.spec.data.fingerprint)
-    }
+def _sound(records: Iterable[RunRecord]) -> list[RunRecord]:
+    """A result a seed, of those that did not diverge."""
+    return [record for record in whole(records) if record.status == "done"]
+
+
+def _tested(spec: RunSpec) -> Tested:
+    fold = spec.data.fold
+    return spec.data.fingerprint, fold.of if fold else 1
+
+
+def _by_data(records: Sequence[RunRecord]) -> dict[Tested, list[RunRecord]]:
+    return {_tested(each[0].spec): each for each in split(records, lambda r: _tested(r.spec))}
 
 
 def _apart(
-    names: tuple[str, str], found: tuple[dict[str, list[RunRecord]], ...], done: Results
+    names: tuple[str, str], found: tuple[dict[Tested, list[RunRecord]], ...], done: Results
 ) -> VitexpError:
     """Why two names cannot be compared that stand for runs on different data, and what can."""
     (one, *_), (other, *_) = (list(chain(*by_data.values())) for by_data in found)
@@ -149,7 +157,7 @@ def _apart(
     like = [
         f"`vitexp compare {kept} {same.id[:8]}`"
         for kept, at, sought in ((names[0], one, other), (names[1], other, one))
-        if (same := _like(sought.spec, at.spec.data.fingerprint, done))
+        if (same := _like(sought.spec, _tested(at.spec), done))
     ]
     return VitexpError(
         f"The runs were tested on different images: {wheres}.",
@@ -159,13 +167,13 @@ def _apart(
     )
 
 
-def _like(spec: RunSpec, data: str, done: Results) -> RunRecord | None:
+def _like(spec: RunSpec, data: Tested, done: Results) -> RunRecord | None:
     """The latest run of the same model and position on another data set."""
     same = [
         record
         for record in from_scratch(done)
         if record.status == "done"
-        and record.spec.data.fingerprint == data
+        and _tested(record.spec) == data
         and called(record.spec.model) == called(spec.model)
         and _position_words(record.spec) == _position_words(spec)
     ]
@@ -173,8 +181,8 @@ def _like(spec: RunSpec, data: str, done: Results) -> RunRecord | None:
 
 
 def _called(name: str, done: Results) -> list[RunRecord]:
-    able = [record for record in from_scratch(done) if record.status == "done"]
-    by_id = [record for record in able if record.id.startswith(name)]
+    able = _sound(from_scratch(done))
+    by_id = [record for record in able if any(run.startswith(name) for run in record.runs)]
     if len(by_id) == 1:
         same = parts(by_id[0].spec)
         return [record for record in able if parts(record.spec) == same]
@@ -210,7 +218,7 @@ def _told_apart(groups: Sequence[Group]) -> list[str]:
 
 
 def _where(spec: RunSpec) -> str:
-    return f"{spec.data.name} at {spec.data.image_size} px"
+    return f"{facts(spec)['data']} at {spec.data.image_size} px"
 
 
 def _position_words(spec: RunSpec) -> str:
@@ -271,8 +279,8 @@ def _judged(d: np.ndarray, where: dict[str, np.ndarray]) -> dict[str, Difference
 
 
 def _check_images(groups: Sequence[Group]) -> None:
-    if len({group.spec.data.fingerprint for group in groups}) > 1:
-        names = sorted({group.spec.data.name for group in groups})
+    if len({_tested(group.spec) for group in groups}) > 1:
+        names = sorted({facts(group.spec)["data"] for group in groups})
         raise VitexpError(
             f"The runs were tested on different images ({', '.join(names)}).",
             "Only runs on the same data set and image size can be compared.",

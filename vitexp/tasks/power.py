@@ -84,7 +84,8 @@ def catalogue() -> tuple[Seen, ...]:
 def _grids(out: Path, done: Results, data: str) -> Iterator[Grid]:
     for name in STUDIES:
         for grid in grids(study_of(name), name, out, done):
-            if grid.spec.data.name == data:
+            # What a seed of folds brings is the mean of several models.
+            if grid.spec.data.name == data and grid.spec.data.fold is None:
                 yield grid
 
 

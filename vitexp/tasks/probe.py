@@ -39,6 +39,9 @@ def probe_of(
     data, images = describe(dataset or spec.data.source, image_size=side, reading=reading)
     for text in (*data.remarks, *check_channels(spec.model, images)):
         remark(text)
+    if spec.data.fold is not None and data.fingerprint == spec.data.fingerprint:
+        # The run was trained on the others.
+        data = data.in_fold(spec.data.fold)
     return ProbeSpec("few_shot", data)
 
 

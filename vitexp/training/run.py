@@ -220,7 +220,16 @@ class Run:
         )
         self.execution["ended"] = _now()
         status: Status = "done" if accuracies else "diverged"
-        return RunRecord(self.spec, status, metrics, correct, self.curve, self.execution)
+        tested = self.images.tested
+        return RunRecord(
+            self.spec,
+            status,
+            metrics,
+            correct,
+            self.curve,
+            self.execution,
+            tested=None if tested is None or not correct else pack_correct(tested),
+        )
 
     def weights(self) -> dict[str, Tensor]:
         return {name: value.cpu().contiguous() for name, value in self.model.state_dict().items()}

@@ -12,6 +12,7 @@ from vitexp.analysis.seeds import correlations
 from vitexp.analysis.two_way import resolution
 from vitexp.experiment.plan import Grid
 from vitexp.reporting.judge import to_type
+from vitexp.reporting.more_images import too_few_words
 from vitexp.reporting.values import collapsed_words, deciding_words
 from vitexp.reporting.words import (
     data_words,
@@ -64,6 +65,11 @@ def notes(grid: Grid, against_none: Comparisons) -> tuple[str, ...]:
         *_ranking({key: group for key, group in grid.items() if key != NONE}),
         *_correlation(grid),
         *_open(grid, against_none),
+        *too_few_words(
+            {cell_label(key): comparison for key, comparison in against_none.items()},
+            grid.values(),
+            grid.again,
+        ),
         *_diverged(grid),
         *collapsed_words((cell_label(key), group) for key, group in grid.items()),
         PAPER,

@@ -43,7 +43,7 @@ def compute_or_parameters(cells: Grid, base: Key) -> Claim:
         standing,
         _evidence(found, len(able), len(seeds)),
         OTHERS if standing == "INCONCLUSIVE" else "",
-        tuple(r.id for group in able for r in group.records if r.spec.seed in seeds),
+        tuple(run for g in able for r in g.records if r.spec.seed in seeds for run in r.runs),
         effect=100 * found.advantage,
         low=100 * low,
         high=100 * high,
