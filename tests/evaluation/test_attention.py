@@ -15,6 +15,7 @@ from vitexp.catalog import sizes
 from vitexp.evaluation.attention import (
     distance,
     distances,
+    from_patches,
     head_maps,
     rollouts,
     uniform_distance,
@@ -167,6 +168,10 @@ def test_rollout_is_a_product_over_layers_and_heads_are_read_as_they_are(pool, p
             read = weights[:, 0, 1:] if first else weights.mean(axis=1)
             assert heads.numpy() == pytest.approx(read, rel=1e-5)
             patches = weights[:, first:, first:]
+            if first:
+                expected = 100 * (1 - weights[:, 0, 0])
+                found_here = from_patches(model, DIGITS, precision)[image, layer].numpy()
+                assert found_here == pytest.approx(expected, abs=0.5 if bf16 else 1e-4)
             shares = patches / patches.sum(axis=2, keepdims=True)
             expected = (shares * apart(4, 2)).sum(axis=2).mean(axis=1)
             assert far[image, layer].numpy() == pytest.approx(expected, rel=1e-5)

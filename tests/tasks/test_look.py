@@ -158,6 +158,16 @@ def test_attention_over_images_and_by_head(runs, capsys, quick, digits):
     assert [row["head"] for row in heads[:64:16]] == ["1", "2", "3", "4"]
 
 
+def test_what_the_class_token_reads_from_patches(runs, capsys, quick):
+    out, ids = runs
+    found = read(capsys, "look", "tokens", *ids[:2], "--out", out, "--device", "cpu")
+    (rows,) = check_figures(found["files"], 1)
+    assert len(rows) == 2 * 2 * 4
+    assert all(0 < float(row["from_patches"]) < 100 for row in rows)
+    code, _, err = call(capsys, "look", "tokens", *ids, "--out", out)
+    assert (code, "has no class token" in err) == (2, True)
+
+
 def test_what_cannot_be_looked_into_is_refused_in_two_lines(tmp_path, capsys):
     resnet = saved(tmp_path, "r", sizes.model("r8x0.5", 8, channels=1, classes=10))
     none = saved(tmp_path, "none", model_spec(position=PositionSpec("none", std=0.0)))

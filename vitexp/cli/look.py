@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from vitexp.tasks.look.images import Wanted
     from vitexp.tasks.look.opened import Looked
 
-KINDS = ("similarity", "filters", "distance", "attention")
-_WATCHED = ("distance", "attention")
+KINDS = ("similarity", "filters", "distance", "attention", "tokens")
+_WATCHED = ("distance", "attention", "tokens")
 """Those that need images."""
 
 
@@ -42,8 +42,7 @@ def look(
     indices: Annotated[
         str,
         typer.Option(
-            help="which of the images, from 0: 0,5,9 or 0-999 [distance: the first 128,"
-            " attention: 6]"
+            help="which of the images, from 0: 0,5,9 or 0-999 [the first 128; attention: 6]"
         ),
     ] = "",
     layer: Annotated[
@@ -61,7 +60,8 @@ def look(
 
     similarity: which positions have embeddings that are alike. filters: the principal components
     of the patch embedding. distance: how far each head looks, by layer. attention: where in the
-    image, over all layers (rollout), or by each head of a layer.
+    image, over all layers (rollout), or by each head of a layer. tokens: what the class token reads
+    from the patches, by layer.
     """
     from vitexp.cli import screen
     from vitexp.cli.execute import check_writable
@@ -128,7 +128,7 @@ def _wanted(
 ) -> Wanted:
     from vitexp.cli.predict import say_left_out
     from vitexp.datasets.pictures import open_pictures
-    from vitexp.tasks.look import attention, distance
+    from vitexp.tasks.look import attention, heads
     from vitexp.tasks.look.images import Wanted
 
     chosen = _indices(indices)
@@ -137,7 +137,7 @@ def _wanted(
             f"{len(chosen)} images are more than a figure has room for.",
             f"Choose {attention.MOST} at most: --indices 0-{attention.MOST - 1}.",
         )
-    usual = attention.IMAGES if kind == "attention" else distance.IMAGES
+    usual = attention.IMAGES if kind == "attention" else heads.IMAGES
     pictures = open_pictures(images, reading) if images else None
     if pictures:
         for note in pictures.notes:
@@ -179,8 +179,11 @@ def _watched(
 
     from vitexp.tasks.look.attention import attention
     from vitexp.tasks.look.distance import distance
+    from vitexp.tasks.look.heads import measured
+    from vitexp.tasks.look.tokens import tokens
 
     on = torch.device(device)
-    if kind == "distance":
-        return [distance(looked, wanted, on, remark)]
-    return [attention(each, wanted, layer, on) for each in looked]
+    if kind == "attention":
+        return [attention(each, wanted, layer, on) for each in looked]
+    measure = distance() if kind == "distance" else tokens(looked)
+    return [measured(measure, looked, wanted, on, remark)]

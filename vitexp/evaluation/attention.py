@@ -76,6 +76,30 @@ def distance(weights: Tensor, apart: Tensor) -> Tensor:
     return (far / there).mean(dim=2).cpu().double()
 
 
+@torch.inference_mode()
+def from_patches(model: ViT, images: Tensor, precision: torch.dtype = torch.float32) -> Tensor:
+    """The share of the class token's attention that is on patches, in percent, of each head:
+    float64, (B, L, H), on the CPU. The rest is on the class token itself.
+
+    Args:
+        images, precision: as for :func:`distances`.
+    """
+    assert model.geometry.class_token
+    found = []
+
+    def take(layer: int, weights: Tensor) -> None:
+        found.append(100 * weights[:, :, 0, 1:].sum(dim=2).cpu().double())
+
+    with watched(model, take):
+        _features(model, images, precision)
+    return torch.stack(found, dim=1)
+
+
+def uniform_from_patches(model: ViT, side: int) -> float:
+    """That of a head that attends to all tokens alike, whatever the side of the images."""
+    return 100 * (1 - 1 / model.geometry.tokens)
+
+
 def uniform_distance(model: ViT, side: int) -> float:
     """What a head has that attends to all patches of images of ``side`` pixels alike."""
     return float(_apart(model, torch.zeros(1, side, side, 1)).mean())

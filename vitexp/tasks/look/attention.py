@@ -40,8 +40,7 @@ def attention(looked: Looked, wanted: Wanted, layer: int | None, device: torch.d
     Raises:
         VitexpError: no such layer, too many images for a figure, or none that can be read.
     """
-    assert looked.spec.vit is not None
-    depth = looked.spec.vit.depth
+    depth = looked.spec.transformer.depth
     if layer is not None and not 1 <= layer <= depth:
         raise VitexpError(f"{looked.name} has no layer {layer}.", f"Give --layer 1 to {depth}.")
     names, pixels, maps, told = _measured(looked, wanted, layer, device)
@@ -68,9 +67,8 @@ def attention(looked: Looked, wanted: Wanted, layer: int | None, device: torch.d
 
 def _of(looked: Looked) -> str:
     """Whose attention it is."""
-    assert looked.spec.vit is not None
     cells = "cells of the trunk's map" if looked.spec.trunk else "patches"
-    if looked.spec.vit.pool == "token":
+    if looked.spec.transformer.pool == "token":
         return f"What the class token has of the {cells}. "
     return f"The mean over all {cells}, as there is no class token. "
 

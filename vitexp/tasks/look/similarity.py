@@ -32,8 +32,7 @@ def similarity(looked: Looked) -> Report:
     Raises:
         VitexpError: it has no positional signal, or one of which neither is known.
     """
-    assert looked.spec.vit is not None
-    relative = looked.spec.vit.position.kind == "relative"
+    relative = looked.spec.transformer.position.kind == "relative"
     return _profile(looked) if relative else _similarity(looked)
 
 
@@ -110,15 +109,13 @@ def _counted(place: tuple[int, ...]) -> tuple[int, ...]:
 
 def _names(looked: Looked, tables: int) -> list[str]:
     """What the tables are called: ``layer 3``, or where there is one, where it enters."""
-    assert looked.spec.vit is not None
     if tables > 1:
         return [f"layer {layer + 1}" for layer in range(tables)]
-    return ["every layer" if looked.spec.vit.position.placement == "shared" else "layer 1"]
+    return ["every layer" if looked.spec.transformer.position.placement == "shared" else "layer 1"]
 
 
 def _numbered(looked: Looked, tables: list[np.ndarray]) -> Iterator[tuple[int | str, np.ndarray]]:
     """Each with its layer, counted from 1; ``all`` where they share it."""
-    assert looked.spec.vit is not None
-    shared = looked.spec.vit.position.placement == "shared"
+    shared = looked.spec.transformer.position.placement == "shared"
     for number, table in enumerate(tables):
         yield "all" if shared else number + 1, table
