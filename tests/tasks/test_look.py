@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -158,6 +159,15 @@ def test_attention_over_images_and_by_head(runs, capsys, quick, digits):
     assert [row["head"] for row in heads[:64:16]] == ["1", "2", "3", "4"]
 
 
+def test_names_that_are_no_text_are_spelled(runs, capsys, quick, digits, tmp_path):
+    out, ids = runs
+    odd = tmp_path / os.fsdecode(b"=\xff.png")
+    Image.fromarray(digits.test.images[0, :, :, 0]).save(odd)
+    command = ["look", "attention", ids[0], "--images", tmp_path, "--out", out]
+    (rows,) = check_figures(read(capsys, *command)["files"], 1)
+    assert {Path(row["image"]).name for row in rows} == {"=\\xff.png"}
+
+
 def test_what_the_class_token_reads_from_patches(runs, capsys, quick):
     out, ids = runs
     found = read(capsys, "look", "tokens", *ids[:2], "--out", out, "--device", "cpu")
@@ -182,6 +192,7 @@ def test_what_cannot_be_looked_into_is_refused_in_two_lines(tmp_path, capsys):
         (["attention", none, "--images", "digits", "--layer", "3"], "has no layer 3"),
         (["attention", none, "--images", "digits", "--indices", "0-24"], "25 images are more"),
         (["distance", none, "--images", "digits", "--indices", "7,x"], "no list of numbers"),
+        (["distance", none, "--images", "digits", "--indices", "7,5-3"], "no list of numbers"),
         (["distance", none, "--images", "digits", "--indices", "7,360"], "There is no image 360"),
         (["distance", none, "--images", tmp_path / "no"], "Unknown data set"),
         (["filters", tmp_path / "gone.npz"], "There is no file"),

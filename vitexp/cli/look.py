@@ -154,9 +154,10 @@ def _indices(text: str) -> tuple[int, ...] | None:
     """
     if not text:
         return None
-    if not re.fullmatch(r"\d{1,9}(-\d{1,9})?(,\d{1,9}(-\d{1,9})?)*", text):
+    written = re.fullmatch(r"\d{1,7}(-\d{1,7})?(,\d{1,7}(-\d{1,7})?)*", text)
+    spans = [list(map(int, part.split("-"))) for part in text.split(",")] if written else []
+    if not spans or any(span[0] > span[-1] for span in spans):
         raise VitexpError(f"--indices {text} is no list of numbers.", "Write 0,5,9 or 0-127.")
-    spans = [list(map(int, part.split("-"))) for part in text.split(",")]
     return tuple(number for span in spans for number in range(span[0], span[-1] + 1))
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from vitexp.datasets.pictures import Pictures, decoded, names_of_test
 from vitexp.errors import VitexpError
+from vitexp.runs.predictions import told
 from vitexp.runs.store import Store
 from vitexp.spec import RunSpec
 from vitexp.tasks.look.opened import Looked
@@ -27,7 +28,8 @@ class Wanted:
 
     Attributes:
         pictures: where they are; None: each run's own test images.
-        indices: which of them, from 0; None: the first ones.
+        indices: which of them, from 0; None: the first ones. Of other images than a run's own
+            they come in the order of these.
         most: how many these are, at most.
         skip_broken: whether unreadable ones are left out.
         store: where runs are; it counts how often their test images are looked at.
@@ -62,7 +64,7 @@ class Wanted:
                 a file.
         """
         if self.pictures is not None:
-            source, there = self.pictures.source, len(self.pictures.images.labels)
+            source, there = told(self.pictures.source), len(self.pictures.images.labels)
             rows = self.rows(there, source)
             found = _decoded(self.pictures, rows, looked, self.skip_broken, batch)
             return f"of {there:,} images of {source}", found
@@ -80,7 +82,9 @@ class Wanted:
         names, pixels = names_of_test(spec.data, images), images.test.images
         self.store.looks_at_test(spec.id)
         parts = [rows[at : at + batch] for at in range(0, len(rows), batch)]
-        found = (([names[row] for row in part], np.take(pixels, part, axis=0)) for part in parts)
+        found = (
+            ([told(names[row]) for row in part], np.take(pixels, part, axis=0)) for part in parts
+        )
         return f"of {there:,} test images of {spec.data.name}", found
 
 
@@ -93,6 +97,6 @@ def _decoded(
         here = [place for place, row in enumerate(at.tolist()) if row in wanted]
         for start in range(0, len(here), batch):
             part = here[start : start + batch]
-            yield [names[place] for place in part], pixels[part]
+            yield [told(names[place]) for place in part], pixels[part]
         if len(at) and at[-1] >= last:
             return

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from vitexp.catalog.sizes import called
 from vitexp.errors import VitexpError
 from vitexp.reporting.described import position_words
+from vitexp.runs.predictions import told
 from vitexp.runs.store import Store
 from vitexp.spec import Checkpoint, Copy, ModelSpec, RunSpec
 from vitexp.tasks.probe import checkpoint
@@ -88,7 +89,7 @@ def looked_file(
             transformer.
     """
     found, spec = checkpoint(path, model, copy, remark)
-    return _checked(Looked(str(path), found, spec, path))
+    return _checked(Looked(told(str(path)), found, spec, path))
 
 
 def _checked(looked: Looked) -> Looked:
