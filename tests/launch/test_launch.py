@@ -406,7 +406,8 @@ def test_two_launchers_on_one_folder_share_the_work(tmp_path, real_spec):
     assert sorted(trained) == ids
 
 
-def test_the_pace_is_measured_without_writing(tmp_path, real_spec):
+def test_the_pace_is_measured_without_writing(tmp_path, real_spec, monkeypatch):
+    monkeypatch.setattr(local, "PACE_SECONDS", 120.0)
     specs = [real_spec(), real_spec(position_spec("relative", "shared", 0.5))]
     guesses: list[Times] = []
     found = pace(specs, Machine(tmp_path), 2, lambda paces: guesses.extend(paces.times.values()))

@@ -95,7 +95,7 @@ def test_every_setting_reaches_the_run_or_the_machine():
         "lr": 0.1, "weight_decay": 0.2, "optimizer": "sgd",
         "schedule": "linear", "warmup": 3.0, "clip": 0.0, "dropout": 0.3,
         "stochastic_depth": 0.1, "label_smoothing": 0.1, "augment": "crop",
-        "fraction": 0.5, "early_stopping": True, "averaging": 0.9,
+        "fraction": 0.5, "folds": 2, "early_stopping": True, "averaging": 0.9,
     }  # fmt: skip
     elsewhere = {
         "dataset",

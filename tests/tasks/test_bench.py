@@ -83,8 +83,8 @@ def test_a_step_of_more_than_a_second_is_measured_and_its_progress_told(tmp_path
     assert value["step_seconds"] > WARM_SECONDS
     preparing, warming, measuring = done.stderr.splitlines()
     assert preparing == "preparing"
-    assert re.fullmatch(r"warming up, step 1, \d+ s", warming)
-    assert re.fullmatch(r"measuring, step 2, \d+ s", measuring)
+    assert re.fullmatch(r"warming up, step 1, (\d+ min )?\d+ s", warming)
+    assert re.fullmatch(r"measuring, step 2, (\d+ min )?\d+ s", measuring)
 
 
 def test_in_a_terminal_one_line_tells_how_far_a_measurement_is(tmp_path):

@@ -33,6 +33,7 @@ class Preset:
         augment: of :data:`AUGMENTATIONS`.
         steps: optimiser steps, where the source counts them and not epochs.
         least_steps: that many at least, however few the epochs come to.
+        least_batch: as small as it may become on a small folder by itself; None: it stays.
         rates: learning rates of which fine-tuning takes the best on validation.
         held_out: share of train that becomes validation where the data have none; None: 0.1.
         resized_crop, mixup, cutmix: their strengths when they are in ``augment``.
@@ -62,6 +63,7 @@ class Preset:
     lr_of: Mapping[str, float] = field(default_factory=dict)
     steps: int | None = None
     least_steps: int = 1
+    least_batch: int | None = None
     rates: tuple[float, ...] = ()
     held_out: float | None = None
     averaging: float | None = None
@@ -142,6 +144,7 @@ _SMALL = dataclasses.replace(
     augment=("flip",),
     # 173 photographs: 50 steps at 224 px stay at chance, 600 at 64 px fit all that they train on.
     least_steps=400,
+    least_batch=16,
 )
 _PHOTOS = dataclasses.replace(
     _SMALL,

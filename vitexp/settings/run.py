@@ -24,8 +24,8 @@ from vitexp.spec import DataSpec, Fold, Precision, Recipe, RunSpec
 EVALUATIONS = 20
 """Evaluations on the validation split in a run, about."""
 
-PASS, LEAST_BATCH = 8, 16
-"""Steps of a pass over a small folder, and the batch that is small enough."""
+PASS = 8
+"""Steps of a pass over a small folder for which batches are halved."""
 ENOUGH = 100
 """Training images a class from which on a model from scratch is not warned of: digits have 129."""
 
@@ -185,12 +185,13 @@ def _preset(settings: Settings, data: DataSpec) -> Preset:
         return preset(settings.recipe)
     chosen = default_preset(data.name, data.image_size)
     # A default must fit a small folder; a preset asked for by name is taken at its word.
-    return dataclasses.replace(chosen, batch=_fitting(chosen.batch, data.used))
+    return dataclasses.replace(chosen, batch=_fitting(chosen, data.used))
 
 
-def _fitting(batch: int, train: int) -> int:
-    """Halved until a pass has :data:`PASS` steps, but not below :data:`LEAST_BATCH`."""
-    while batch > max(train // PASS, LEAST_BATCH):
+def _fitting(chosen: Preset, train: int) -> int:
+    """The preset's batch, halved until a pass over a small folder has :data:`PASS` steps."""
+    batch, least = chosen.batch, chosen.least_batch or train
+    while batch > max(train // PASS, least):
         batch //= 2
     return min(batch, train)
 
