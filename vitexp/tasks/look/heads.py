@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -157,7 +158,7 @@ def _names(several: Sequence[Looked]) -> list[str]:
         if isinstance(each.of, RunSpec)
         else NOTHING
         | {
-            "data": each.name,
+            "data": PurePath(each.name).name,
             "model": called(each.spec),
             "position": position_words(each.spec),
         }
