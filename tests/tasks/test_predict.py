@@ -258,9 +258,7 @@ HOSTILE = ("$\\frac{<b>", "=HYPERLINK\x1b[31m\n", "名前", *(f"{'long ' * 200}{
         PairsFigure("t", tuple(Pair(a, b, 3, 7) for a, b in pairwise(HOSTILE)), ("a",)),
         TilesFigure(
             "t",
-            tuple(
-                Tile(np.zeros((8, 8, 1), np.uint8), a, b, 0.001, 1) for a, b in pairwise(HOSTILE)
-            ),
+            tuple(Tile(np.zeros((8, 8, 1), np.uint8), pair) for pair in pairwise(HOSTILE)),
         ),
     ],
     ids=lambda figure: type(figure).__name__,

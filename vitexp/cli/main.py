@@ -20,6 +20,7 @@ from vitexp.cli.claims import claims
 from vitexp.cli.compare import compare
 from vitexp.cli.data import data
 from vitexp.cli.finetune import finetune
+from vitexp.cli.look import look
 from vitexp.cli.models import models
 from vitexp.cli.power import power
 from vitexp.cli.predict import predict
@@ -63,7 +64,7 @@ def program(
 
 
 COMMANDS = (
-    *(ablate, scale, train, finetune, soup, probe, predict),
+    *(ablate, scale, train, finetune, soup, probe, predict, look),
     *(table, plot, claims, compare, power, models, bench, data),
 )
 for command in COMMANDS:

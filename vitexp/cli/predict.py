@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -188,9 +188,7 @@ def _say_labels(pictures: Pictures, classes: Sequence[str], remark: Any) -> dict
     bare, strange = unlabelled(pictures, classes)
     split = f" of its {pictures.split} split" if pictures.split else ""
     remark(f"{pictures.source}: {len(pictures.images.labels)} images{split}.")
-    if pictures.skipped:
-        each = (f"{s.count} {s.reason} (such as {s.example})" for s in pictures.skipped)
-        remark(f"Left out: {'; '.join(each)}.")
+    say_left_out(pictures, remark)
     if bare:
         remark(f"Images without a label: {bare}.")
     if strange:
@@ -201,6 +199,13 @@ def _say_labels(pictures: Pictures, classes: Sequence[str], remark: Any) -> dict
             f" {sum(strange.values())}; they count as without a label."
         )
     return strange
+
+
+def say_left_out(pictures: Pictures, remark: Callable[[str], None]) -> None:
+    """What lies beside the images and is none of them."""
+    if pictures.skipped:
+        each = (f"{s.count} {s.reason} (such as {s.example})" for s in pictures.skipped)
+        remark(f"Left out: {'; '.join(each)}.")
 
 
 @contextmanager

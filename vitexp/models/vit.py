@@ -11,6 +11,8 @@ d = D / H.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -32,6 +34,7 @@ from vitexp.positions.base import AttentionSignal, Geometry, Position, Rows
 from vitexp.spec import ModelSpec, ViTShape
 
 _ALL, FIRST = slice(None), slice(0, 1)
+Watch = Callable[[Tensor], None]
 
 
 class ViT(nn.Module):
@@ -152,9 +155,11 @@ class Attention(nn.Module):
 
     Attributes:
         fused: whether one kernel may compute it, where there is one.
+        watch: where it is set, takes the weights of all queries, (B, H, T, T), whichever are kept.
     """
 
     fused = True
+    watch: Watch | None = None
 
     def __init__(self, shape: ViTShape) -> None:
         super().__init__()
@@ -165,6 +170,8 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, signal: AttentionSignal | None, rows: Rows) -> Tensor:
         """(B, T, D) -> (B, R, D)."""
         b, t, width = x.shape
+        if self.watch is not None and rows == FIRST:
+            return self.forward(x, signal, _ALL)[:, FIRST]
         if signal is None and rows == FIRST:
             return self._first(x)
         q, k, v = self.qkv(x).view(b, t, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
@@ -172,7 +179,7 @@ class Attention(nn.Module):
             q, k = signal.rotate(q, k)
         q = q[:, :, rows]
         bias = None if signal is None else signal.logits(q, rows)
-        out = attend(q, k, v, bias, self.fused)
+        out = attend(q, k, v, bias, self.fused, self.watch)
         mixed: Tensor = self.projection(out.transpose(1, 2).reshape(b, -1, width))
         return mixed
 
@@ -197,18 +204,29 @@ class Attention(nn.Module):
         return projected
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, fused: bool = True) -> Tensor:
-    """softmax(q k' / sqrt(d) + bias) v: (B, H, R, d), (B, H, T, d) twice -> (B, H, R, d)."""
+def attend(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    bias: Tensor | None,
+    fused: bool = True,
+    watch: Watch | None = None,
+) -> Tensor:
+    """softmax(q k' / sqrt(d) + bias) v: (B, H, R, d), (B, H, T, d) twice -> (B, H, R, d); the
+    softmax is told to ``watch``."""
     # With a bias, which is as large as the logits, a fused kernel saves little; those that there
     # are want it aligned, and only some give its gradient.
-    if fused and q.device.type != "cpu" and bias is None:
+    if fused and q.device.type != "cpu" and bias is None and watch is None:
         return F.scaled_dot_product_attention(q, k, v)
     # On a CPU the fused kernel's backward is slower than plain products at these lengths, and the
     # compiler would take it if it saw the product scaled.
     logits = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
     if bias is not None:
         logits = logits + bias
-    weighted: Tensor = logits.softmax(dim=-1) @ v
+    weights = logits.softmax(dim=-1)
+    if watch is not None:
+        watch(weights)
+    weighted: Tensor = weights @ v
     return weighted
 
 

@@ -33,14 +33,14 @@ class Relative(Position, Resizable):
 
     def __init__(self, spec: PositionSpec, geometry: Geometry) -> None:
         super().__init__(spec, geometry)
-        self.tables = Placed(lambda: _Offsets(spec, geometry), spec, geometry.depth)
+        self.tables = Placed(lambda: Offsets(spec, geometry), spec, geometry.depth)
 
     def tokens(self, x: Tensor, block: int) -> Tensor:
         return x
 
     def attention(self, block: int) -> AttentionSignal | None:
         place = self.tables.at(block)
-        assert place is None or isinstance(place, _Offsets)
+        assert place is None or isinstance(place, Offsets)
         return place
 
     def resized(self, learned: Mapping[str, Tensor], how: Interpolation) -> dict[str, Tensor]:
@@ -56,7 +56,7 @@ class Relative(Position, Resizable):
         return torch.stack([_resized(table, side, self.geometry.grid, how) for table in offsets])
 
 
-class _Offsets(AttentionSignal):
+class Offsets(AttentionSignal):
     """Embeddings of the 2P - 1 raster offsets, ordered from k - q = -(P - 1) to P - 1."""
 
     def __init__(self, spec: PositionSpec, geometry: Geometry) -> None:

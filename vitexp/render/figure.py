@@ -8,13 +8,15 @@ import warnings
 import matplotlib
 from matplotlib.figure import Figure
 
-from vitexp.render import confusion, curves, intervals, tiles, traces
+from vitexp.render import confusion, curves, heads, intervals, mosaic, tiles, traces
 from vitexp.render.style import STYLE
 from vitexp.reporting import report
 from vitexp.reporting.report import (
     CurveFigure,
+    HeadsFigure,
     IntervalFigure,
     MatrixFigure,
+    MosaicFigure,
     PairsFigure,
     TilesFigure,
     TraceFigure,
@@ -47,6 +49,10 @@ def draw(figure: report.Figure) -> Figure:
             return confusion.draw_pairs(figure)
         case TilesFigure():
             return tiles.draw(figure)
+        case MosaicFigure():
+            return mosaic.draw(figure)
+        case HeadsFigure():
+            return heads.draw(figure)
         case IntervalFigure():
             return intervals.draw(figure)
 

@@ -121,10 +121,11 @@ def plain(name: str, longest: int) -> str:
     return short(" ".join(printable(name).split()), longest)
 
 
-def note(picture: Figure, remarks: Sequence[str]) -> None:
-    """Writes remarks below all, from the left."""
+def note(picture: Figure, remarks: Sequence[str]) -> int:
+    """Writes remarks below all, from the left; returns how many lines they are."""
     lines = [line for text in remarks for line in textwrap.wrap(printable(text), _CHARACTERS)]
     picture.supxlabel("\n".join(lines), fontsize=8, x=0.02, ha="left")
+    return len(lines)
 
 
 def fix(picture: Figure) -> None:

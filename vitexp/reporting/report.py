@@ -291,31 +291,80 @@ class PairsFigure:
 
 @dataclass(frozen=True)
 class Tile:
-    """An image, what it is and what it was taken for.
+    """An image and what is said of it.
 
     Attributes:
         pixels: uint8, (height, width, 1 or 3).
-        true_probability, probability: of its class and of the predicted one, in [0, 1].
+        lines: below it; of several the last is what counts.
     """
 
     pixels: np.ndarray
-    true: str
-    predicted: str
-    true_probability: float
-    probability: float
+    lines: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class TilesFigure:
-    """Images side by side."""
+    """Images side by side, ``columns`` of them a row."""
 
     title: str
     tiles: tuple[Tile, ...]
     remarks: tuple[str, ...] = ()
+    columns: int = 6
     suffix: str = ""
 
 
-Figure = IntervalFigure | CurveFigure | TraceFigure | MatrixFigure | PairsFigure | TilesFigure
+@dataclass(frozen=True)
+class MosaicFigure:
+    """How alike each two places of a square grid are.
+
+    Attributes:
+        panels: (name, cosines), float, (S, S, S, S): of the place in the first row and column with
+            that in the second.
+    """
+
+    title: str
+    panels: tuple[tuple[str, np.ndarray], ...]
+    remarks: tuple[str, ...] = ()
+    suffix: str = ""
+
+
+@dataclass(frozen=True)
+class HeadsPanel:
+    """What was measured of the heads of a model, or of the same model from several seeds.
+
+    Attributes:
+        values: (layers, heads), rising within a layer.
+        spread: the lowest and the highest seed of each of them; None of one seed.
+        uniform: what a head has that attends to all alike.
+    """
+
+    name: str
+    values: np.ndarray
+    spread: tuple[np.ndarray, np.ndarray] | None
+    uniform: float
+
+
+@dataclass(frozen=True)
+class HeadsFigure:
+    """Panels side by side: a value a head over the layers."""
+
+    title: str
+    y_axis: str
+    panels: tuple[HeadsPanel, ...]
+    remarks: tuple[str, ...] = ()
+    suffix: str = ""
+
+
+Figure = (
+    IntervalFigure
+    | CurveFigure
+    | TraceFigure
+    | MatrixFigure
+    | PairsFigure
+    | TilesFigure
+    | MosaicFigure
+    | HeadsFigure
+)
 
 
 @dataclass(frozen=True)

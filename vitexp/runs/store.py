@@ -6,7 +6,7 @@ runs/<id>/attempt              number and token of the newest lease
 runs/<id>/log.jsonl            evaluations, as far as the last checkpoint
 runs/<id>/checkpoint-*.ckpt    the last two checkpoints, each with its SHA-256
 runs/<id>/test-reads           a stroke for each read of the test split, until the record has them
-runs/<id>/test-looks           a stroke for each time that a finished run's test was predicted
+runs/<id>/test-looks           a stroke for each time that a finished run saw its test again
 runs/<id>/weights.safetensors  final weights, if kept
 runs/<id>/failure.txt          why the last attempt failed
 runs/<id>/result.json          the record; its presence means that the run is done

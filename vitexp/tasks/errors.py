@@ -127,10 +127,10 @@ def _worst(
     tiles = tuple(
         Tile(
             test[w.row],
-            classes[w.true],
-            classes[w.predicted],
-            w.true_probability,
-            w.probability,
+            (
+                f"{classes[w.true]} ({_share(w.true_probability)})",
+                f"→ {classes[w.predicted]} ({_share(w.probability)})",
+            ),
         )
         for w in worst
     )
@@ -155,3 +155,7 @@ def _worst(
         for w in worst
     )
     return Report(f"{stem}-worst", figure.title, (), (), _WORST, rows, (figure,), (), ())
+
+
+def _share(share: float) -> str:
+    return "<1 %" if share < 0.005 else f"{100 * share:.0f} %"

@@ -1,0 +1,1 @@
+"""What goes on inside trained transformers, as figures with their numbers: a kind a file."""
