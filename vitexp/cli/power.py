@@ -104,6 +104,12 @@ def _show(value: dict[str, Any]) -> None:
         right=columns,
     )
     screen.stdout().print(_answer(value, effect))
+    finds = [look["smallest"] for look in value["looks"]]
+    if finds != sorted(finds, reverse=True):
+        screen.stdout().print(
+            "More seeds find less here: a later look may be wrong less often than the first, and"
+            " these test images, not the seeds, limit what is found."
+        )
 
 
 def _answer(value: dict[str, Any], effect: str) -> str:
