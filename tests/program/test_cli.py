@@ -228,7 +228,7 @@ def test_runs_list_and_show_have_stable_names(capsys, out):
     assert list(rows[0]) == [
         "id", "data", "model", "position", "placement", "seed", "state", "step", "steps",
         "recipe", "precision", "val_top1", "test_top1", "seconds", "bytes", "date", "image_size",
-        "fraction", "start", "search", "studies", "name", "tags",
+        "fraction", "fold", "start", "search", "studies", "name", "tags",
     ]  # fmt: skip
     assert {tuple(row["studies"]) for row in rows} == {("pos_emb",)}
     assert [row["date"] for row in rows] == sorted(row["date"] for row in rows)
