@@ -13,6 +13,7 @@ import pytest
 from tests.commands import call, read
 from tests.plans import by_position, sorted_into
 from tests.synthetic import PAPER_CELLS, draw, grid, spec
+from vitexp.cli import budget
 from vitexp.experiment.looks import still_open
 from vitexp.experiment.plan import Plan
 from vitexp.spec import FromRun
@@ -66,6 +67,15 @@ def test_what_does_not_go_together_is_refused(capsys, tmp_path, flags, words):
     assert code == 2
     assert words in said
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_budget_for_less_than_a_verdict_is_refused(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        budget, "fitted", lambda study, base, machine, limit: replace(base, seeds=base.seeds[:2])
+    )
+    asked = ["pos-emb", "--until-decided", "--budget", "1h", "--out", tmp_path]
+    code, _, said = call(capsys, "ablate", *asked)
+    assert (code, "no time for the 3 seeds" in said) == (2, True)
 
 
 def test_a_verdict_stays_what_it_was_when_other_cells_get_more_seeds():

@@ -11,6 +11,7 @@ from vitexp.cli.flags import Json, with_settings
 from vitexp.cli.options import (
     Budget,
     DryRun,
+    Manner,
     MaxSeeds,
     Notes,
     Probe,
@@ -80,4 +81,5 @@ def ablate(
     settings = dataclasses.replace(settings, dataset=source or settings.dataset)
     own = {flag: value for flag, value in asked.items() if value}
     most = most_seeds(until_decided, max_seeds)
-    run(study, settings, own, dry_run, probe, json, budget, most, detail(notes, quiet))
+    manner = Manner(dry_run, probe, json, detail(notes, quiet), budget, most)
+    run(study, settings, own, manner)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from vitexp.cli.flags import Json, with_settings
-from vitexp.cli.options import DryRun, Notes, Probe, Quiet, Weights, copy_of, detail
+from vitexp.cli.options import DryRun, Manner, Notes, Probe, Quiet, Weights, copy_of, detail
 from vitexp.settings.flags import Settings
 
 Source = Annotated[
@@ -43,8 +43,8 @@ def finetune(
 
     asked = _numbers(rates), copy_of(weights)
     machine, base = execute.prepare_finetune(settings, source, *asked)
-    shown = detail(notes, quiet)
-    study.carry_out(FineTune(), "finetune", machine, base, dry_run, probe, json, shown)
+    manner = Manner(dry_run, probe, json, detail(notes, quiet))
+    study.carry_out(FineTune(), "finetune", machine, base, manner)
 
 
 def _numbers(text: str) -> tuple[float, ...]:

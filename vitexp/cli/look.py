@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vitexp.cli.flags import Json, Out, with_reading
-from vitexp.cli.options import Weights, copy_of
+from vitexp.cli.options import Device, ModelOfFile, Things, Weights, copy_of
 from vitexp.errors import VitexpError, unknown
 from vitexp.spec import Reading
 
@@ -29,13 +29,7 @@ _WATCHED = ("distance", "attention", "tokens")
 def look(
     reading: Reading,
     kind: Annotated[str, typer.Argument(metavar="KIND", help=", ".join(KINDS))],
-    things: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="RUN|FILE...",
-            help="run ids or their first digits; files or folders of weights",
-        ),
-    ],
+    things: Things,
     images: Annotated[
         str, typer.Option(help="a folder, a data set or a file [each run's test images]")
     ] = "",
@@ -48,11 +42,9 @@ def look(
     layer: Annotated[
         int | None, typer.Option(help="attention: the heads of this layer, from 1 [rollout]")
     ] = None,
-    model: Annotated[
-        str | None, typer.Option(help="the model that a file holds, such as vit-b/16@384")
-    ] = None,
+    model: ModelOfFile = None,
     weights: Weights = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, mps, cuda or cuda:0")] = "auto",
+    device: Device = "auto",
     out: Out = Path("."),
     json: Json = False,
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import typing
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -32,6 +33,26 @@ MaxSeeds = Annotated[
 Notes = Annotated[bool, typer.Option("--notes", help="print the verdicts and notes in full, too")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="print what it comes to alone")]
 Probe = Annotated[bool, typer.Option(help="time a few steps for the plan's estimate")]
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How a study is run and what is printed of it.
+
+    Attributes:
+        dry_run: only say what it would cost.
+        probe: time a few steps for that.
+        detail: how much of the report is printed.
+        budget: the time that the runs may take, such as ``"2h"``; None for any.
+        most: seeds of a cell until it is decided; None for a fixed number of all.
+    """
+
+    dry_run: bool
+    probe: bool
+    json: bool
+    detail: Detail
+    budget: str | None = None
+    most: int | None = None
 
 
 def detail(notes: bool, quiet: bool) -> Detail:
@@ -76,6 +97,20 @@ def most_seeds(until_decided: bool, max_seeds: int | None) -> int | None:
     return limit if until_decided else None
 
 
+Things = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="RUN|FILE...", help="run ids or their first digits; files or folders of weights"
+    ),
+]
+ModelOfFile = Annotated[
+    str | None,
+    typer.Option("--model", help="the model that a file holds, such as vit-b/16@384"),
+]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, mps, cuda or cuda:0")]
+Deterministic = Annotated[
+    bool, typer.Option("--deterministic", help="the same bits again, also on CUDA")
+]
 Weights = Annotated[
     str | None,
     typer.Option(

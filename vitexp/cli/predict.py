@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vitexp.cli.flags import Json, Out, with_reading
-from vitexp.cli.options import Weights, copy_of
+from vitexp.cli.options import Deterministic, Device, ModelOfFile, Weights, copy_of
 from vitexp.errors import VitexpError
 from vitexp.spec import Reading
 
@@ -54,14 +54,10 @@ def predict(
             " [each up to 100 classes, else 5]",
         ),
     ] = None,
-    model: Annotated[
-        str | None, typer.Option(help="the model that a file holds, such as vit-b/16@384")
-    ] = None,
+    model: ModelOfFile = None,
     weights: Weights = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, mps, cuda or cuda:0")] = "auto",
-    deterministic: Annotated[
-        bool, typer.Option("--deterministic", help="the same bits again, also on CUDA")
-    ] = False,
+    device: Device = "auto",
+    deterministic: Deterministic = False,
     out: Out = Path("."),
     json: Json = False,
 ) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vitexp.cli.flags import Json, Out, with_reading
-from vitexp.cli.options import Weights, copy_of
+from vitexp.cli.options import Deterministic, Device, ModelOfFile, Things, Weights, copy_of
 from vitexp.spec import Reading
 
 if TYPE_CHECKING:
@@ -35,24 +35,14 @@ class _Asked:
 @with_reading
 def probe(
     reading: Reading,
-    things: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="RUN|FILE...",
-            help="run ids or their first digits; files or folders of weights",
-        ),
-    ],
+    things: Things,
     dataset: Annotated[
         str, typer.Option(help="as for train: the images to probe on [the run's]")
     ] = "",
-    model: Annotated[
-        str | None, typer.Option(help="the model that a file holds, such as vit-b/16@384")
-    ] = None,
+    model: ModelOfFile = None,
     weights: Weights = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, mps, cuda or cuda:0")] = "auto",
-    deterministic: Annotated[
-        bool, typer.Option("--deterministic", help="the same bits again, also on CUDA")
-    ] = False,
+    device: Device = "auto",
+    deterministic: Deterministic = False,
     out: Out = Path("."),
     json: Json = False,
 ) -> None:

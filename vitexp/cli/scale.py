@@ -10,6 +10,7 @@ from vitexp.cli.flags import Json, with_settings
 from vitexp.cli.options import (
     Budget,
     DryRun,
+    Manner,
     MaxSeeds,
     Notes,
     Probe,
@@ -63,4 +64,5 @@ def scale(
     own = {"--models": models, "--fractions": fractions}
     own = {flag: value for flag, value in own.items() if value} | ({"--tune": ""} if tune else {})
     most = most_seeds(until_decided, max_seeds)
-    run("data_size", settings, own, dry_run, probe, json, budget, most, detail(notes, quiet))
+    manner = Manner(dry_run, probe, json, detail(notes, quiet), budget, most)
+    run("data_size", settings, own, manner)

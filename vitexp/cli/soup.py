@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vitexp.cli.flags import Json, Out
+from vitexp.cli.options import Device
 from vitexp.cli.runs import Ids
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def soup(
         str,
         typer.Option(help="greedy: leave out what makes validation worse; uniform: all; or both"),
     ] = "both",
-    device: Annotated[str, typer.Option(help="auto, cpu, mps, cuda or cuda:0")] = "auto",
+    device: Device = "auto",
     out: Out = Path("."),
     json: Json = False,
 ) -> None:

@@ -9,13 +9,12 @@ import typer
 
 from vitexp.analysis.decide import LOOKS
 from vitexp.cli import budget, execute, long, looks, plan, report, screen
-from vitexp.cli.options import canonical
+from vitexp.cli.options import Manner, canonical
 from vitexp.errors import VitexpError
 from vitexp.experiment.looks import Question
 from vitexp.experiment.plan import Grid, Plan
 from vitexp.experiment.study import Study
 from vitexp.launch.machine import Machine
-from vitexp.render.console import Detail
 from vitexp.runs import plans
 from vitexp.runs.record import Results
 from vitexp.settings.base import Base
@@ -35,21 +34,13 @@ def run(
     name: str,
     settings: Settings,
     own: Mapping[str, str],
-    dry_run: bool,
-    probe: bool,
-    json: bool,
-    limit: str | None,
-    most: int | None,
-    detail: Detail,
+    manner: Manner,
 ) -> None:
     """Run what the study lacks, then report; or, dry, say what that would cost.
 
     Args:
         name: of the study, or ``file.py:Class``.
         own: the study's own flags, as they are written.
-        detail: how much of the report is printed.
-        limit: the time that the runs may take, such as ``"2h"``; None for any.
-        most: seeds of a cell until it is decided; None for a fixed number of all.
 
     Raises:
         VitexpError: a flag for what the study's cells differ in, a model that lacks what it is
@@ -58,13 +49,13 @@ def run(
     """
     study = configured(canonical(name), own, settings)
     _check(study, settings)
-    if limit is not None and study.searches:
+    if manner.budget is not None and study.searches:
         raise VitexpError(
             "--budget cannot tell beforehand how many trials the search for rates will need.",
             "Leave it out; --dry-run shows its first trials.",
         )
-    seconds = None if limit is None else budget.seconds(limit)
-    until = None if most is None else looks.Until(most, seconds)
+    seconds = None if manner.budget is None else budget.seconds(manner.budget)
+    until = None if manner.most is None else looks.Until(manner.most, seconds)
     if until and settings.seeds:
         raise VitexpError(
             "--until-decided chooses the number of seeds, and --seeds gives it.",
@@ -75,7 +66,12 @@ def run(
     if seconds is not None:
         base = budget.fitted(study, base, machine, seconds)
         machine = dataclasses.replace(machine, yes=True)
-    carry_out(study, name, machine, base, dry_run, probe, json, detail, until)
+    if until and len(base.seeds) < LOOKS[0]:
+        raise VitexpError(
+            f"--budget leaves no time for the {LOOKS[0]} seeds of all cells that a verdict needs.",
+            "Give a larger --budget, or choose fewer --steps, models or fractions.",
+        )
+    carry_out(study, name, machine, base, manner, until)
 
 
 def _check(study: Study, settings: Settings) -> None:
@@ -101,10 +97,7 @@ def carry_out(
     name: str,
     machine: Machine,
     base: Base,
-    dry_run: bool,
-    probe: bool,
-    json: bool,
-    detail: Detail,
+    manner: Manner,
     until: looks.Until | None = None,
 ) -> None:
     """Run a study from its base, or say what that would cost.
@@ -116,10 +109,10 @@ def carry_out(
     def planner(done: Results) -> Plan:
         return study.planned(base, done)
 
-    if dry_run:
+    if manner.dry_run:
         if until is not None:
             screen.say(f"First {len(base.seeds)} seeds; then more of what is open, {until}.")
-        return plan.dry_run(machine, planner, study.label, probe, json)
+        return plan.dry_run(machine, planner, study.label, manner.probe, manner.json)
     long.consent(machine, planner, study.searches)
     question = None
 
@@ -133,7 +126,7 @@ def carry_out(
         well = execute.execute(machine, lambda done: kept(planner(done)), study.label)
     else:
         well = looks.settle(machine, _asking(study, base, kept), until)
-    report.after(study, question, machine.out, json, detail)
+    report.after(study, question, machine.out, manner.json, manner.detail)
     if not well:
         raise typer.Exit(1)
 
