@@ -87,12 +87,15 @@ def _compared(a: Side, b: Side) -> dict[str, Any]:
 
 
 def _show(one: dict[str, Any]) -> None:
+    from vitexp.analysis.decide import level, look
     from vitexp.cli import screen
     from vitexp.errors import printable
 
     columns = ("images of", "number", "A - B", "95 %", "decides", "p", "verdict on A")
     print(printable(f"A  {one['a']}\nB  {one['b']}"))
-    print(printable(f"n  {one['n']} seeds in common on {one['data']}; points of test top-1"))
+    used = look(one["n"])
+    decides = f"; at {used} seeds {100 * (1 - level(used)):g} % decides" if used else ""
+    print(printable(f"n  {one['n']} seeds in common on {one['data']}; points of top-1{decides}"))
     screen.table(columns, map(_cells, one["rows"]), right=columns[1:6])
 
 

@@ -36,8 +36,16 @@ def facts(groups: Sequence[Group]) -> tuple[tuple[str, str], ...]:
         falls = [fall for record in trained if (fall := loss_falls(record)) is not None]
         last = f"; loss still falling in {sum(falls)} of {len(falls)} runs" if falls else ""
         reached = f"{percent(min(shares))} to {percent(max(shares))} %"
-        lines.append(("training", f"top-1 on training images {reached}{last}"))
+        seen = [int(r.metrics["train_images"]) for r in trained if "train_images" in r.metrics]
+        counts = f"{span} " if (span := _counts(seen)) else ""
+        lines.append(("training", f"top-1 on {counts}training images {reached}{last}"))
     return tuple(lines)
+
+
+def _counts(images: Sequence[int]) -> str:
+    """How many images were looked at; ``""`` where that is not known."""
+    least, most = min(images, default=0), max(images, default=0)
+    return "" if not images else f"{most:,}" if least == most else f"{least:,} to {most:,}"
 
 
 def undertrained(groups: Sequence[Group]) -> str:
