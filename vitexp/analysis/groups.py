@@ -46,6 +46,11 @@ class Group:
         return self.records[0].spec
 
     @property
+    def runs(self) -> tuple[str, ...]:
+        """Ids of all runs, by seed."""
+        return tuple(run for record in self.records for run in record.runs)
+
+    @property
     def images(self) -> int:
         """Number of test images."""
         return self.records[0].images

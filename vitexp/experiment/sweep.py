@@ -14,7 +14,7 @@ from vitexp.analysis.decide import LOOKS
 from vitexp.analysis.groups import Comparison, Group
 from vitexp.experiment.plan import Grid, Plan
 from vitexp.experiment.study import Study
-from vitexp.reporting.cells import accuracy_words, gap_cell
+from vitexp.reporting.cells import accuracy_cell, gap_cell
 from vitexp.reporting.judge import not_run
 from vitexp.reporting.more_images import too_few_words
 from vitexp.reporting.panels import SEED, accuracy_panel, difference_panel, kinds, setting
@@ -156,7 +156,7 @@ def _cells(group: Group, comparison: Comparison | None, reference: bool) -> tupl
     gap = Cell("-" if reference else "no seed in common", tone="muted")
     if comparison is not None:
         gap = gap_cell(comparison, decimals(group.images))
-    return cost, Cell(accuracy_words(group)), gap
+    return cost, accuracy_cell(group), gap
 
 
 def _figure(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from vitexp.analysis.groups import Comparison, Group
 from vitexp.analysis.seeds import Sample
 from vitexp.reporting.report import Cell, Tone
@@ -26,6 +28,11 @@ def accuracy_words(group: Group) -> str:
     if top1.mean is None:
         return "diverged"
     return f"{mean_words(top1, decimals(group.images))}, n {top1.n}"
+
+
+def accuracy_cell(group: Group, details: Iterable[str] = (), tone: Tone = "plain") -> Cell:
+    """Test top-1 of a cell, with the runs that it is of."""
+    return Cell(accuracy_words(group), tuple(details), tone, group.runs)
 
 
 def lost_words(group: Group) -> tuple[str, ...]:

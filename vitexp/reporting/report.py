@@ -26,11 +26,13 @@ class Cell:
         text: its first line, the one that is read first.
         details: the lines below it.
         tone: what its colour says, where there is colour.
+        runs: ids of the runs that it is a result of.
     """
 
     text: str
     details: tuple[str, ...] = ()
     tone: Tone = "plain"
+    runs: tuple[str, ...] = ()
 
     @property
     def lines(self) -> tuple[str, ...]:

@@ -66,7 +66,7 @@ def deciding_words(compared: Iterable[Comparison]) -> tuple[str, ...]:
 
 def ids(group: Group) -> str:
     """The ids of a cell's runs, joined by spaces."""
-    return " ".join(run for record in group.records for run in record.runs)
+    return " ".join(group.runs)
 
 
 def collapsed_words(cells: Iterable[tuple[str, Group]]) -> tuple[str, ...]:

@@ -139,7 +139,7 @@ def _sized(name: str, group: Group) -> Sized:
         n=top1.n,
         dots=tuple(record.metrics["test_top1"] for record in group.done),
         images=group.images,
-        runs=tuple(record.id for record in group.records),
+        runs=group.runs,
     )
 
 
@@ -160,7 +160,11 @@ def _by_compute(sizes: tuple[Sized, ...]) -> list[Sized]:
 
 def _cells(size: Sized, unit: float) -> tuple[Cell, ...]:
     family = FAMILIES.get(size.family, size.family)
-    return Cell(family), Cell(f"{size.compute / unit:.3g}"), Cell(accuracy_words(size))
+    return (
+        Cell(family),
+        Cell(f"{size.compute / unit:.3g}"),
+        Cell(accuracy_words(size), runs=size.runs),
+    )
 
 
 def _claims(scaling: Scaling, grid: Grid) -> tuple[Claim, ...]:

@@ -21,7 +21,7 @@ from vitexp.experiment.fractions import (
 from vitexp.experiment.looks import State, state
 from vitexp.experiment.search import TUNED, Searches
 from vitexp.models.count import macs
-from vitexp.reporting.cells import accuracy_words, lost_words
+from vitexp.reporting.cells import accuracy_cell, lost_words
 from vitexp.reporting.panels import SEED, chance, setting
 from vitexp.reporting.report import Cell, CurveFigure, GridTable, Value
 from vitexp.reporting.training import compute_limited, train_words
@@ -82,8 +82,8 @@ def _cell(cells: Cells, key: Key) -> Cell:
     if group is None:
         return Cell("not run", tone="muted")
     if not group.done:
-        return Cell("diverged", lost_words(group), "bad")
-    return Cell(accuracy_words(group), (train_words(group), *lost_words(group)))
+        return Cell("diverged", lost_words(group), "bad", group.runs)
+    return accuracy_cell(group, (train_words(group), *lost_words(group)))
 
 
 def _pair_cells(cells: Cells, pair: Pair) -> tuple[Cell, ...]:

@@ -9,7 +9,7 @@ from vitexp.analysis.seeds import Sample
 from vitexp.experiment.plan import Grid
 from vitexp.experiment.search import Searches
 from vitexp.reporting.cells import (
-    accuracy_words,
+    accuracy_cell,
     gap_words,
     lost_words,
     mean_words,
@@ -98,7 +98,7 @@ def _cells(group: Group, against: Comparison | None) -> tuple[Cell, ...]:
     gap = gap_words(against, places, " to pre-trained")
     return (
         Cell(f"{spec.data.name}, {spec.model.image_size} px"),
-        Cell(accuracy_words(group), (*lost_words(group), *gap), tone_of(against)),
+        accuracy_cell(group, (*lost_words(group), *gap), tone_of(against)),
         Cell(mean_words(_few_shot(group), places)),
     )
 

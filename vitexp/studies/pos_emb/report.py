@@ -9,7 +9,7 @@ from vitexp.analysis.seeds import Sample
 from vitexp.catalog.paper import table8
 from vitexp.positions import placements
 from vitexp.reporting.cells import (
-    accuracy_words,
+    accuracy_cell,
     gap_words,
     lost_words,
     mean_words,
@@ -81,7 +81,7 @@ def _cell(cells: Cells, against_none: Comparisons, key: Key) -> Cell:
         *_five_shot(cells[key]),
         *beside,
     )
-    return Cell(accuracy_words(cells[key]), lines, tone_of(comparison))
+    return accuracy_cell(cells[key], lines, tone_of(comparison))
 
 
 def _few_shot(group: Group) -> Sample | None:

@@ -18,7 +18,7 @@ from vitexp.experiment.fractions import (
     span_of,
 )
 from vitexp.experiment.plan import Grid
-from vitexp.reporting.cells import accuracy_words, gap_cell, lost_words
+from vitexp.reporting.cells import accuracy_cell, accuracy_words, gap_cell, lost_words
 from vitexp.reporting.panels import SEED, chance, setting
 from vitexp.reporting.report import Cell, CurveFigure, GridTable, Report, Span, Value
 from vitexp.reporting.values import (
@@ -137,7 +137,7 @@ def _cell(cells: Cells, key: Key) -> Cell:
     if group is None:
         return Cell("not run", tone="muted")
     rate = () if key[0] == PROBED else (f"lr {group.spec.recipe.lr:g}",)
-    return Cell(accuracy_words(group), (*rate, *lost_words(group)))
+    return accuracy_cell(group, (*rate, *lost_words(group)))
 
 
 def _differences(cells: Cells, compared: Compared) -> GridTable:

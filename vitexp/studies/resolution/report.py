@@ -10,7 +10,7 @@ from vitexp.analysis.groups import Comparison, Group, compare
 from vitexp.catalog import paper
 from vitexp.experiment.plan import Grid
 from vitexp.positions import PAPER_POSITIONS
-from vitexp.reporting.cells import accuracy_words, gap_words, lost_words, tone_of
+from vitexp.reporting.cells import accuracy_cell, gap_words, lost_words, tone_of
 from vitexp.reporting.panels import SEED, accuracy_panel, setting
 from vitexp.reporting.report import (
     Cell,
@@ -165,7 +165,7 @@ def _cell(key: Key, groups: Mapping[Key, Group], against: Mapping[Key, Compariso
         return Cell("N/A", tone="muted")
     group, comparison = groups[key], against.get(key)
     gap = gap_words(comparison, decimals(group.images))
-    return Cell(accuracy_words(group), (*lost_words(group), *gap), tone_of(comparison))
+    return accuracy_cell(group, (*lost_words(group), *gap), tone_of(comparison))
 
 
 def _row(key: Key, group: Group, comparison: Comparison | None) -> dict[str, Value]:
