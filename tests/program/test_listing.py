@@ -10,7 +10,7 @@ import pytest
 from tests.commands import TINY, call, read
 from tests.runs.test_plans import BEFORE
 from vitexp.cli.execute import setting
-from vitexp.cli.listing import Filters, Listed, listed, show
+from vitexp.cli.listing import Filters, show
 from vitexp.errors import VitexpError
 from vitexp.render.sketch import beside, sketch
 from vitexp.runs import archive, notes, plans
@@ -20,6 +20,7 @@ from vitexp.runs.plans import Asked
 from vitexp.runs.store import Store
 from vitexp.spec import PositionSpec
 from vitexp.spec.run import TUNING_SEEDS
+from vitexp.tasks.listed import Listed, listed
 
 
 @pytest.fixture(scope="module")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from vitexp.catalog.sizes import called, signal
@@ -14,31 +12,13 @@ from vitexp.cli import budget, screen
 from vitexp.cli.options import canonical
 from vitexp.errors import VitexpError
 from vitexp.registry import is_reference
-from vitexp.reporting.described import NOTHING, USUAL, differing, facts, shared
+from vitexp.reporting.described import differing, shared
 from vitexp.runs.folder import Entry
-from vitexp.runs.notes import Note, noted
-from vitexp.runs.plans import kept
-from vitexp.runs.store import Store
 from vitexp.spec import FromFile
-from vitexp.studies import STUDIES
+from vitexp.tasks.listed import Listed, said_of
 
-_USUAL = USUAL | {"state": "done"}
 _SHORT = 8
 """Digits of an id that are shown at least."""
-
-
-@dataclass(frozen=True)
-class Listed:
-    """A run with what its folder does not say.
-
-    Attributes:
-        studies: that asked for it, in the spelling of their files.
-        note: what it is called.
-    """
-
-    entry: Entry
-    studies: tuple[str, ...]
-    note: Note
 
 
 @dataclass(frozen=True)
@@ -102,34 +82,6 @@ def _date(text: str) -> datetime:
         ) from error
 
 
-def listed(out: Path) -> list[Listed]:
-    """All runs, the latest last."""
-    entries = sorted(Store(out).entries(), key=lambda entry: entry.date)
-    studies = _studies(out)
-    return [Listed(e, tuple(studies.get(e.id, ())), noted(out, e.id)) for e in entries]
-
-
-def listed_one(store: Store, start: str) -> Listed:
-    """The run whose id begins with ``start``.
-
-    Raises:
-        VitexpError: none does, or more than one.
-    """
-    entry = store.find(start)
-    studies = _studies(store.out).get(entry.id, ())
-    return Listed(entry, tuple(studies), noted(store.out, entry.id))
-
-
-def _studies(out: Path) -> dict[str, list[str]]:
-    """Id of a run -> the studies that asked for it."""
-    found: dict[str, list[str]] = {}
-    for asked in kept(out):
-        for run in {*asked.tries, *itertools.chain(*asked.cells.values())}:
-            if asked.study not in (studies := found.setdefault(run, [])):
-                studies.append(asked.study)
-    return found
-
-
 FIELDS = (
     *("id", "data", "model", "position", "placement", "seed", "state", "step", "steps"),
     *("recipe", "precision", "val_top1", "test_top1", "seconds", "bytes"),
@@ -179,7 +131,7 @@ def _of_spec(entry: Entry) -> dict[str, Any]:
 
 def show(several: Sequence[Listed]) -> None:
     """Print runs, a line each: beside them what they differ in, below what they share."""
-    known = [_facts(one) for one in several]
+    known = [said_of(one) for one in several]
     told, digits = differing(known), _digits(several)
     columns = ("id", "date", *told, "seed", "top-1")
     rows = [_cells(one, own, told, digits) for one, own in zip(several, known, strict=True)]
@@ -189,19 +141,6 @@ def show(several: Sequence[Listed]) -> None:
     screen.table(columns, rows, right=("seed", "top-1"))
     runs = "1 run" if len(several) == 1 else f"{len(several)} runs"
     screen.say(f"{', '.join([runs, *shared(known)])}.")
-
-
-def _facts(one: Listed) -> dict[str, str]:
-    """What is said of a run, in the order of the columns."""
-    entry = one.entry
-    half = entry.state in ("running", "stopped")
-    said = (facts(entry.spec) if entry.spec else NOTHING) | {
-        "study": ", ".join(STUDIES.typed(name) for name in one.studies),
-        "name": one.note.name,
-        "tags": " ".join(one.note.tags),
-        "state": f"{entry.state} at {entry.step}" if half else entry.state,
-    }
-    return {name: "" if said[name] == _USUAL.get(name) else said[name] for name in said}
 
 
 def _digits(several: Sequence[Listed]) -> int:

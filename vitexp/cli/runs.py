@@ -37,9 +37,10 @@ def list_runs(
     only choose a rate is "search".
     """
     from vitexp.cli import listing, screen
+    from vitexp.tasks import listed
 
     filters = listing.Filters(study, dataset, model, since, name, tag)
-    several = filters.chosen(found := listing.listed(out))
+    several = filters.chosen(found := listed.listed(out))
     if json:
         return screen.emit([listing.as_json(one) for one in several])
     if not several:
@@ -83,12 +84,13 @@ def show(
     json: Json = False,
 ) -> None:
     """Show one run: what it reached and its course, its whole spec, how it was computed."""
-    from vitexp.cli import listing, screen, shown
+    from vitexp.cli import screen, shown
     from vitexp.runs.store import Store
     from vitexp.spec import to_json
+    from vitexp.tasks import listed
 
     store = Store(out)
-    one = listing.listed_one(store, run)
+    one = listed.listed_one(store, run)
     entry, folder = one.entry, str(store.folder(one.entry.id))
     if not json:
         return shown.show(one, folder, store.curve(entry))
@@ -118,12 +120,13 @@ def remove(
     from vitexp.cli import listing, screen
     from vitexp.runs import removal
     from vitexp.runs.store import Store
+    from vitexp.tasks import listed
 
     store = Store(out)
     doomed = list(dict.fromkeys(store.find(start).id for start in ids))
     removal.check_unneeded(store, doomed)
     if sys.stdin.isatty() and sys.stderr.isatty() and not (yes or json):
-        listing.show([listing.listed_one(store, run) for run in doomed])
+        listing.show([listed.listed_one(store, run) for run in doomed])
         if not typer.confirm("Remove? (--yes does not ask)", err=True):
             raise typer.Exit(1)
     freed = sum(removal.remove(store, run) for run in doomed)

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from vitexp.cli import NARROW, screen
-from vitexp.cli.listing import Listed
 from vitexp.errors import printable
 from vitexp.render.sketch import beside, sketch
 from vitexp.runs.record import RunRecord
 from vitexp.spec import RunSpec, to_json
 from vitexp.studies import STUDIES
+from vitexp.tasks.listed import Listed
 
 _WIDEST = 78
 _COUNTS = ("params", "macs", "macs_executed", "flops", "flops_per_s", "peak_flops_per_s")
