@@ -32,6 +32,7 @@ FLOORS = [
     ["experiment"],
     ["studies"],
     ["tasks"],
+    ["page"],
     ["launch"],
     ["worker"],
     ["cli"],

@@ -22,6 +22,7 @@ from vitexp.cli.data import data
 from vitexp.cli.finetune import finetune
 from vitexp.cli.look import look
 from vitexp.cli.models import models
+from vitexp.cli.page import report
 from vitexp.cli.power import power
 from vitexp.cli.predict import predict
 from vitexp.cli.probe import probe
@@ -65,7 +66,7 @@ def program(
 
 COMMANDS = (
     *(ablate, scale, train, finetune, soup, probe, predict, look),
-    *(table, plot, claims, compare, power, models, bench, data),
+    *(table, plot, report, claims, compare, power, models, bench, data),
 )
 for command in COMMANDS:
     app.command()(command)

@@ -209,7 +209,7 @@ def _answers(name: str | None, out: Path, wanted: str | None) -> list[Answer]:
 
     done = Store(out).results()
     answers = []
-    for each in [canonical(name)] if name else _all_studies(out):
+    for each in [canonical(name)] if name else all_studies(out):
         study = study_of(each)
         found = grids(study, each, out, done)
         if chosen := _pick(found, wanted, out):
@@ -232,7 +232,7 @@ def _answers(name: str | None, out: Path, wanted: str | None) -> list[Answer]:
     return answers
 
 
-def _all_studies(out: Path) -> list[str]:
+def all_studies(out: Path) -> list[str]:
     """The names of all studies, those in files of one's own that were asked for here included.
 
     A results folder may come from somebody else: what it names is only run where it lies in the

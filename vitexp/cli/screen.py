@@ -16,6 +16,9 @@ from rich.text import Text
 
 from vitexp.cli import NARROW
 from vitexp.errors import printable
+from vitexp.reporting.amounts import amount as amount
+from vitexp.reporting.amounts import duration as duration
+from vitexp.reporting.amounts import size as size
 
 _FILE_COLUMNS = 1000
 
@@ -128,38 +131,3 @@ def _stacked(console: Console, columns: Sequence[str], rows: Iterable[Sequence[s
 def percent(share: float | None) -> str:
     """A share in [0, 1] as per cent, or a dash."""
     return "-" if share is None or not math.isfinite(share) else f"{100 * share:.1f}"
-
-
-def amount(value: float | None) -> str:
-    """A count with a unit prefix: 86.6 M; a dash for None."""
-    if value is None:
-        return "-"
-    for limit, prefix in (
-        (1e18, "E"),
-        (1e15, "P"),
-        (1e12, "T"),
-        (1e9, "G"),
-        (1e6, "M"),
-        (1e3, "k"),
-    ):
-        # What three digits round up to the limit is written with its prefix.
-        if value >= 0.9995 * limit:
-            return f"{value / limit:.3g} {prefix}"
-    return f"{value:.3g}"
-
-
-def size(count: float) -> str:
-    """Bytes, for people."""
-    return f"{amount(count)}B" if count >= 1e3 else f"{count:.0f} B"
-
-
-def duration(seconds: float | None) -> str:
-    """Seconds, for people: 42 s, 3 min 5 s, 2 h 10 min."""
-    if seconds is None or not math.isfinite(seconds):
-        return "-"
-    whole = math.ceil(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"

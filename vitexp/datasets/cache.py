@@ -75,6 +75,12 @@ class Cache:
         except (OSError, ValueError, VitexpError):
             return None
 
+    def made(self, fingerprint: str) -> Known | None:
+        """What is known of a stored set, wherever its images came from."""
+        keys = (path.stem for path in sorted(self.folder.glob("known/*.json")))
+        found = (known for key in keys if (known := self.known(key)))
+        return next((known for known in found if known.fingerprint == fingerprint), None)
+
     def remember(self, key: str, known: Known) -> None:
         """Store ``known`` under ``key``.
 

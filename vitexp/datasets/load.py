@@ -12,12 +12,12 @@ from pathlib import Path
 from vitexp.catalog.datasets import EMBEDDED
 from vitexp.datasets.cache import Cache, Known, default_cache
 from vitexp.datasets.colour import in_colour
+from vitexp.datasets.digits import load_digits
 from vitexp.datasets.fingerprint import PREPROCESSING
 from vitexp.datasets.folds import in_fold
 from vitexp.datasets.image_set import ImageSet, Split, only
 from vitexp.datasets.locate import locate, short_name
 from vitexp.datasets.remarks import remarks
-from vitexp.datasets.source import Place
 from vitexp.datasets.split import subset
 from vitexp.errors import VitexpError
 from vitexp.spec import USUAL, DataSpec, Fold, Reading
@@ -83,6 +83,23 @@ def load(
     return dataclasses.replace(images, train=Split(train.images[kept], train.labels[kept]))
 
 
+def at_hand(data: DataSpec) -> ImageSet | None:
+    """The images that a spec names, whole and in the splits of their source, where nothing has to
+    be read but the cache; None where they are not in it."""
+    if short_name(data.source) == EMBEDDED:
+        images = load_digits(data.image_size, data.split_seed, data.held_out)
+    else:
+        store = Cache(default_cache())
+        known = store.made(data.fingerprint)
+        stored = known and _stored(store, data.name, False, known)
+        if not stored:
+            return None
+        images = stored
+    if images.fingerprint != data.fingerprint:
+        return None
+    return images if data.classes is None else only(images, data.classes)
+
+
 def images_of(data: DataSpec, channels: int | None = None) -> ImageSet:
     """The images that a spec names, found again.
 
@@ -144,8 +161,6 @@ def _decoded(
     if image_size is not None and image_size < 1:
         raise VitexpError(f"An image size of {image_size}.", "Give a side of at least 1 pixel.")
     if short_name(asked.source) == EMBEDDED:
-        from vitexp.datasets.digits import load_digits
-
         return EMBEDDED, load_digits(image_size, split_seed, asked.held_out)
     place = locate(asked.source, asked.reading)
     store = Cache(cache or default_cache())
@@ -158,13 +173,13 @@ def _decoded(
 
     known = store.known(key(image_size))
     usable = known and known.stamp == place.stamp and (known.census or not counted)
-    if known and usable and (images := _stored(store, place, known)):
+    if known and usable and (images := _stored(store, place.name, place.flips, known)):
         return place.source, images
     from vitexp.datasets.build import build
 
     broken = asked.reading.skip_broken
     known = build(place, store, image_size, split_seed, broken, progress, asked.held_out)
-    images = _stored(store, place, known)
+    images = _stored(store, place.name, place.flips, known)
     assert images is not None
     # A run's spec carries the side that came out; asked with it, the same set is found.
     for side in (image_size, images.image_size):
@@ -172,7 +187,7 @@ def _decoded(
     return place.source, images
 
 
-def _stored(store: Cache, place: Place, known: Known) -> ImageSet | None:
+def _stored(store: Cache, name: str, flips: bool, known: Known) -> ImageSet | None:
     splits = store.splits(known.fingerprint)
     if splits is None:
         return None
@@ -182,8 +197,8 @@ def _stored(store: Cache, place: Place, known: Known) -> ImageSet | None:
         test=splits["test"],
         names=known.names,
         fingerprint=known.fingerprint,
-        name=place.name,
-        flips=place.flips,
+        name=name,
+        flips=flips,
         duplicates=known.duplicates,
         near_duplicates=known.near_duplicates,
         broken=known.broken,

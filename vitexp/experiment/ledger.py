@@ -17,17 +17,21 @@ _TONES: dict[str, Tone] = {"SUPPORTED": "good", "REFUTED": "bad", "NOT RUN": "mu
 def ledger(answers: Iterable[tuple[Study, Sequence[Grid]]]) -> tuple[Claim, ...]:
     """One entry a claim and grid; a claim that no grid gives a verdict has one entry, NOT RUN."""
     several = tuple(answers)
+    claims = (claim for study, grids in several for grid in grids for claim in study.verdicts(grid))
+    return gathered(claims, (study for study, _ in several))
+
+
+def gathered(claims: Iterable[Claim], studies: Iterable[Study]) -> tuple[Claim, ...]:
+    """The ledger of what grids of these studies say."""
     found: dict[str, list[Claim]] = {name: [] for name in paper.claims()}
-    for study, grids in several:
-        for grid in grids:
-            for claim in study.verdicts(grid):
-                found.setdefault(claim.id, []).append(claim)
-    commands = {name: study.command for study, _ in several for name in study.claim_ids}
+    for claim in claims:
+        found.setdefault(claim.id, []).append(claim)
+    commands = {name: study.command for study in studies for name in study.claim_ids}
     return tuple(
         claim
-        for name, claims in found.items()
-        for claim in [c for c in claims if c.standing != "NOT RUN"]
-        or claims[-1:]
+        for name, own in found.items()
+        for claim in [c for c in own if c.standing != "NOT RUN"]
+        or own[-1:]
         or [_not_run(name, commands.get(name))]
     )
 

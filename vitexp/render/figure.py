@@ -22,18 +22,28 @@ from vitexp.reporting.report import (
     TraceFigure,
 )
 
+_NO_GLYPH = "Glyph .* missing from font"
+_UNDATED = {"Date": None, "Creator": None}
+
 
 def drawn(figure: report.Figure) -> dict[str, bytes]:
     """File ending -> content: a PNG with 200 dots an inch, an SVG and a PDF."""
     with matplotlib.rc_context(STYLE), warnings.catch_warnings():
         # A name in letters that the font lacks is drawn as boxes; the CSV has it.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        warnings.filterwarnings("ignore", message=_NO_GLYPH)
         picture = draw(figure)
         return {
             "png": _saved(picture, "png", {"Software": None}),
-            "svg": _saved(picture, "svg", {"Date": None, "Creator": None}),
+            "svg": _saved(picture, "svg", _UNDATED),
             "pdf": _saved(picture, "pdf", {"CreationDate": None, "Creator": None}),
         }
+
+
+def svg(figure: report.Figure) -> bytes:
+    """The SVG alone."""
+    with matplotlib.rc_context(STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=_NO_GLYPH)
+        return _saved(draw(figure), "svg", _UNDATED)
 
 
 def draw(figure: report.Figure) -> Figure:

@@ -14,7 +14,7 @@ Others import from here and need not know the files:
 
 from __future__ import annotations
 
-from vitexp.spec.codec import from_json, to_json
+from vitexp.spec.codec import flat, from_json, to_json
 from vitexp.spec.data import USUAL, DataSpec, Fold, Reading, Skipped
 from vitexp.spec.ids import FORMAT, digest, identifying, identity
 from vitexp.spec.model import (
@@ -64,6 +64,7 @@ __all__ = [
     "Stem",
     "ViTShape",
     "digest",
+    "flat",
     "from_json",
     "identifying",
     "identity",

@@ -8,7 +8,7 @@ import math
 import reprlib
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from vitexp.errors import VitexpError
@@ -17,6 +17,17 @@ from vitexp.errors import VitexpError
 def to_json(spec: Any) -> dict[str, Any]:
     """``spec`` as JSON, whole."""
     return dataclasses.asdict(spec)
+
+
+def flat(value: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """Fields of fields as ``above.below``; (3, 4, 6, 3) as ``"3-4-6-3"``."""
+    pairs: dict[str, Any] = {}
+    for key, item in value.items():
+        if isinstance(item, dict):
+            pairs |= flat(item, f"{above}{key}.")
+        else:
+            pairs[above + key] = "-".join(map(str, item)) if isinstance(item, tuple) else item
+    return pairs
 
 
 S = TypeVar("S")

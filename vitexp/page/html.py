@@ -1,0 +1,94 @@
+"""The page as HTML: templates, styles and scripts put into one file."""
+
+from __future__ import annotations
+
+import base64
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime
+from importlib import resources
+from typing import Any
+
+import jinja2
+
+from vitexp import __version__
+from vitexp.page.compute import spent
+from vitexp.page.contents import Contents
+from vitexp.page.library import scripts as library_scripts
+from vitexp.page.policy import policy
+from vitexp.page.prose import plain, prose
+from vitexp.render.figure import svg
+from vitexp.reporting.amounts import amount, duration, size
+from vitexp.reporting.report import Figure
+from vitexp.reporting.words import effect
+
+SCRIPTS = ("dom", "data", "svg", "bokeh", "curves", "list", "details", "cell", "page")
+"""Files of ``static/``, in the order in which they need one another."""
+
+
+def html(contents: Contents) -> str:
+    """The whole file."""
+    scripts = [*library_scripts(), _script()]
+    template = _environment().get_template("page.html")
+    return template.render(
+        contents=contents,
+        ledger=list(_ledger(contents)),
+        states=Counter(one.entry.state for one in contents.runs),
+        spent=spent(contents.runs),
+        made=datetime.now().astimezone(),
+        version=__version__,
+        policy=policy(scripts),
+        scripts=scripts,
+        style=_static("page.css") + _static("print.css"),
+    )
+
+
+def _environment() -> jinja2.Environment:
+    found = jinja2.Environment(
+        loader=jinja2.PackageLoader("vitexp.page"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=plain,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    found.filters |= {
+        "prose": prose,
+        "picture": _picture,
+        "about": _about,
+        "amount": amount,
+        "bytes": size,
+        "duration": duration,
+    }
+    return found
+
+
+def _static(name: str) -> str:
+    return resources.files("vitexp.page").joinpath("static", name).read_text(encoding="utf-8")
+
+
+def _script() -> str:
+    return "\n".join(_static(f"{name}.js") for name in SCRIPTS)
+
+
+def _picture(figure: Figure) -> str:
+    """A figure as a data URL."""
+    return f"data:image/svg+xml;base64,{base64.b64encode(svg(figure)).decode()}"
+
+
+def _about(figure: Figure) -> str:
+    """A figure in words, for those who do not see it."""
+    said = getattr(figure, "setting", ""), *getattr(figure, "remarks", ())
+    return ". ".join(filter(None, (figure.title, *said)))
+
+
+def _ledger(contents: Contents) -> Iterator[dict[str, Any]]:
+    """Each entry with the part of the page that supports it."""
+    for claim in contents.claims:
+        said = (answer for answer in contents.answers if claim in answer.report.claims)
+        answer = next(said, None)
+        yield {
+            "claim": claim,
+            "anchor": answer and answer.anchor,
+            "effect": effect(claim.effect, claim.low, claim.high),
+        }
