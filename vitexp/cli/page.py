@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from vitexp.runs.record import Results
 
 NAME = "report.html"
+RELOAD = 15
+"""Seconds after which a page that follows runs shows what it has become."""
 
 
 def report(
@@ -90,4 +94,21 @@ def _answers(studies: Mapping[str, Study], out: Path, done: Results) -> list[Ans
 
 
 def _follow(out: Path, file: Path) -> None:
-    raise NotImplementedError
+    """Writes the page after each change; once stopped, as one that stays as it is."""
+    from vitexp.cli import screen
+    from vitexp.errors import VitexpError
+    from vitexp.page.watch import PERIOD, follow
+
+    def write() -> None:
+        try:
+            size = _write(out, file, RELOAD)
+            screen.say(f"{datetime.now():%H:%M:%S}  {file} ({screen.size(size)})")
+        except VitexpError as error:
+            # What is half there now may be whole at the next look.
+            screen.say(f"{datetime.now():%H:%M:%S}  {error.problem} {error.remedy}")
+
+    screen.say(f"Looks at {out} every {PERIOD:g} s. Ctrl-C ends it.")
+    with suppress(KeyboardInterrupt):
+        follow(out, write)
+    size = _write(out, file)
+    screen.say(f"Wrote {file} ({screen.size(size)}), for good.")

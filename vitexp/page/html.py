@@ -12,6 +12,7 @@ from typing import Any
 import jinja2
 
 from vitexp import __version__
+from vitexp.page.answer import Answer
 from vitexp.page.compute import spent
 from vitexp.page.contents import Contents
 from vitexp.page.library import scripts as library_scripts
@@ -32,6 +33,7 @@ def html(contents: Contents) -> str:
     template = _environment().get_template("page.html")
     return template.render(
         contents=contents,
+        studies=_by_study(contents),
         ledger=list(_ledger(contents)),
         states=Counter(one.entry.state for one in contents.runs),
         spent=spent(contents.runs),
@@ -80,6 +82,14 @@ def _about(figure: Figure) -> str:
     """A figure in words, for those who do not see it."""
     said = getattr(figure, "setting", ""), *getattr(figure, "remarks", ())
     return ". ".join(filter(None, (figure.title, *said)))
+
+
+def _by_study(contents: Contents) -> dict[str, list[Answer]]:
+    """The answers of each study, in the order of the page."""
+    found: dict[str, list[Answer]] = {}
+    for answer in contents.answers:
+        found.setdefault(answer.study, []).append(answer)
+    return found
 
 
 def _ledger(contents: Contents) -> Iterator[dict[str, Any]]:

@@ -7,7 +7,7 @@ const drawBokeh = (figure, several) => {
   const plots = several.map((panel, place) => {
     const plot = Plotting.figure({
       height: place === several.length - 1 ? 190 : 165, sizing_mode: "stretch_width",
-      tools: "xpan,xbox_zoom,box_zoom,reset,save", toolbar_location: place ? null : "above",
+      tools: "xpan,xwheel_zoom,box_zoom,reset,save", toolbar_location: place ? null : "above",
       y_axis_label: panel.title, x_axis_label: place === several.length - 1 ? "step" : null,
       background_fill_color: paper, border_fill_color: paper, outline_line_color: null,
       ...(range ? { x_range: range } : {}),

@@ -38,9 +38,9 @@ const open = (cell, move = true) => {
     make("div", { class: "head" }, make("div", {}, title, make("p", { class: "sub" }, cell.lines.join(" · "))),
       button("Close", () => leave(cell), { class: "quiet" })),
     make("div", { class: "parts" },
-      make("div", {}, part("Curves", overlaid(cell)), part("Seeds", seedsOf(cell))),
-      make("div", {}, part("What sets it apart", settingsOf(cell)), ...testedOf(cell), part("Cost", costOf(cell)),
-        part("Again", commandOf(cell)), part("Environment", environmentOf(cell)))));
+      make("div", {}, part("Curves", overlaid(cell)), part("Seeds", seedsOf(cell)),
+        part("Cost", costOf(cell)), part("Again", commandOf(cell)), part("Environment", environmentOf(cell))),
+      make("div", {}, part("What sets it apart", settingsOf(cell)), ...testedOf(cell))));
   field.closest(".scroll").after(panel);
   field.setAttribute("aria-expanded", "true");
   panel.hidden = false;

@@ -63,4 +63,4 @@ const testedOf = (cell) => cell.tested
   ? [part("Accuracy by class", classesOf(cell)), part("Worst test images", worstOf(cell)), part("Taken for one another", confusionOf(cell))]
   : [part("Test images", make("p", {}, "What it does with each class is not shown: the data set was not in the cache of decoded images where this page was made, or no run of it ended well."))];
 
-const confusionOf = (cell) => [make("p", {}, "Which classes are taken for which is not kept with a run; `vitexp plot errors RUN` predicts its test images again and draws it.")];
+const confusionOf = (cell) => [make("p", {}, "Which classes are taken for which is not kept with a run; ", make("code", {}, "vitexp plot errors RUN"), " predicts its test images again and draws it.")];
