@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
@@ -27,6 +28,10 @@ SCRIPTS = ("dom", "data", "svg", "bokeh", "curves", "list", "details", "cell", "
 """Files of ``static/``, in the order in which they need one another."""
 
 
+FIGURES = 30
+"""Tables whose figures are drawn, at most: each takes a third of a second and 150 kB."""
+
+
 def html(contents: Contents) -> str:
     """The whole file."""
     scripts = [*library_scripts(), _script()]
@@ -34,6 +39,7 @@ def html(contents: Contents) -> str:
     return template.render(
         contents=contents,
         studies=_by_study(contents),
+        drawn=_drawn(contents),
         ledger=list(_ledger(contents)),
         states=Counter(one.entry.state for one in contents.runs),
         spent=spent(contents.runs),
@@ -90,6 +96,14 @@ def _by_study(contents: Contents) -> dict[str, list[Answer]]:
     for answer in contents.answers:
         found.setdefault(answer.study, []).append(answer)
     return found
+
+
+def _drawn(contents: Contents) -> set[str]:
+    """Anchors of the answers whose figures are drawn: of each study the latest ones."""
+    by_age = (reversed(several) for several in _by_study(contents).values())
+    rounds = itertools.zip_longest(*by_age)
+    latest = [answer.anchor for several in rounds for answer in several if answer]
+    return set(latest[:FIGURES])
 
 
 def _ledger(contents: Contents) -> Iterator[dict[str, Any]]:

@@ -1,6 +1,8 @@
 // Courses of runs over one another: loss, accuracy, rate; as single lines or as a band a group.
 
 const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#888888"];
+/** Seeds of one cell up to which each is a line at first. */
+const SINGLE = 12;
 const PANELS = [
   ["training loss", (run) => traces.train_loss[run], 1],
   ["validation top-1 (%)", (run) => traces.val_top1[run], 100],
@@ -55,7 +57,7 @@ const curves = (groups, more = null) => {
     key.style.background = group.colour;
     return make("li", {}, key, group.name);
   }));
-  let banded = several && groups.length > 1;
+  let banded = several && (groups.length > 1 || groups[0].runs.length > SINGLE);
   const draw = () => {
     figure.replaceChildren();
     (globalThis.Bokeh ? drawBokeh : drawSvg)(figure, panels(groups, banded));
