@@ -8,6 +8,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 demo: $(VENV)/.runtime
 	$(BIN)/vitexp ablate pos-emb --dataset digits --seeds 3$(if $(OUT), --out $(OUT))
+	$(BIN)/vitexp report$(if $(OUT), --out $(OUT))
 
 # On all cores: each test has one thread.
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist worksteal
@@ -60,7 +61,7 @@ $(VENV)/.python:
 	@touch $@
 
 $(VENV)/.runtime: $(VENV)/.python pyproject.toml constraints.txt
-	$(PIP) install --constraint constraints.txt --editable .
+	$(PIP) install --constraint constraints.txt --editable '.[report]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.runtime

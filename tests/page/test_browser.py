@@ -94,7 +94,7 @@ def opened(browser: Any, file: Path, **options: Any) -> Iterator[Seen]:
 
 
 @pytest.fixture
-def seen(browser, files) -> Iterator[Seen]:
+def seen(browser: Any, files: dict[str, Path]) -> Iterator[Seen]:
     with opened(browser, files["whole"]) as seen:
         yield seen
 

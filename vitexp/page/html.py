@@ -32,13 +32,20 @@ FIGURES = 30
 """Tables whose figures are drawn, at most: each takes a third of a second and 150 kB."""
 
 
+LATEST = 3
+"""Answers of a study whose findings stand at the head of the page, at most."""
+
+
 def html(contents: Contents) -> str:
     """The whole file."""
+    found = list(_found(contents))
     scripts = [*library_scripts(), _script()]
     template = _environment().get_template("page.html")
     return template.render(
         contents=contents,
         studies=_by_study(contents),
+        found=found,
+        silent=[answer for answer in contents.answers if answer not in found],
         drawn=_drawn(contents),
         ledger=list(_ledger(contents)),
         states=Counter(one.entry.state for one in contents.runs),
@@ -96,6 +103,12 @@ def _by_study(contents: Contents) -> dict[str, list[Answer]]:
     for answer in contents.answers:
         found.setdefault(answer.study, []).append(answer)
     return found
+
+
+def _found(contents: Contents) -> Iterator[Answer]:
+    """The answers that findings are of: of each study the latest that have something to say."""
+    for several in _by_study(contents).values():
+        yield from [answer for answer in several if answer.report.headline][-LATEST:]
 
 
 def _drawn(contents: Contents) -> set[str]:

@@ -104,7 +104,8 @@ class TestSets:
         key = data.fingerprint, data.fold is not None, data.classes
         if key not in self._sets:
             images = at_hand(data)
-            self._sets[key] = images and TestSet(images, data.fold is not None)
+            found = None if images is None else TestSet(images, data.fold is not None)
+            self._sets[key] = found
         return self._sets[key]
 
     def _number(self, tested: TestSet) -> int:

@@ -1,25 +1,27 @@
 // Curves that can be zoomed and read off, by Bokeh.
 
+// Both can be read on light and on dark paper, so that nothing is drawn anew for either.
+const INK = "#7a828d", LINE = "rgba(128, 136, 148, 0.3)";
+
 const drawBokeh = (figure, several) => {
   const { Plotting } = Bokeh;
-  const [ink, line, paper] = ["ink", "line", "paper"].map((name) => colour(name, figure));
   let range = null;
   const plots = several.map((panel, place) => {
     const plot = Plotting.figure({
       height: place === several.length - 1 ? 190 : 165, sizing_mode: "stretch_width",
       tools: "xpan,xwheel_zoom,box_zoom,reset,save", toolbar_location: place ? null : "above",
       y_axis_label: panel.title, x_axis_label: place === several.length - 1 ? "step" : null,
-      background_fill_color: paper, border_fill_color: paper, outline_line_color: null,
+      background_fill_color: null, border_fill_color: null, outline_line_color: null,
       ...(range ? { x_range: range } : {}),
     });
     range = plot.x_range;
     plot.toolbar.logo = null;
     for (const axis of [...plot.xaxes, ...plot.yaxes])
       Object.assign(axis, {
-        axis_label_text_color: ink, major_label_text_color: ink, axis_line_color: line, major_tick_line_color: line,
+        axis_label_text_color: INK, major_label_text_color: INK, axis_line_color: LINE, major_tick_line_color: LINE,
         minor_tick_line_color: null, axis_label_text_font_style: "normal", axis_label_text_font_size: "12px",
       });
-    for (const grid of plot.center) if ("grid_line_color" in grid) grid.grid_line_color = line;
+    for (const grid of plot.center) if ("grid_line_color" in grid) grid.grid_line_color = LINE;
     for (const each of panel.bands)
       plot.varea({
         x: { field: "x" }, y1: { field: "low" }, y2: { field: "high" }, fill_color: each.colour, fill_alpha: 0.18,

@@ -67,7 +67,6 @@ const curves = (groups, more = null) => {
   say();
   const drawn = make("div", { class: "drawn" }, make("div", { class: "tools" }, choice || "", more ?? ""), figure, legend,
     several ? make("p", { class: "note" }, "A band reaches from the lowest to the highest seed; its line is their mean.") : "");
-  drawn.redraw = draw;
   // Only what is on the page has a width to draw on.
   requestAnimationFrame(draw);
   return drawn;

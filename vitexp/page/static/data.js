@@ -15,6 +15,7 @@ const number = (name, run) => runs.numbers[name][run];
 
 const NONE = "–";
 const percent = (share) => (share === null ? NONE : (100 * share).toFixed(1));
+const rounded = (value) => (value === null ? NONE : String(Number(value.toPrecision(3))));
 const plain = (value) => (value === null ? NONE : String(value));
 const scaled = (value, unit) => {
   if (value === null) return NONE;

@@ -4,7 +4,7 @@ const seedsOf = (cell) =>
   table(["run", "seed", "state", "test top-1", "validation", "training", "loss", "time", "memory", "of peak"],
     cell.runs.map((run) => [
       short(run), seed(run), state(run), percent(number("test_top1", run)), percent(number("val_top1", run)),
-      percent(number("train_top1", run)), plain(number("train_loss", run)), seconds(number("seconds", run)),
+      percent(number("train_top1", run)), rounded(number("train_loss", run)), seconds(number("seconds", run)),
       scaled(number("peak_memory", run), "B"),
       number("utilisation", run) === null ? NONE : `${percent(number("utilisation", run))} %`,
     ]), [3, 4, 5, 6, 7, 8, 9], "Seeds");
@@ -15,9 +15,12 @@ const costOf = (cell) =>
   make("p", {}, `${cell.runs.length} runs, ${seconds(sum(cell, "seconds"))} together, `
     + `${scaled(sum(cell, "device_seconds"), "")} device-seconds, ${scaled(sum(cell, "flops"), "FLOPs")} of training; energy was not measured.`);
 
+/** A dotted name that may go on in the next line after each dot. */
+const breakable = (name) => name.split(/(?<=\.)/).flatMap((word, i) => (i ? [make("wbr"), word] : [word]));
+
 const settingsOf = (cell) =>
   !cell.beside ? make("p", {}, "The first cell of its table: it is what the next ones are held against.")
-    : cell.settings.length ? table(["setting", "here", `in ${cell.beside}`], cell.settings, [], "Settings")
+    : cell.settings.length ? table(["setting", "here", `in ${cell.beside}`], cell.settings.map(([name, ...values]) => [breakable(name), ...values]), [], "Settings")
       : make("p", {}, `The same as in ${cell.beside}.`);
 
 const commandOf = (cell) => [
@@ -53,7 +56,7 @@ const worstOf = (cell) => {
     const picture = pictures[row]
       ? make("img", { src: pictures[row], alt: `test image ${row}, class ${said}`, loading: "lazy" })
       : make("span", { class: "blank" }, `image ${row}`);
-    return make("li", {}, picture, make("span", {}, said), make("span", { class: "detail" }, `wrong in ${wrong} of ${of}`));
+    return make("li", {}, picture, make("span", {}, said), make("span", { class: "detail" }, `${wrong} of ${of} wrong`));
   });
   return [make("ul", { class: "tiles" }, tiles),
     make("p", { class: "note" }, "The test images that most seeds get wrong, each with its own class.")];

@@ -30,13 +30,3 @@ const part = (title, ...below) =>
 
 const button = (text, press, attributes = {}) =>
   make("button", { type: "button", onclick: press, ...attributes }, text);
-
-/** What a colour of the style sheet is at an element now, in light or dark. */
-const colour = (name, at) => {
-  const sample = make("i", { hidden: true });
-  sample.style.color = `var(--${name})`;
-  at.append(sample);
-  const found = getComputedStyle(sample).color;
-  sample.remove();
-  return found;
-};

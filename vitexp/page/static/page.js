@@ -1,13 +1,11 @@
 // Light and dark, links to what is closed, paper, and the page as it grows.
 
-const redraw = () => document.querySelectorAll(".drawn").forEach((drawn) => drawn.redraw?.());
-
 const startTheme = () => {
   const root = document.documentElement, press = byId("theme");
   const dark = () => (root.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
   const say = () => { press.textContent = dark() ? "Light" : "Dark"; press.setAttribute("aria-label", `Show in ${dark() ? "light" : "dark"} colours`); };
-  press.addEventListener("click", () => { root.dataset.theme = dark() ? "light" : "dark"; keep("theme", root.dataset.theme); say(); redraw(); });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { say(); redraw(); });
+  press.addEventListener("click", () => { root.dataset.theme = dark() ? "light" : "dark"; keep("theme", root.dataset.theme); say(); });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", say);
   if (kept("theme")) root.dataset.theme = kept("theme");
   press.hidden = false;
   say();
