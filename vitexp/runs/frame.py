@@ -34,8 +34,8 @@ def frame(records: Iterable[RunRecord], measured: Iterable[Measurement] = ()) ->
     for one in measured:
         found = {f"probe.{one.probe.data.name}.{name}": v for name, v in one.values.items()}
         probes.setdefault(one.run_id, {}).update(found)
-    flat = [flat(_nested(record)) | probes.get(record.id, {}) for record in records]
-    table = pd.DataFrame(flat, dtype=object)
+    rows = [flat(_nested(record)) | probes.get(record.id, {}) for record in records]
+    table = pd.DataFrame(rows, dtype=object)
     return table.astype({name: _kind(table[name]) for name in table})
 
 
