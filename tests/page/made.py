@@ -13,21 +13,23 @@ from vitexp.datasets.load import describe
 from vitexp.experiment.plan import Plan
 from vitexp.runs import plans
 from vitexp.runs.files import json_bytes
-from vitexp.runs.record import RunRecord
+from vitexp.runs.record import RunRecord, pack_classes
 from vitexp.spec import to_json
 
 Key = tuple[str, str]
 
 
 def records(seeds: int, points: int = 20, **data: str) -> dict[Key, list[RunRecord]]:
-    """The ten cells of the paper's table with a course each; ``data`` names the digits anew."""
-    images, _ = describe("digits")
-    right = draw(np.random.default_rng(0), [0.75] + [0.96] * 9, seeds, images.test)
+    """The ten cells of the paper's table, each run with a course; a wrong digit is taken for the
+    next. ``data`` names the digits anew."""
+    digits, images = describe("digits")
+    right = draw(np.random.default_rng(0), [0.75] + [0.96] * 9, seeds, digits.test)
     return {
         (kind, placement): [
             record(
-                replace(spec(kind, placement, seed), data=replace(images, **data)),  # type: ignore[arg-type]
+                replace(spec(kind, placement, seed), data=replace(digits, **data)),  # type: ignore[arg-type]
                 row,
+                mistaken=pack_classes((images.test.labels[~row] + 1) % 10),
                 curve=list(_course(points, float(row.mean()))),
             )
             for seed, row in enumerate(rows)

@@ -125,6 +125,7 @@ def test_a_cell_opens_what_is_behind_it_and_its_curves_can_be_read(seen):
     assert "vitexp ablate pos-emb --dataset digits --seeds 3" in panel.inner_text()
     assert panel.get_by_text(ATTACK).first.is_visible()
     assert panel.locator(".tiles img").count() > 3
+    assert panel.locator(".matrix tbody tr").count() == 10
     assert panel.get_by_role("region", name="Seeds").locator("tbody tr").count() == 3
     panel.get_by_label("Lay another cell over it").select_option(label="none")
     assert panel.locator(".legend li").all_inner_texts() == ["1-D, every-layer", "none"]

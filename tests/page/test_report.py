@@ -51,6 +51,10 @@ def test_one_file_holds_each_run_and_what_is_behind_each_number(out, capsys, mon
     assert {runs["seed"][run] for run in third["runs"]} == {0, 1, 2}
     assert ["model.vit.position.placement", "every-layer", "stem"] in third["settings"]
     assert third["beside"] == "1-D, stem"
+    confusion = third["tested"]["confusion"]
+    assert confusion["seeds"] == 3 and all(
+        (own + 1) % 10 == taken for own, taken, _ in confusion["pairs"]
+    )
     # Its classes' shares are those of its bits.
     _, images, share = np.array(third["tested"]["classes"]).T
     top1 = [runs["numbers"]["test_top1"][run] for run in third["runs"]]

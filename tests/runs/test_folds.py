@@ -13,7 +13,7 @@ from vitexp.errors import VitexpError
 from vitexp.experiment.grids import parts
 from vitexp.experiment.plan import Plan
 from vitexp.runs.folds import Folded, whole
-from vitexp.runs.record import RunRecord, pack_correct
+from vitexp.runs.record import RunRecord, pack_classes, pack_correct
 from vitexp.settings.flags import Settings
 from vitexp.settings.run import resolve
 from vitexp.spec import FromRun, RunSpec
@@ -31,7 +31,9 @@ def result(run: RunSpec, right: np.ndarray) -> RunRecord:
     """Of a run, where ``right`` says which of all images are classified correctly."""
     tested = images_of(run.data).tested
     assert tested is not None and run.data.fold is not None
-    made = record(run, right[tested], tested=pack_correct(tested))
+    # Image i, where it is wrong, is taken for class i % 10.
+    mistaken = pack_classes(np.flatnonzero(tested & ~right) % 10)
+    made = record(run, right[tested], tested=pack_correct(tested), mistaken=mistaken)
     return replace(made, metrics=made.metrics | {"seconds": 2.0 + run.data.fold.index})
 
 
@@ -43,6 +45,7 @@ def test_all_images_are_in_one_order_whatever_the_partition(seeds):
         assert isinstance(one, Folded)
         assert one.images == len(right) == 1797
         assert np.array_equal(one.correctness(), right)
+        assert np.array_equal(one.taken(), np.where(right, -1, np.arange(1797) % 10))
         assert one.metrics["test_top1"] == pytest.approx(right.mean(), abs=1e-12)
         assert one.metrics["seconds"] == 2 + 3 + 4
         assert one.runs == tuple(run.id for run in one.spec.folds)
@@ -85,7 +88,10 @@ def test_a_stored_fold_must_say_which_images_it_tested(seeds):
     for tested in (None, pack_correct(np.ones(1797, bool))):
         with pytest.raises(ValueError, match="of 1797 images tested"):
             RunRecord.from_json(written | {"tested": tested})
+    with pytest.raises(ValueError, match="one class for each of 0 mistakes"):
+        RunRecord.from_json(written | {"mistaken": pack_classes(np.ones(1))})
     plain = record(resolve(replace(ASKED, folds=None), "fp32").run, np.ones(360, bool)).to_json()
     # As earlier versions wrote it.
-    del plain["tested"]
-    assert RunRecord.from_json(plain).tested is None
+    del plain["tested"], plain["mistaken"]
+    read = RunRecord.from_json(plain)
+    assert read.tested is None and read.taken() is None

@@ -101,6 +101,11 @@ def test_the_test_split_comes_out_as_the_run_itself_measured_it(store, runs, cap
     record, rows = Store(store).result(runs[0]), rows_of(store / "predictions.csv")
     correct = [row["label"] == row["prediction"] for row in rows]
     assert correct == record.correctness().tolist()
+    taken = record.taken()
+    assert taken is not None
+    assert [row["prediction"] for row, right in zip(rows, correct, strict=True) if not right] == [
+        str(label) for label in taken if label >= 0
+    ]
     assert np.mean(correct) == record.metrics["test_top1"]
     assert [int(row["label"]) for row in rows] == digits.test.labels.tolist()
     assert rows[7]["source"] == "digits test row 7"

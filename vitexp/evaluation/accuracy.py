@@ -22,12 +22,14 @@ class Accuracy:
 
     Attributes:
         correct: whether each image's top-1 is its label: bool, (n,).
+        taken: the class that each image is taken for: int64, (n,).
         top5: share of images with the label among the five largest logits, in [0, 1].
         features: what the head saw: float32, (n, F), on the CPU; None for a model without
             ``features`` and ``head``.
     """
 
     correct: np.ndarray
+    taken: np.ndarray
     top5: float
     features: Tensor | None
 
@@ -42,16 +44,18 @@ class Classified:
 
     Attributes:
         first, five: whether the label is the largest logit, or among the five largest: bool, (n,).
-        features: as :attr:`Accuracy.features`, on the device.
+        taken, features: as of :class:`Accuracy`, on the device.
     """
 
     first: Tensor
     five: Tensor
+    taken: Tensor
     features: Tensor | None
 
     def accuracy(self) -> Accuracy:
         return Accuracy(
             self.first.cpu().numpy(),
+            self.taken.cpu().numpy(),
             float(self.five.float().mean()),
             None if self.features is None else self.features.cpu(),
         )
@@ -82,17 +86,20 @@ def classified(
     batch = min(batch or BATCH, CUDA_BATCH if device.type == "cuda" else BATCH)
     wanted = np.arange(len(split)) if rows is None else rows
     model.eval()
-    first, five, seen = [], [], []
+    first, five, taken, seen = [], [], [], []
     for chosen, images in in_turn(split.images, wanted, batch, device):
-        logits, features = answered(model, images, precision)
-        if features is not None:
-            seen.append(features.float())
+        logits, own = answered(model, images, precision)
+        if own is not None:
+            seen.append(own.float())
         target = sent(split.labels[chosen], device)[:, None]
-        best = largest(logits) == target
+        likely = largest(logits)
+        best = likely == target
+        taken.append(likely[:, 0])
         first.append(best[:, 0])
         five.append(best.any(dim=1))
     model.train()
-    return Classified(torch.cat(first), torch.cat(five), torch.cat(seen) if seen else None)
+    features = torch.cat(seen) if seen else None
+    return Classified(torch.cat(first), torch.cat(five), torch.cat(taken), features)
 
 
 def answered(

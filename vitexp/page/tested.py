@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,6 +27,8 @@ WORST = 12
 """Images of a cell that are named, at most."""
 CLASSES = 30
 """Classes of a cell that are named, at most: those that it gets wrong most often."""
+PAIRS = 400
+"""Pairs of classes of a cell that are told, at most: all of twenty classes."""
 PICTURES = 400
 """Pictures of a data set on a page, at most."""
 _SIDE = 64
@@ -86,6 +89,7 @@ class TestSets:
             "classes": _by_class(right, tested.labels),
             "worst": [[row, round(len(seeds) * (1 - float(right[row])))] for row in worst],
             "seeds": len(seeds),
+            "confusion": _confusion(group, tested.labels),
         }
 
     def shown(self) -> list[dict[str, Any]]:
@@ -120,6 +124,17 @@ def _worst(right: np.ndarray) -> list[int]:
     """Rows of the images that most seeds get wrong, the worst first."""
     order = np.argsort(right, kind="stable")[:WORST]
     return [int(row) for row in order if right[row] < 1]
+
+
+def _confusion(group: Group, labels: np.ndarray) -> dict[str, Any] | None:
+    """(class, what it is taken for, images) of the seeds that kept it, the commonest first; of
+    how many seeds; None where none did."""
+    kept = [taken for record in group.done if (taken := record.taken()) is not None]
+    pairs = Counter(
+        (int(labels[row]), int(taken[row])) for taken in kept for row in np.flatnonzero(taken >= 0)
+    )
+    rows = [[*pair, count] for pair, count in pairs.most_common(PAIRS)]
+    return {"seeds": len(kept), "pairs": rows, "all": len(pairs)} if kept else None
 
 
 def _by_class(right: np.ndarray, labels: np.ndarray) -> list[list[float]]:

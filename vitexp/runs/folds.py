@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vitexp.runs.record import RunRecord, pack_correct, unpack
+from vitexp.runs.record import RunRecord, pack_classes, pack_correct, unpack
 
 _TESTED = ("test_", "few_shot_")
 """Metrics of the test images: their mean counts each image once."""
@@ -64,6 +64,7 @@ def _one(folds: Sequence[RunRecord]) -> RunRecord:
         correct="" if lost else pack_correct(_pooled(folds)),
         curve=shown.curve,
         execution=max((r.execution for r in folds), key=lambda e: str(e.get("ended", ""))),
+        mistaken=None if lost else _mistaken(folds),
         folds=tuple(folds),
     )
 
@@ -75,6 +76,18 @@ def _pooled(folds: Sequence[RunRecord]) -> np.ndarray:
         assert record.tested is not None
         correct[unpack(record.tested, len(correct))] = record.correctness()
     return correct
+
+
+def _mistaken(folds: Sequence[RunRecord]) -> str | None:
+    """What all images that are wrong were taken for; None where a fold did not keep it."""
+    taken = np.full(folds[0].spec.data.pool, -1)
+    for record in folds:
+        own = record.taken()
+        if own is None:
+            return None
+        assert record.tested is not None
+        taken[unpack(record.tested, len(taken))] = own
+    return pack_classes(taken[taken >= 0])
 
 
 def _metrics(folds: Sequence[RunRecord]) -> dict[str, float]:

@@ -52,6 +52,9 @@ class RunRecord:
         tested: of one fold of many, whether each of all images was tested, packed likewise; None
             where the source's own test split was.
         weights_sha: SHA-256 of the kept weights file, or None.
+        mistaken: what each test image that is not correct was taken for, in order: classes as
+            unsigned 32-bit numbers, little-endian and base64-encoded; None in results of earlier
+            versions, and of a diverged run.
     """
 
     spec: RunSpec
@@ -62,6 +65,7 @@ class RunRecord:
     execution: dict[str, Any]
     weights_sha: str | None = None
     tested: str | None = None
+    mistaken: str | None = None
 
     @property
     def id(self) -> str:
@@ -80,6 +84,15 @@ class RunRecord:
     def correctness(self) -> np.ndarray:
         """Whether each test image was classified correctly: bool, shape (test images,)."""
         return unpack(self.correct, self.images)
+
+    def taken(self) -> np.ndarray | None:
+        """The class that each test image was taken for where that is wrong, else -1: int64, shape
+        (test images,); None where it was not kept."""
+        if self.mistaken is None:
+            return None
+        found = np.full(self.images, -1)
+        found[~self.correctness()] = unpack_classes(self.mistaken)
+        return found
 
     def with_weights(self, sha: str) -> RunRecord:
         """This record, naming the weights file that is kept with it."""
@@ -104,9 +117,10 @@ class RunRecord:
                 f"A result in format {value.get('format')!r}; this version reads {FORMAT}.",
                 "Use the version of vitexp that wrote it, or another --out folder.",
             )
-        # Results of earlier versions do not have the last.
-        names = (f.name for f in dataclasses.fields(cls) if f.name not in ("spec", "tested"))
-        fields = {name: value[name] for name in names} | {"tested": value.get("tested")}
+        # Results of earlier versions do not have these.
+        later = {name: value.get(name) for name in ("tested", "mistaken")}
+        names = {f.name for f in dataclasses.fields(cls)} - {"spec", *later}
+        fields = {name: value[name] for name in names} | later
         record = cls(spec=from_json(RunSpec, value["spec"]), **fields)
         record._check()
         if record.id != value.get("id"):
@@ -125,6 +139,10 @@ class RunRecord:
         images = self.images
         if self.correct and len(base64.b64decode(self.correct)) != (images + 7) // 8:
             raise ValueError(f"not one bit for each of {images} test images")
+        if self.mistaken is not None:
+            wrong_images = images - int(self.correctness().sum())
+            if len(unpack_classes(self.mistaken)) != wrong_images:
+                raise ValueError(f"not one class for each of {wrong_images} mistakes")
         if self.correct and self.spec.data.fold is not None:
             pool = self.spec.data.pool
             if self.tested is None or unpack(self.tested, pool).sum() != images:
@@ -144,6 +162,16 @@ def unpack(packed: str, count: int) -> np.ndarray:
     """
     bits = np.frombuffer(base64.b64decode(packed), dtype=np.uint8)
     return np.unpackbits(bits, count=count).astype(bool)
+
+
+def pack_classes(classes: np.ndarray) -> str:
+    """Classes -> the ``mistaken`` field of a record."""
+    return base64.b64encode(classes.astype("<u4").tobytes()).decode("ascii")
+
+
+def unpack_classes(packed: str) -> np.ndarray:
+    """The inverse of :func:`pack_classes`: int64, shape (mistakes,)."""
+    return np.frombuffer(base64.b64decode(packed), "<u4").astype(np.int64)
 
 
 class Results:

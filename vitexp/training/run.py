@@ -15,7 +15,7 @@ from torch import Tensor
 from vitexp.datasets.image_set import ImageSet, Split
 from vitexp.evaluation.accuracy import Classified, classified
 from vitexp.evaluation.few_shot import few_shot
-from vitexp.runs.record import TRAIN_IMAGES, RunRecord, Status, pack_correct
+from vitexp.runs.record import TRAIN_IMAGES, RunRecord, Status, pack_classes, pack_correct
 from vitexp.spec import RunSpec
 from vitexp.training.batches import Batches
 from vitexp.training.compilation import plain
@@ -207,9 +207,12 @@ class Run:
             accuracies["train_loss"] = reported["train_loss"]
         accuracies |= {f"{p.name}_top1": p.mean for p in probes}
         self.execution["few_shot"] = [p.details() for p in probes]
-        return self._record(accuracies, pack_correct(test.correct))
+        mistaken = pack_classes(test.taken[~test.correct])
+        return self._record(accuracies, pack_correct(test.correct), mistaken)
 
-    def _record(self, accuracies: dict[str, float], correct: str) -> RunRecord:
+    def _record(
+        self, accuracies: dict[str, float], correct: str, mistaken: str | None = None
+    ) -> RunRecord:
         images_seen = self.step * self.spec.recipe.batch
         threads = self.execution["threads"]
         metrics = dict(accuracies)
@@ -229,6 +232,7 @@ class Run:
             self.curve,
             self.execution,
             tested=None if tested is None or not correct else pack_correct(tested),
+            mistaken=mistaken,
         )
 
     def weights(self) -> dict[str, Tensor]:

@@ -63,7 +63,38 @@ const worstOf = (cell) => {
 };
 
 const testedOf = (cell) => cell.tested
-  ? [part("Accuracy by class", classesOf(cell)), part("Worst test images", worstOf(cell)), part("Taken for one another", confusionOf(cell))]
+  ? [part("Accuracy by class", classesOf(cell)), part("Worst test images", worstOf(cell)), part("Taken for one another", cell.tested.confusion ? confusionOf(cell) : notKept())]
   : [part("Test images", make("p", {}, "What it does with each class is not shown: the data set was not in the cache of decoded images where this page was made, or no run of it ended well."))];
 
-const confusionOf = (cell) => [make("p", {}, "Which classes are taken for which is not kept with a run; ", make("code", {}, "vitexp plot errors RUN"), " predicts its test images again and draws it.")];
+/** Up to so many classes a matrix is shown; of more, the commonest mistakes. */
+const MATRIX = 20, MISTAKES = 15;
+
+const notKept = () => make("p", {}, "Which classes are taken for which was not kept with these runs, which an earlier version made; ",
+  make("code", {}, "vitexp plot errors RUN"), " predicts its test images again and draws it.");
+
+const confusionOf = (cell) => {
+  const { set, confusion } = cell.tested;
+  const { names } = sets[set];
+  const note = make("p", { class: "note" },
+    `Wrong answers of ${confusion.seeds} seed${confusion.seeds === 1 ? "" : "s"} together.`);
+  if (!confusion.pairs.length) return [make("p", {}, "Nothing is taken for anything else.")];
+  if (names.length > MATRIX) {
+    const rows = confusion.pairs.slice(0, MISTAKES).map(([own, taken, images]) => [names[own], names[taken], String(images)]);
+    return [table(["class", "taken for", "images"], rows, [2], "Commonest mistakes"), note];
+  }
+  const most = confusion.pairs[0][2];
+  const counts = new Map(confusion.pairs.map(([own, taken, images]) => [`${own} ${taken}`, images]));
+  const field = (own, taken) => {
+    const images = counts.get(`${own} ${taken}`);
+    const part = make("td", { class: own === taken ? "number same" : "number" }, own === taken ? "·" : images ? String(images) : "");
+    if (images) part.style.setProperty("--share", `${Math.round(15 + (55 * images) / most)}%`);
+    return part;
+  };
+  return [
+    make("div", { class: "scroll", role: "region", tabindex: "0", "aria-label": "Confusion matrix" },
+      make("table", { class: "matrix" },
+        make("thead", {}, make("tr", {}, make("td", {}, "true \\ predicted"), names.map((name) => make("th", { scope: "col" }, name)))),
+        make("tbody", {}, names.map((name, own) =>
+          make("tr", {}, make("th", { scope: "row" }, name), names.map((_, taken) => field(own, taken))))))),
+    note];
+};
