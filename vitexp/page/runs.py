@@ -26,9 +26,10 @@ def listing(runs: Sequence[Listed]) -> dict[str, Any]:
     """All runs, in their order.
 
     Returns:
-        ``told``: what they differ in, by name; ``shared``: what is the same in all; ``id``,
-        ``date``, ``seed``, ``search``, ``state``, ``studies``, ``environment`` and each of
-        :data:`NUMBERS`: a value a run.
+        A value a run, some of them :func:`coded`: ``id``, ``date``, ``seed``, ``search`` (whether it
+        only chose a setting), ``fold`` (from 1; 0 for none), ``state``, ``progress``,
+        ``environment``, ``numbers`` (by the names of :data:`NUMBERS`) and ``told`` (by name, what
+        they differ in); and ``shared``, what is the same in all.
     """
     said = [said_of(one) for one in runs]
     told = [name for name in differing(said) if name != "state"] if said else []

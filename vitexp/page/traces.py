@@ -32,7 +32,6 @@ def traces(specs: Sequence[RunSpec | None], courses: Sequence[Course]) -> dict[s
     return {
         "steps": coded(steps),
         "rate": _rates(recipes, steps),
-        "thinned": any(len(course) > most for course in courses),
         **{
             name: [[rounded(point.get(name)) for point in course] for course in thin]
             for name in ("train_loss", "val_top1")

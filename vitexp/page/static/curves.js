@@ -1,6 +1,6 @@
 // Courses of runs over one another: loss, accuracy, rate; as single lines or as a band a group.
 
-const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#888888"];
+const COLOURS = ["#2386c8", "#d55e00", "#00a078", "#cc79a7", "#e69f00", "#56b4e9", "#888888"];
 /** Seeds of one cell up to which each is a line at first. */
 const SINGLE = 12;
 const PANELS = [
