@@ -59,4 +59,5 @@ def _failure(mirror: Mirror, line: str) -> str | None:
     return None
 
 
-main()
+if __name__ == "__main__":
+    main()

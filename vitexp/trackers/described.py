@@ -103,5 +103,7 @@ def _value(item: Any) -> Value:
 
 
 def _time(record: RunRecord | None, name: str) -> datetime | None:
-    text = record.execution.get(name) if record else None
-    return datetime.fromisoformat(text) if isinstance(text, str) else None
+    try:
+        return datetime.fromisoformat(record.execution[name]) if record else None
+    except (KeyError, ValueError, TypeError):
+        return None

@@ -34,6 +34,8 @@ class WandB(Tracker):
         offline = wandb.setup().settings.mode == "offline"
         if offline and any((folder / _WHOLE).exists() for folder in self._offline(run.id)):
             return False
+        if run.id in self._runs:
+            self._runs.pop(run.id).finish()
         self._folder.mkdir(parents=True, exist_ok=True)
         words = [*run.tags.get("tags", "").split(), run.tags["data"]]
         self._runs[run.id] = wandb.init(
