@@ -80,4 +80,4 @@ def send(store: Store, records: Sequence[RunRecord], to: Sequence[Destination]) 
         with live.counting(screen.stderr()) as count:
             for done in send_to(each, store.out, records):
                 count(f"runs to {each}", done, len(records))
-        screen.say(f"{each} has {len(records)} runs.")
+        screen.say(f"{each} has {screen.count(len(records), 'run')}.")

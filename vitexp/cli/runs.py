@@ -38,7 +38,7 @@ def list_runs(
     if json:
         return screen.emit([listing.as_json(one) for one in several])
     if not several:
-        none = f"None of the {len(found)} runs in {out / 'runs'} fits." if found else ""
+        none = f"Of {screen.count(len(found), 'run')} in {out / 'runs'} none fits." if found else ""
         return screen.say(none or f"No runs in {out / 'runs'}.")
     listing.show(several)
     if bad := [one.entry.id for one in several if one.entry.state == "unreadable"]:
@@ -178,21 +178,21 @@ def export_runs(
     from vitexp.runs.store import Store
     from vitexp.trackers import destinations
 
-    trackers, words, store = destinations(to or ()), list(words or ()), Store(out)
-    file = None if trackers else export.file_in(words)
-    if file is not None:
-        words = words[1:]
-    records = export.chosen(store, words)
-    ids = [record.id for record in records]
-    if file is not None:
-        export.write(store, records, file)
+    trackers, words, store = destinations(to or ()), words or [], Store(out)
+    if trackers:
+        records = export.chosen(store, words)
+        export.send(store, records, trackers)
         if json:
-            return screen.emit({"file": str(file), "runs": ids})
-        screen.say(f"Wrote {len(ids)} runs to {file} ({screen.size(file.stat().st_size)}).")
+            ids = [record.id for record in records]
+            screen.emit({"trackers": list(map(str, trackers)), "runs": ids})
         return
-    export.send(store, records, trackers)
+    file, records = export.file_in(words), export.chosen(store, words[1:])
+    export.write(store, records, file)
     if json:
-        screen.emit({"trackers": list(map(str, trackers)), "runs": ids})
+        return screen.emit({"file": str(file), "runs": [record.id for record in records]})
+    screen.say(
+        f"Wrote {screen.count(len(records), 'run')} to {file} ({screen.size(file.stat().st_size)})."
+    )
 
 
 @runs.command("import")
@@ -211,4 +211,4 @@ def import_runs(
     added, known = archive.unpacked(Store(out), file)
     if json:
         return screen.emit({"added": added, "known": known})
-    screen.say(f"Added {len(added)} runs; {len(known)} were here already.")
+    screen.say(f"Added {screen.count(len(added), 'run')}; {len(known)} here already.")
