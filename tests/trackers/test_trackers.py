@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import resource
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,25 @@ def test_a_run_is_followed_cut_short_and_completed_without_doubles(kind, record,
     assert whole == (expected(record), "done")
     mirror(kind, tmp_path).take(Event("done", record.id))
     assert read(kind, tmp_path, record) == whole
+
+
+def test_what_a_full_disk_refused_is_whole_once_there_is_room(record, tmp_path):
+    pytest.importorskip("tensorboard")
+    begin(tmp_path, record)
+    follower, events = mirror("tensorboard", tmp_path), list(evaluated(record, 3))
+    follower.take(events[0])
+    (file,) = (tmp_path / "tensorboard" / record.id).iterdir()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (file.stat().st_size + 50, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            follower.take(events[1])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    for event in events[1:]:
+        follower.take(event)
+    follower.take(end(tmp_path, record))
+    assert read("tensorboard", tmp_path, record) == (expected(record), "done")
 
 
 TRACKERS_OF_A_USER = """

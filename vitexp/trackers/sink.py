@@ -103,7 +103,7 @@ class Sink:
         self.lost: str | None = None
         self._process: Process | None = None
         self._evaluated: dict[str, int | None] = {}
-        self._events: queue.Queue[Event | None] = queue.Queue(WAITING)
+        self._events: queue.Queue[Event | None] = queue.Queue()
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -117,10 +117,10 @@ class Sink:
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, daemon=True)
             self._thread.start()
-        try:
-            self._events.put_nowait(event)
-        except queue.Full:
+        if self._events.qsize() >= WAITING:
             self.lost = f"{WAITING} events wait for it"
+        else:
+            self._events.put(event)
 
     def _work(self) -> None:
         while not self.lost and (event := self._events.get()) is not None:
@@ -140,8 +140,7 @@ class Sink:
     def finish(self) -> None:
         """Tells it that nothing more will come."""
         self._closing.set()
-        with suppress(queue.Full):
-            self._events.put_nowait(None)
+        self._events.put(None)
 
     def close(self, seconds: float) -> None:
         """Waits so long at most until all is sent; then its process is gone."""

@@ -31,6 +31,8 @@ class TensorBoard(Tracker):
 
         folder = self._folder / run.id
         folder.mkdir(parents=True, exist_ok=True)
+        # An earlier one may still be open, with what a full disk refused.
+        (folder / _UNDER_WAY).unlink(missing_ok=True)
         self._files[run.id] = (folder / _UNDER_WAY).open("wb")
         self._write(run.id, Event(wall_time=run.at(0).timestamp(), file_version="brain.Event:2"))
         about = {"name": run.name, "group": run.group, **run.tags}

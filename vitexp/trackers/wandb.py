@@ -17,6 +17,8 @@ from vitexp.trackers.base import Point, Tracked, Tracker
 _WHOLE = "vitexp-whole"
 """A file in the folder of an offline run that has all there is."""
 
+_LONGEST_TAG = 64
+
 
 class WandB(Tracker):
     """A project, by default what ``WANDB_PROJECT`` says, or ``vitexp``; its files lie where
@@ -44,7 +46,7 @@ class WandB(Tracker):
             name=run.name,
             group=run.group,
             job_type=run.tags.get("study"),
-            tags=words,
+            tags=[word[:_LONGEST_TAG] for word in words],
             config={**run.settings, **{f"run.{name}": text for name, text in run.tags.items()}},
             dir=self._folder,
             resume="allow",
