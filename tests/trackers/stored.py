@@ -138,7 +138,7 @@ def trackio(out: Path, run: str) -> Read:
 
 
 def wandb(out: Path, run: str) -> Read:
-    (folder,) = (out / "wandb").glob(f"offline-run-*-{run}")
+    (folder,) = (out / "wandb").glob(f"offline-run-*-{run}*")
     content = (folder / f"run-{run}.wandb").read_bytes()
     points: list[tuple[str, int, float]] = []
     config: dict[str, Any] = {}

@@ -17,12 +17,19 @@ class _Followed:
     Attributes:
         run: as the store had it when it began, or has it now that it has ended.
         points: its course as far as it is known here, by step.
-        reached: the step of the last point that the tracker has taken; None while it is not open.
+        sent: the steps that the tracker has taken from here; None while it is not open.
     """
 
     run: Tracked
     points: dict[float, Point] = field(default_factory=dict)
-    reached: float | None = None
+    sent: set[float] | None = None
+
+    @property
+    def late(self) -> bool:
+        """Whether a point comes before one that was sent, while trackers want steps that rise: it
+        was told to a process before this one."""
+        sent = self.sent or set()
+        return any(step < max(sent) for step in self.points.keys() - sent) if sent else False
 
 
 class Mirror:
@@ -45,7 +52,7 @@ class Mirror:
         try:
             self._send(followed, ended=not under_way)
         except Exception:
-            followed.reached = None
+            followed.sent = None
             raise
         if not under_way:
             del self._runs[event.run_id]
@@ -64,13 +71,14 @@ class Mirror:
         return followed
 
     def _send(self, followed: _Followed, ended: bool) -> None:
-        run = followed.run
-        if followed.reached is None and not self._tracker.open(run):
+        run, points = followed.run, followed.points
+        if followed.late:
+            followed.sent = None
+        if followed.sent is None and not self._tracker.open(run):
             return
-        before = -1.0 if followed.reached is None else followed.reached
-        new = [followed.points[step] for step in sorted(followed.points) if step > before]
-        self._tracker.log(run, new)
-        followed.reached = new[-1]["step"] if new else before
+        new = sorted(points.keys() - (followed.sent or set()))
+        self._tracker.log(run, [points[step] for step in new])
+        followed.sent = set(points)
         if ended:
             self._tracker.close(run)
 

@@ -86,4 +86,4 @@ class WandB(Tracker):
                 (folder / _WHOLE).touch()
 
     def _offline(self, run: str) -> list[Path]:
-        return sorted((self._folder / "wandb").glob(f"offline-run-*-{run}"))
+        return sorted((self._folder / "wandb").glob(f"offline-run-*-{run}*"))
