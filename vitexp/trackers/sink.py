@@ -2,7 +2,7 @@
 
 Nothing here waits for a tracker while runs run: events go into a queue, and a thread hands them to
 the process one by one. What it does not take within :data:`PATIENCE` ends it, and that is said.
-Up to there the tracker has the runs without a gap; ``vitexp runs export --to`` sends the rest.
+Up to there the tracker has the runs without a gap; an export sends the rest.
 """
 
 from __future__ import annotations
