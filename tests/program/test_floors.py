@@ -34,6 +34,7 @@ FLOORS = [
     ["tasks"],
     ["page"],
     ["launch"],
+    ["trackers"],
     ["worker"],
     ["cli"],
     ["__main__"],

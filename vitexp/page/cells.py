@@ -79,4 +79,6 @@ def _differences(spec: RunSpec, near: RunSpec) -> list[tuple[str, str, str]]:
 
 
 def _words(value: Any) -> str:
+    if isinstance(value, tuple):
+        return "-".join(map(str, value))
     return "–" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

@@ -45,7 +45,7 @@ def html(contents: Contents) -> str:
         contents=contents,
         studies=_by_study(contents),
         found=found,
-        silent=[answer for answer in contents.answers if answer not in found],
+        silent=[each for each in contents.answers if each.anchor not in {a.anchor for a in found}],
         drawn=_drawn(contents),
         ledger=list(_ledger(contents)),
         states=Counter(one.entry.state for one in contents.runs),

@@ -26,8 +26,8 @@ def listing(runs: Sequence[Listed]) -> dict[str, Any]:
     """All runs, in their order.
 
     Returns:
-        A value a run, some of them :func:`coded`: ``id``, ``date``, ``seed``, ``search`` (whether it
-        only chose a setting), ``fold`` (from 1; 0 for none), ``state``, ``progress``,
+        A value a run, some of them :func:`coded`: ``id``, ``date``, ``seed``, ``search`` (whether
+        it only chose a setting), ``fold`` (from 1; 0 for none), ``state``, ``progress``,
         ``environment``, ``numbers`` (by the names of :data:`NUMBERS`) and ``told`` (by name, what
         they differ in); and ``shared``, what is the same in all.
     """

@@ -34,15 +34,21 @@ def frame(records: Iterable[RunRecord], measured: Iterable[Measurement] = ()) ->
     for one in measured:
         found = {f"probe.{one.probe.data.name}.{name}": v for name, v in one.values.items()}
         probes.setdefault(one.run_id, {}).update(found)
-    rows = [flat(_nested(record)) | probes.get(record.id, {}) for record in records]
+    rows = [_row(record) | probes.get(record.id, {}) for record in records]
     table = pd.DataFrame(rows, dtype=object)
     return table.astype({name: _kind(table[name]) for name in table})
 
 
-def _nested(record: RunRecord) -> dict[str, Any]:
+def _row(record: RunRecord) -> dict[str, Any]:
     ended = {"ended": record.execution.get("ended"), "device": record.execution.get("device_name")}
     start = {"id": record.id, "status": record.status}
-    return start | to_json(record.spec) | record.metrics | ended
+    known = flat(start | to_json(record.spec) | record.metrics | ended)
+    return {name: _cell(item) for name, item in known.items()}
+
+
+def _cell(item: Any) -> Any:
+    """(3, 4, 6, 3) as ``"3-4-6-3"``."""
+    return "-".join(map(str, item)) if isinstance(item, tuple) else item
 
 
 _KINDS = {

@@ -9,7 +9,7 @@ Others import from here and need not know the files:
     probe.py        ProbeSpec, Shown: what is measured or predicted later; Checkpoint: of a file
     soup.py         SoupSpec: the mean of several runs
     ids.py          what of a value enters its id
-    codec.py        to_json, from_json
+    codec.py        to_json, from_json; flat: fields of fields side by side
 """
 
 from __future__ import annotations

@@ -20,13 +20,13 @@ def to_json(spec: Any) -> dict[str, Any]:
 
 
 def flat(value: Mapping[str, Any], above: str = "") -> dict[str, Any]:
-    """Fields of fields as ``above.below``; (3, 4, 6, 3) as ``"3-4-6-3"``."""
+    """Fields of fields as ``above.below``; what is no mapping stays as it is."""
     pairs: dict[str, Any] = {}
     for key, item in value.items():
-        if isinstance(item, dict):
+        if isinstance(item, Mapping):
             pairs |= flat(item, f"{above}{key}.")
         else:
-            pairs[above + key] = "-".join(map(str, item)) if isinstance(item, tuple) else item
+            pairs[above + key] = item
     return pairs
 
 
