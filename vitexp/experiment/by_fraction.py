@@ -9,8 +9,9 @@ from typing import Any, ClassVar, Self
 
 from vitexp.catalog.ladders import Ladder, nearest
 from vitexp.catalog.sizes import called
-from vitexp.experiment.fractions import FRACTIONS, Key, shares
+from vitexp.experiment.fractions import FRACTIONS, Cells, Key, shares
 from vitexp.experiment.study import Study
+from vitexp.reporting.words import FAMILIES, data_words, recipe_words
 from vitexp.runs.plans import Key as AnyKey
 from vitexp.settings.base import Base
 from vitexp.settings.flags import Settings, names
@@ -82,3 +83,19 @@ class ByFraction(Study):
 
     def answered(self, cells: Collection[AnyKey]) -> bool:
         return len({fraction for _, fraction in cells}) > 1
+
+
+def facts(cells: Cells) -> tuple[tuple[str, str], ...]:
+    """The data, each family's recipe, and the budget."""
+    spec = max((group.spec for group in cells.groups.values()), key=lambda s: s.data.used)
+    steps = {group.spec.recipe.steps for group in cells.groups.values()}
+    budget = (
+        f"{min(steps)} steps for every fraction"
+        if len(steps) == 1
+        else "the same number of epochs for every fraction"
+    )
+    stop = spec.recipe.early_stopping
+    kept = "the weights that do best on validation" if stop else "the last weights"
+    families = {cells.family(model): cells.spec(model) for model in cells.models}
+    recipes = ((f"recipe, {FAMILIES.get(f, f)}", recipe_words(s)) for f, s in families.items())
+    return (("data", data_words(spec)), *recipes, ("budget", f"{budget}; {kept}"))

@@ -21,7 +21,7 @@ from typing import ClassVar, Self
 
 from vitexp.catalog.ladders import SCALE, Ladder
 from vitexp.catalog.sizes import called
-from vitexp.experiment.by_fraction import ByFraction
+from vitexp.experiment.by_fraction import ByFraction, facts
 from vitexp.experiment.fractions import Cells
 from vitexp.experiment.looks import Question
 from vitexp.experiment.plan import Grid, Plan
@@ -33,7 +33,7 @@ from vitexp.settings.base import Base
 from vitexp.settings.flags import Settings
 from vitexp.spec import RunSpec
 from vitexp.studies.data_size.claims import claims
-from vitexp.studies.data_size.report import COLUMNS, crosses, csv_rows, facts, figure, notes, tables
+from vitexp.studies.data_size.report import COLUMNS, crosses, csv_rows, figure, notes, tables
 
 
 @dataclass(frozen=True)
