@@ -96,7 +96,7 @@ class _Changed:
         self.same = {name: torch.zeros(images) for name in self.draws}
         self.right = Counter[str]()
         self.alike: defaultdict[str, Likeness] = defaultdict(Likeness)
-        self.moved = {"hidden_near": Counter[str](), "hidden_far": Counter[str]()}
+        self.moved: defaultdict[str, np.ndarray] = defaultdict(lambda: np.zeros(2))
         self.done = 0
 
     def add(self, images: Tensor, labels: Tensor) -> None:
@@ -126,7 +126,7 @@ class _Changed:
         change = (there - here).square().sum(dim=3)
         for name, cells in (("near", apart <= _NEAR), ("far", apart >= _FAR)):
             own = change[:, cells]
-            self.moved[f"hidden_{name}"].update(change=float(own.sum()), cells=own.numel())
+            self.moved[f"hidden_{name}"] += (float(own.sum()), own.numel())
 
     def values(self) -> dict[str, float]:
         """See :class:`Bias`."""
@@ -138,8 +138,8 @@ class _Changed:
         hidden = known.pop("map_hidden", None)
         if hidden is not None:
             # Two cells differ by twice what one is from the mean.
-            usual = 2 * self.alike["hidden"].spread
-            known |= {k: c["change"] / max(c["cells"], 1) / usual for k, c in self.moved.items()}
+            usual = max(2 * self.alike["hidden"].spread, 1e-12)
+            known |= {k: float(sum_ / n) / usual for k, (sum_, n) in self.moved.items() if n}
         for name in ("shift", "map_shift"):
             several = [
                 v for k, v in (found | known).items() if k.removeprefix(f"{name}_").isdigit()

@@ -55,7 +55,7 @@ def changes(side: int) -> Iterator[Change]:
     tiles = side // tile(side)
     for draw in range(SHUFFLES):
         order = torch.from_numpy(np.random.default_rng(draw).permutation(tiles**2))
-        yield Change("shuffle", *[partial(reordered, order, tiles)] * 2)
+        yield Change("shuffle", partial(reordered, order, tiles), partial(_followed, order, tiles))
     for row in range(tiles):
         for column in range(tiles):
             hide = partial(_hidden, tile(side), row, column)
@@ -87,16 +87,18 @@ def rolled(by: tuple[int, int], side: int, cells: Tensor) -> Tensor:
     return cells
 
 
-def reordered(order: Tensor, tiles: int, grid: Tensor) -> Tensor | None:
-    """Images or maps (B, S, S, C) with their n x n tiles in another order; None where these are not
-    whole."""
+def reordered(order: Tensor, tiles: int, grid: Tensor) -> Tensor:
+    """Images or maps (B, S, S, C) with their n x n tiles in another order."""
     b, s, _, c = grid.shape
-    if s % tiles:
-        return None
     t = s // tiles
     cut = grid.view(b, tiles, t, tiles, t, c).transpose(2, 3).reshape(b, tiles**2, t, t, c)
     mixed = cut[:, order.to(grid.device)].view(b, tiles, tiles, t, t, c)
     return mixed.transpose(2, 3).reshape(b, s, s, c)
+
+
+def _followed(order: Tensor, tiles: int, cells: Tensor) -> Tensor | None:
+    """A map of which each tile has whole cells; None of a coarser one."""
+    return None if cells.shape[1] % tiles else reordered(order, tiles, cells)
 
 
 def _hidden(side: int, row: int, column: int, images: Tensor) -> Tensor:

@@ -36,7 +36,8 @@ def mapped(model: nn.Module) -> Iterator[list[Tensor]]:
         first, grid = int(model.geometry.class_token), model.geometry.grid
 
         def patches(block: nn.Module, given: tuple[Tensor, ...]) -> None:
-            maps.append(given[0][:, first:].unflatten(1, grid))
+            tokens = given[0]
+            maps.append(tokens[:, first:].reshape(len(tokens), *grid, tokens.shape[2]))
 
         hooks = [model.blocks[-1].register_forward_pre_hook(patches)]
     elif isinstance(model, ResNet):
