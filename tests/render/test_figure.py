@@ -11,7 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.text import Text
+from matplotlib.patches import FancyArrowPatch
+from matplotlib.path import Path
+from matplotlib.text import Annotation, Text
 from matplotlib.transforms import Bbox
 
 from tests.plans import by_fraction, by_position, sorted_into
@@ -258,6 +260,24 @@ def test_labels_keep_clear_of_points_and_of_one_another() -> None:
     assert apart(boxes, [_ink(axis, line) for line in axis.lines if len(xs(line)) > 0][:2])
     for index, box in enumerate(boxes):
         assert apart([box], boxes[:index])
+
+
+def test_labels_of_a_crowded_figure_keep_clear_of_its_lines_and_ties() -> None:
+    (axis,) = rendered(paper_report()).axes
+    texts = [text for text in axis.texts if isinstance(text, Annotation)]
+    drawn_lines = [line for line in axis.lines if line.get_linestyle() != "None"]
+    paths = [Path(axis.transData.transform(line.get_xydata())) for line in drawn_lines]
+    ties = {id(text): _tie(text.arrow_patch) for text in texts if text.arrow_patch}
+    assert (len(texts), len(paths)) == (18, 3)
+    assert ties
+    for text in texts:
+        box = Text.get_window_extent(text)
+        others = [tie for owner, tie in ties.items() if owner != id(text)]
+        assert not any(path.intersects_bbox(box, filled=False) for path in [*paths, *others])
+
+
+def _tie(arrow: FancyArrowPatch) -> Path:
+    return arrow.get_transform().transform_path(arrow.get_path())
 
 
 @pytest.mark.parametrize("places", [[5], [5, 5.5], [1, 2], [39, 1293], [80, 900], [2, 4e9]])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
+from operator import itemgetter
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -26,6 +28,9 @@ _CORNERS = (
 and below that corner: right below, right above, left above, left below, above, below."""
 _TIERS = 6
 """How far away a label may stand."""
+_Place = tuple[Bbox, np.ndarray]
+"""Where a label lies, and points along the line that ties it to its point; none where it is
+beside it. In pixels."""
 
 
 def place_labels(axis: Axes, figure: CurveFigure, colours: Sequence[str]) -> None:
@@ -33,25 +38,17 @@ def place_labels(axis: Axes, figure: CurveFigure, colours: Sequence[str]) -> Non
     several = figure.series
     if not any(series.labels for series in several):
         return
-    inch = axis.figure.dpi
-    taken, crossed = _marks(axis, several), _lines(axis, figure)
-    inside = axis.get_window_extent()
-
-    def crowded(box: Bbox, tier: int) -> float:
-        out = not (inside.contains(*box.p0) and inside.contains(*box.p1))
-        line = any(box.contains(*at) for at in crossed)
-        return 3 * sum(box.overlaps(other) for other in taken) + 9 * out + line + 0.8 * tier
-
+    pixels = axis.figure.dpi / 72  # a point
+    room = _Room(axis.get_window_extent(), _marks(axis, several), _lines(axis, figure))
     for series, colour in zip(several, colours, strict=True):
         for point, text in zip(series.points, series.labels, strict=False):
             at = axis.transData.transform(point)
-            size = np.array([0.58 * len(text), 1.15]) * _SIZE * inch / 72
-            best, tier = min(_boxes(at, size, inch / 72), key=lambda box: crowded(*box))
-            taken.append(best)
+            size = np.array([0.58 * len(text), 1.15]) * _SIZE * pixels
+            box, tie = room.take(_boxes(at, size, pixels))
             axis.annotate(
                 text,
                 point,
-                xytext=tuple((best.p0 - at) * 72 / inch),
+                xytext=tuple((box.p0 - at) / pixels),
                 textcoords="offset points",
                 fontsize=_SIZE,
                 color=colour,
@@ -59,17 +56,50 @@ def place_labels(axis: Axes, figure: CurveFigure, colours: Sequence[str]) -> Non
                 path_effects=[withStroke(linewidth=2, foreground="white")],
                 # A label that stands away from its point is tied to it.
                 arrowprops={"arrowstyle": "-", "linewidth": 0.6, "color": colour, "shrinkB": 4}
-                if tier
+                if len(tie)
                 else None,
             ).set_in_layout(False)
 
 
-def _boxes(at: np.ndarray, size: np.ndarray, point: float) -> Iterator[tuple[Bbox, int]]:
-    """Places for a label of this size, the nearest first, with how far away they are."""
+@dataclass
+class _Room:
+    """What lies in an axis, in pixels: boxes, and points along lines."""
+
+    inside: Bbox
+    taken: list[Bbox]
+    crossed: np.ndarray
+
+    def take(self, places: Iterable[_Place]) -> _Place:
+        """The best of these places, which is taken from now on."""
+        _, box, tie = min(((self._cost(*place), *place) for place in places), key=itemgetter(0))
+        self.taken.append(box)
+        self.crossed = np.concatenate([self.crossed, tie])
+        return box, tie
+
+    def _cost(self, box: Bbox, tie: np.ndarray) -> float:
+        out = not (self.inside.contains(*box.p0) and self.inside.contains(*box.p1))
+        hit = sum(box.overlaps(other) or _meets(other, tie) for other in self.taken)
+        return 3 * hit + 9 * out + 3 * _meets(box, self.crossed) + 0.03 * len(tie)
+
+
+def _meets(box: Bbox, points: np.ndarray) -> bool:
+    return bool(((points > box.p0) & (points < box.p1)).all(1).any())
+
+
+def _boxes(at: np.ndarray, size: np.ndarray, pixels: float) -> Iterator[_Place]:
+    """Places for a label of this size, the nearest first."""
     for tier in range(_TIERS):
         for (right, up), own in _CORNERS:
-            place = at + np.array((right, up * (1 + 3 * tier))) * point - size * own
-            yield Bbox([place, place + size]), tier
+            place = at + np.array((right, up * (1 + 3 * tier))) * pixels - size * own
+            box = Bbox([place, place + size])
+            yield box, _tie(at, box, pixels) if tier else np.empty((0, 2))
+
+
+def _tie(at: np.ndarray, box: Bbox, step: float) -> np.ndarray:
+    """Points at such steps from beside a mark to the middle of its label."""
+    way = np.mean([box.p0, box.p1], axis=0) - at
+    length = float(np.hypot(*way))
+    return np.asarray(at + np.arange(6 * step, length, step)[:, np.newaxis] / length * way)
 
 
 def _marks(axis: Axes, several: Sequence[Series]) -> list[Bbox]:
@@ -90,8 +120,8 @@ def _marks(axis: Axes, several: Sequence[Series]) -> list[Bbox]:
 
 
 def _lines(axis: Axes, figure: CurveFigure) -> np.ndarray:
-    """Points along the fits and the front, in pixels."""
-    fits = [point for series in figure.series for point in series.fit]
-    corners = [axis.transData.transform(at) for at in figure.front]
-    front = [np.linspace(one, other, 40) for one, other in pairwise(corners)]
-    return np.concatenate([axis.transData.transform(fits or np.empty((0, 2))), *front])
+    """Points along the fits and the front, in pixels, closer than any letter is wide."""
+    lines = [*(series.fit for series in figure.series), figure.front]
+    corners = [axis.transData.transform(line) for line in lines if line]
+    between = [pair for line in corners for pair in pairwise(line)]
+    return np.concatenate([np.empty((0, 2)), *(np.linspace(*pair, 100) for pair in between)])

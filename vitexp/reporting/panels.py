@@ -80,11 +80,11 @@ def measured(what: str, specs: Sequence[RunSpec]) -> str:
 
 
 def kinds(specs: Sequence[RunSpec]) -> list[str]:
-    """What has a colour: each run's position where they differ in it, else the model's family."""
+    """What has a colour: the model's family; of one family the positions, where they differ."""
     positions = [signal(spec.model) for spec in specs]
     signals = ["" if position is None else kind_label(position.kind) for position in positions]
     families = [FAMILIES.get(spec.model.family, spec.model.family) for spec in specs]
-    return signals if len(set(signals) - {""}) > 1 else families
+    return signals if len(set(families)) == 1 < len(set(signals)) else families
 
 
 def _chance(specs: Sequence[RunSpec]) -> float | None:
