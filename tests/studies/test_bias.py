@@ -10,24 +10,22 @@ import numpy as np
 import pytest
 
 from tests.commands import call, read
-from tests.plans import by_fraction
-from tests.scale_grid import cell, done
+from tests.plans import by_fraction, done_of
+from tests.scale_grid import cell, done, measurement
 from vitexp.errors import VitexpError
-from vitexp.experiment.plan import Grid, Plan
+from vitexp.experiment.plan import Plan
 from vitexp.render.figure import draw
 from vitexp.reporting.report import Claim
-from vitexp.runs.measurement import Measurement, pack_numbers
 from vitexp.runs.record import Results
 from vitexp.runs.store import Store
 from vitexp.settings.flags import Settings
 from vitexp.settings.run import resolve
-from vitexp.spec import own_probe
+from vitexp.spec import RunSpec
 from vitexp.studies.bias.study import Bias
 from vitexp.studies.data_size.study import DataSize
 
 RESNET, HYBRID, VIT = "r8x2.5", "r8x0.75+vit-xxs/2", "vit-xxs/2"
 SHIFT = {RESNET: (0.6, 0.7), HYBRID: (0.4, 0.6), VIT: (0.3, 0.68)}
-HEADS = {HYBRID: (0.7, 1.0), VIT: (0.3, 1.1)}
 EMPTY = Results([])
 
 
@@ -35,26 +33,15 @@ def judged(
     shift: dict[str, tuple[float, float]], p: float = 0.001, seeds: int = 3
 ) -> dict[str, Claim]:
     """The claims where these are the shares of images that keep their class, by data."""
-    rng, records, measured = np.random.default_rng(3), [], {}
+    rng, measured = np.random.default_rng(3), {}
+    cells: dict[tuple[str, float], list[RunSpec]] = {}
     for model, shares in shift.items():
         for fraction, share in zip((0.1, 1.0), shares, strict=True):
-            for seed in range(seeds):
-                run = cell(model, fraction, seed)
-                records.append(done(run, rng.random(360) < 0.9))
-                luck = rng.normal(0, 0.01)
-                numbers = {"shift": (rng.random((16, 360)) < share + luck).mean(axis=0)}
-                values = {"shift": share, "top1": 0.9}
-                if model != RESNET:
-                    for name, far in zip(("near", "far"), HEADS[model], strict=True):
-                        numbers[name] = far + luck + rng.normal(0, 0.05, 360)
-                    values |= {"plane_rows": 0.5 + luck, "plane_columns": 0.4, "plane_p": p}
-                packed = {name: [pack_numbers(each)] for name, each in numbers.items()}
-                measured[run.id] = Measurement(run.id, own_probe(run, "bias"), values, packed, {})
-    cells: dict[tuple[str, float], list] = {}
-    for record in records:
-        cells.setdefault(by_fraction(record.spec), []).append(record.spec)
-    asked = Plan(cells).asked("bias", "bias")
-    grid = Grid(asked, Results(records), "ablate bias", measured)
+            runs = [cell(model, fraction, seed) for seed in range(seeds)]
+            measured |= {run.id: measurement(run, rng, share, p) for run in runs}
+            cells[by_fraction(runs[0])] = runs
+    records = (done(run, rng.random(360) < 0.9) for runs in cells.values() for run in runs)
+    grid = done_of(Bias(), Plan(cells), Results(records), measured)
     return {claim.id: claim for claim in Bias().verdicts(grid)}
 
 

@@ -161,8 +161,8 @@ def _plane(cells: Cells, vit: str) -> Claim:
         if finding.standing == "SUPPORTED" and p.max() > finding.alpha:
             finding = dataclasses.replace(finding, standing="INCONCLUSIVE")
         return finding, (
-            f"100 times; {cell_label(key)}; permutation test of the grid: largest p of a seed"
-            f" {p.max():.2g}, which must be at most {finding.alpha:g}"
+            f"correlations times 100, of {cell_label(key)}; permutation test of the grid: the"
+            f" largest p of a seed is {p.max():.2g} and must be at most {finding.alpha:g}"
         )
 
     return _judge("IB5", cells, [key], seen, test)
