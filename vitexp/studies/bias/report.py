@@ -60,7 +60,15 @@ NEAR = (
 
 def _is_share(name: str) -> bool:
     """Whether a measure cannot leave the range from 0 to 1."""
-    far = ("map_", "hidden_near", "hidden_far", "reach", "attention_", "plane_")
+    far = (
+        "map_",
+        "hidden_near",
+        "hidden_far",
+        "reach",
+        "attention_",
+        "plane_rows",
+        "plane_columns",
+    )
     return not name.startswith(far)
 
 
