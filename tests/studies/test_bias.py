@@ -16,6 +16,7 @@ from vitexp.errors import VitexpError
 from vitexp.experiment.plan import Plan
 from vitexp.render.figure import draw
 from vitexp.reporting.report import Claim
+from vitexp.runs.measurement import Measurement
 from vitexp.runs.record import Results
 from vitexp.runs.store import Store
 from vitexp.settings.flags import Settings
@@ -33,7 +34,8 @@ def judged(
     shift: dict[str, tuple[float, float]], p: float = 0.001, seeds: int = 3
 ) -> dict[str, Claim]:
     """The claims where these are the shares of images that keep their class, by data."""
-    rng, measured = np.random.default_rng(3), {}
+    rng = np.random.default_rng(3)
+    measured: dict[str, Measurement] = {}
     cells: dict[tuple[str, float], list[RunSpec]] = {}
     for model, shares in shift.items():
         for fraction, share in zip((0.1, 1.0), shares, strict=True):

@@ -132,7 +132,7 @@ class _Changed:
         """See :class:`Bias`."""
         found = {"images": float(self.done), "top1": self.right["plain"] / self.done}
         for name, draws in self.draws.items():
-            found[name] = float(self.same[name].mean()) / draws
+            found[name] = float(self.same[name].double().mean()) / draws
             found[f"{name}_top1"] = self.right[name] / draws / self.done
         known = {f"map_{name}": like.value for name, like in self.alike.items()}
         hidden = known.pop("map_hidden", None)
