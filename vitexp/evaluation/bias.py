@@ -34,6 +34,9 @@ _PIXELS = 2**22
 _NEAR, _FAR = 0.25, 0.5
 """Up to and from which distance to what is hidden, in sides, a cell is near and far."""
 
+_MEANS = {"shift": "shift_{}", "shift_top1": "shift_{}_top1", "map_shift": "map_shift_{}"}
+"""What is a mean over the pixels of the shift."""
+
 
 @dataclass(frozen=True)
 class Bias:
@@ -113,7 +116,7 @@ class _Changed:
             if (along := change.cells(here)) is not None:
                 self.alike[change.name].add(along, there)
             if change.hides:
-                self._far(here, there, change.hides)
+                self._move(here, there, change.hides)
         self.done += len(images)
 
     def _seen(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -121,7 +124,7 @@ class _Changed:
             logits, _ = answered(self.model, images, self.precision)
         return logits.argmax(dim=1), maps[0].float() if maps else None
 
-    def _far(self, here: Tensor, there: Tensor, hidden: tuple[float, float]) -> None:
+    def _move(self, here: Tensor, there: Tensor, hidden: tuple[float, float]) -> None:
         apart = (centres(here.shape[1]) - torch.tensor(hidden)).norm(dim=2).to(here.device)
         change = (there - here).square().sum(dim=3)
         for name, cells in (("near", apart <= _NEAR), ("far", apart >= _FAR)):
@@ -134,19 +137,16 @@ class _Changed:
         for name, draws in self.draws.items():
             found[name] = float(self.same[name].double().mean()) / draws
             found[f"{name}_top1"] = self.right[name] / draws / self.done
-        known = {f"map_{name}": like.value for name, like in self.alike.items()}
-        hidden = known.pop("map_hidden", None)
-        if hidden is not None:
-            # Two cells differ by twice what one is from the mean.
-            usual = max(2 * self.alike["hidden"].spread, 1e-12)
-            known |= {k: float(sum_ / n) / usual for k, (sum_, n) in self.moved.items() if n}
-        for name in ("shift", "map_shift"):
-            several = [
-                v for k, v in (found | known).items() if k.removeprefix(f"{name}_").isdigit()
-            ]
+        found |= {
+            f"map_{name}": like.value for name, like in self.alike.items() if name != "hidden"
+        }
+        # Two cells differ by twice what one is from the mean.
+        usual = max(2 * self.alike["hidden"].spread, 1e-12) if self.moved else 1.0
+        found |= {name: float(change / n) / usual for name, (change, n) in self.moved.items() if n}
+        for name, each in _MEANS.items():
+            several = [found[key] for k in shifts(self.side) if (key := each.format(k)) in found]
             found |= {name: float(np.mean(several))} if several else {}
-        every = [found[f"shift_{pixels}_top1"] for pixels in shifts(self.side)]
-        return found | known | {"shift_top1": float(np.mean(every))}
+        return found
 
     def per_image(self) -> dict[str, np.ndarray]:
         """Of each image the share of all shifts after which its class is the same."""

@@ -15,6 +15,7 @@ from vitexp.reporting.panels import SEED, setting
 from vitexp.reporting.report import (
     Cell,
     CurveFigure,
+    Figure,
     GridTable,
     Series,
     TraceFigure,
@@ -132,7 +133,7 @@ def _short(value: float | None) -> float | None:
     return None if value is None else float(f"{value:.5g}")
 
 
-def figures(cells: Cells) -> tuple[CurveFigure, TraceFigure, TraceFigure]:
+def figures(cells: Cells) -> tuple[Figure, ...]:
     """Invariance by data; by the pixels of the shift; what cells depend on by distance."""
     told = setting(cells.groups.values())
     by_data = CurveFigure(
@@ -171,7 +172,8 @@ def figures(cells: Cells) -> tuple[CurveFigure, TraceFigure, TraceFigure]:
         _looks(cells),
         "-reach",
     )
-    return by_data, by_shift, by_distance
+    # Models of one's own may have no map.
+    return (by_data, by_shift, *([by_distance] if by_distance.panels[0].series else []))
 
 
 def _shift(group: Group) -> list[float]:
