@@ -9,6 +9,7 @@ import pytest
 
 from tests.commands import TINY, call, read
 from tests.runs.test_plans import BEFORE
+from vitexp.cli import screen
 from vitexp.cli.execute import setting
 from vitexp.cli.listing import Filters, Listed, listed, show
 from vitexp.errors import VitexpError
@@ -76,6 +77,21 @@ def test_what_runs_share_stands_below_and_searches_are_marked(run_spec, capsys):
     assert two.split()[-5:] == ["adamw", "lr", "0.1", "search", "-"]
     assert f"{datetime.fromtimestamp(1e9):%Y-%m-%d %H:%M}" in one
     assert said.strip().endswith("30 steps, data-size, a b, stopped at 3.")
+
+
+def test_what_is_too_wide_is_a_table_for_each_study(run_spec, monkeypatch, capsys):
+    monkeypatch.setattr(screen, "fits", lambda columns, rows: len(columns) < 5)
+    specs = [run_spec(), run_spec(lr=0.1), run_spec(seed=1)]
+    entries = [Entry(spec.id, spec, "done", 3, 10, None, 1e9) for spec in specs]
+    studies = [("pos_emb",), ("data_size",), ("pos_emb",)]
+    show([Listed(*each, Note("")) for each in zip(entries, studies, strict=True)])
+    printed, said = capsys.readouterr()
+    begins = [line.split()[0] for line in printed.splitlines()]
+    assert begins == ["id", specs[1].id[:8], "id", specs[0].id[:8], specs[2].id[:8]]
+    first, second = said.splitlines()
+    assert first.startswith("1 run, few, ")
+    assert first.endswith("adamw lr 0.1, 30 steps, data-size.")
+    assert second.startswith("2 runs, few, ")
 
 
 def test_the_line_before_the_runs_says_only_what_they_share(run_spec):

@@ -175,7 +175,7 @@ def execute(machine: Machine, plan: Planner, label: Label) -> bool:
         found = planned(plan, store.results(), machine)
         _note(machine, found)
     if well and not ran:
-        screen.say(f"Nothing to run: all {len(found.runs)} runs are done already.")
+        screen.say(f"Nothing to run: {screen.count(len(found.runs), 'run')} done already.")
     return well and not _diverged(found.runs, store.results(), labelled(found, label))
 
 
@@ -240,7 +240,7 @@ def _wave(
     )
     had = sum(spec.id in done for spec in specs)
     later = f", {len(specs) - had - len(todo)} after them" if len(specs) > had + len(todo) else ""
-    screen.say(f"{len(todo)} runs to do, {had} done already{later}.")
+    screen.say(f"{screen.count(len(todo), 'run')} to do, {had} done already{later}.")
     jobs = machine.jobs(len(specs))
     with live.display(progress, screen.stderr()) as display:
         return local.launch(todo, machine, jobs, display)
@@ -248,7 +248,8 @@ def _wave(
 
 def _interrupted(left: int, signal: int) -> None:
     again = shlex.join(["vitexp", *sys.argv[1:]])
-    screen.say(f"Interrupted with {left} runs to do; they go on from their checkpoints with:")
+    runs = screen.count(left, "run")
+    screen.say(f"Interrupted with {runs} to do; what was under way goes on from checkpoints with:")
     screen.say(f"  {again}")
     raise typer.Exit(128 + signal)
 
@@ -270,8 +271,12 @@ def _diverged(specs: list[RunSpec], done: Results, label: live.Label) -> bool:
 def _failed(
     failed: dict[str, str], specs: dict[str, RunSpec], label: live.Label, store: Store
 ) -> None:
+    alike: dict[str, list[str]] = {}
     for run, message in failed.items():
-        screen.say(f"Failed: {run} ({live.name(specs[run], label)}): {message}")
-        if (log := store.failure(run)).exists():
+        alike.setdefault(message, []).append(run)
+    for message, (first, *others) in alike.items():
+        more = f" and {screen.count(len(others), 'other')}" if others else ""
+        screen.say(f"Failed: {first} ({live.name(specs[first], label)}){more}: {message}")
+        if (log := store.failure(first)).exists():
             screen.say(f"  {log}")
     screen.say("The same command tries the failed runs again.")

@@ -178,17 +178,30 @@ def _of_spec(entry: Entry) -> dict[str, Any]:
 
 
 def show(several: Sequence[Listed]) -> None:
-    """Print runs, a line each: beside them what they differ in, below what they share."""
+    """Print runs, a line each: beside them what they differ in, below what they share. Where that
+    is too wide for the screen, a table for each data set, then for each study."""
     known = [_facts(one) for one in several]
     told, digits = differing(known), _digits(several)
     columns = ("id", "date", *told, "seed", "top-1")
     rows = [_cells(one, own, told, digits) for one, own in zip(several, known, strict=True)]
     if not screen.fits(columns, rows):
+        apart = next((name for name in ("data", "study") if name in told), None)
+        if apart:
+            for own in _by(apart, several):
+                show(own)
+            return
         columns = ("id", "date", "run", "seed", "top-1")
         rows = [(*row[:2], ", ".join(filter(None, row[2:-2])), *row[-2:]) for row in rows]
     screen.table(columns, rows, right=("seed", "top-1"))
-    runs = "1 run" if len(several) == 1 else f"{len(several)} runs"
-    screen.say(f"{', '.join([runs, *shared(known)])}.")
+    screen.say(f"{', '.join([screen.count(len(several), 'run'), *shared(known)])}.")
+
+
+def _by(name: str, several: Sequence[Listed]) -> list[list[Listed]]:
+    """The runs that are alike in a fact; those that were used last come last."""
+    found: dict[str, list[Listed]] = {}
+    for one in reversed(several):
+        found.setdefault(_facts(one)[name], []).insert(0, one)
+    return list(found.values())[::-1]
 
 
 def _facts(one: Listed) -> dict[str, str]:

@@ -41,7 +41,7 @@ def consent(machine: Machine, planner: Planner, searches: bool = False) -> None:
     least = "at least " if searches else ""
     screen.say(
         f"This will take {least}about {screen.duration(cast.seconds)} on this machine "
-        f"({len(cast.todo)} runs)."
+        f"({screen.count(len(cast.todo), 'run')})."
     )
     if ways := shorter(cast):
         screen.say(f"Under an hour: {' or '.join(ways)}.")

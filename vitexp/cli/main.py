@@ -31,7 +31,7 @@ from vitexp.cli.scale import scale
 from vitexp.cli.soup import soup
 from vitexp.cli.train import train
 from vitexp.cli.weights import weights
-from vitexp.errors import VitexpError, printable
+from vitexp.errors import VitexpError
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 _PANELS = 100
@@ -95,7 +95,9 @@ def _never_refuse(stream: TextIO) -> None:
 
 
 def _refuse(error: VitexpError) -> None:
-    print(printable(f"Error: {error.problem}\n{error.remedy}"), file=sys.stderr)
+    from vitexp.cli import screen
+
+    screen.say(f"Error: {error.problem}\n{error.remedy}")
     sys.exit(USAGE)
 
 

@@ -11,6 +11,7 @@ import typer
 
 from vitexp.errors import VitexpError, unknown
 from vitexp.spec import Copy
+from vitexp.studies import STUDIES
 
 if TYPE_CHECKING:
     from vitexp.render.console import Detail
@@ -63,7 +64,7 @@ def detail(notes: bool, quiet: bool) -> Detail:
 StudyName = Annotated[
     str | None,
     typer.Argument(
-        metavar="[STUDY]", help="pos-emb, data-size, compute or my_study.py:Study [all]"
+        metavar="[STUDY]", help=f"{', '.join(map(STUDIES.typed, STUDIES))} or FILE.py:Study [all]"
     ),
 ]
 
@@ -75,7 +76,6 @@ def canonical(study: str) -> str:
         VitexpError: there is no such study.
     """
     from vitexp.cli import screen
-    from vitexp.studies import STUDIES
 
     found = STUDIES.canonical(study)
     if study.lower().replace("-", "_") != found.lower():

@@ -289,8 +289,9 @@ def _is(grid: Grid, wanted: str, out: Path) -> bool:
 
 
 def _describe(grid: Grid) -> str:
+    from vitexp.cli import screen
     from vitexp.reporting.described import facts, shared
 
     runs = [run for record in grid.records for run in record.spec.folds]
     same = shared([facts(run) for run in runs])
-    return f"{grid.digest[:8]}  {', '.join(same)}, {len(runs)} runs"
+    return f"{grid.digest[:8]}  {', '.join([*same, screen.count(len(runs), 'run')])}"

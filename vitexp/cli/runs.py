@@ -43,7 +43,7 @@ def list_runs(
     if json:
         return screen.emit([listing.as_json(one) for one in several])
     if not several:
-        none = f"None of the {len(found)} runs in {out / 'runs'} fits." if found else ""
+        none = f"Of {screen.count(len(found), 'run')} in {out / 'runs'} none fits." if found else ""
         return screen.say(none or f"No runs in {out / 'runs'}.")
     listing.show(several)
     if bad := [one.entry.id for one in several if one.entry.state == "unreadable"]:
@@ -198,7 +198,9 @@ def export_runs(
     write_atomic(file, maker())
     if json:
         return screen.emit({"file": str(file), "runs": [record.id for record in records]})
-    screen.say(f"Wrote {len(records)} runs to {file} ({screen.size(file.stat().st_size)}).")
+    screen.say(
+        f"Wrote {screen.count(len(records), 'run')} to {file} ({screen.size(file.stat().st_size)})."
+    )
 
 
 @runs.command("import")
@@ -217,4 +219,4 @@ def import_runs(
     added, known = archive.unpacked(Store(out), file)
     if json:
         return screen.emit({"added": added, "known": known})
-    screen.say(f"Added {len(added)} runs; {len(known)} were here already.")
+    screen.say(f"Added {screen.count(len(added), 'run')}; {len(known)} here already.")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
+import re
 import sys
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
 
@@ -18,6 +21,9 @@ from vitexp.cli import NARROW
 from vitexp.errors import printable
 
 _FILE_COLUMNS = 1000
+_COMMAND = re.compile(r"`[^`]*`")
+_TIED = "\x00"
+"""Stands for a space at which no line is broken."""
 
 
 class _Safe(Console):
@@ -36,14 +42,32 @@ def stdout(log_columns: int | None = None) -> Console:
     return _Safe(width=width, highlight=False, markup=False, emoji=False)
 
 
+@functools.cache
 def stderr() -> Console:
-    """Where progress and remarks go."""
+    """Where progress and remarks go: one console, so that a remark stands above a live display."""
     return _Safe(stderr=True, highlight=False, markup=False, emoji=False)
 
 
 def say(text: str) -> None:
-    """A remark, for people."""
-    stderr().print(text, soft_wrap=True)
+    """A remark, for people. On a terminal it is broken between words, but no command is."""
+    console = stderr()
+    lines = _broken(text, console.width) if console.is_terminal else text
+    console.print(lines, soft_wrap=True)
+
+
+def _broken(text: str, width: int) -> str:
+    whole = _COMMAND.sub(lambda command: command[0].replace(" ", _TIED), printable(text))
+    lines = [line if line.startswith(" ") else _wrapped(line, width) for line in whole.split("\n")]
+    return "\n".join(lines).replace(_TIED, " ")
+
+
+def _wrapped(line: str, width: int) -> str:
+    return textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
+
+
+def count(number: int, what: str) -> str:
+    """``"1 run"``, ``"2 runs"``."""
+    return f"{number} {what}{'s' * (number != 1)}"
 
 
 def emit(value: Any) -> None:
