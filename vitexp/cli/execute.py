@@ -193,7 +193,7 @@ def measure(machine: Machine, plan: Planner, kind: ProbeKind) -> bool:
     todo = [(run, probe) for run, probe in asked if store.measurement(run, probe) is None]
     if not todo:
         return True
-    screen.say(f"{len(todo)} runs to measure.")
+    screen.say(f"{screen.count(len(todo), 'run')} to measure.")
     failed = local.measure(list(todo), machine)
     for run, message in failed.items():
         screen.say(f"Failed: {run}: {message}")
