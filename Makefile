@@ -1,10 +1,10 @@
-# make demo | test | check | torture | bench | bench-timm | honesty | cuda  (nothing installed beforehand but Python 3.11+ and make)
+# make demo | test | check | trackers | torture | bench | bench-timm | honesty | cuda  (nothing installed beforehand but Python 3.11+ and make)
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: demo test check torture bench bench-timm honesty cuda clean
+.PHONY: demo test check trackers torture bench bench-timm honesty cuda clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/vitexp ablate pos-emb --dataset digits --seeds 3$(if $(OUT), --out $(OUT))
@@ -20,6 +20,11 @@ check: $(VENV)/.dev
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(PYTEST)
+
+# What all trackers' own packages read back, in an environment beside the first: Trackio wants an older pillow.
+TRACKERS_VENV ?= .venv-trackers
+trackers: $(TRACKERS_VENV)/.installed
+	$(TRACKERS_VENV)/bin/python -m pytest tests/trackers -rs
 
 # Of the program and its workers, on the CPU and where there is one on CUDA.
 torture: KILLS ?= 200
@@ -51,7 +56,7 @@ cuda:
 	  --out "$(or $(PROOF),cuda-proof)" $(if $(BOXES),--boxes $(BOXES)) $(if $(COMMIT),--commit $(COMMIT))
 
 clean:
-	rm -rf $(VENV) $(TIMM_VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(TIMM_VENV) $(TRACKERS_VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache
 
 $(VENV)/.python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -71,6 +76,13 @@ $(VENV)/.dev: $(VENV)/.runtime
 $(VENV)/.bench: $(VENV)/.dev
 	$(PIP) install --constraint constraints.txt --editable '.[bench]'
 	$(PIP) install --constraint constraints.txt --no-deps vit-pytorch
+	@touch $@
+
+$(TRACKERS_VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(TRACKERS_VENV)
+	grep -v '^pillow==' constraints.txt > $(TRACKERS_VENV)/constraints.txt
+	$(TRACKERS_VENV)/bin/python -m pip --quiet --disable-pip-version-check install \
+	  --constraint $(TRACKERS_VENV)/constraints.txt --editable '.[dev,tensorboard,wandb,mlflow,trackio]'
 	@touch $@
 
 $(TIMM_VENV)/.installed: pyproject.toml constraints.txt

@@ -96,6 +96,8 @@ def test_runs_are_trained_and_come_out_the_same_whoever_trains_them(tmp_path, re
     results = Store(tmp_path / "two").results()
     for spec in specs:
         assert last[spec.id].test_top1 == results[spec.id].metrics["test_top1"]
+        told = {e.evaluated: e.val_top1 for e in events if e.run_id == spec.id and e.evaluated}
+        assert told == {p["step"]: p["val_top1"] for p in results[spec.id].curve}
     launched([specs[1]], tmp_path / "one")
     assert weights(tmp_path / "one", specs[1]) == weights(tmp_path / "two", specs[1])
     kept = {path.name for path in Store(tmp_path / "two").folder(specs[0].id).iterdir()}

@@ -33,6 +33,7 @@ FLOORS = [
     ["studies"],
     ["tasks"],
     ["launch"],
+    ["trackers"],
     ["worker"],
     ["cli"],
     ["__main__"],

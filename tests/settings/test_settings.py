@@ -118,6 +118,7 @@ def test_every_setting_reaches_the_run_or_the_machine():
         "out",
         "name",
         "tag",
+        "track",
         "checkpoint_seconds",
     }
     of_a_trunk: dict[str, Any] = {"blocks": "1,2,2,1", "trunk_width": 32, "stem": "small"}

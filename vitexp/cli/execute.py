@@ -15,6 +15,7 @@ from vitexp.cli import live, screen
 from vitexp.errors import VitexpError
 from vitexp.experiment.plan import Plan
 from vitexp.launch import devices, local
+from vitexp.launch.events import Event
 from vitexp.launch.machine import CHECKPOINT_SECONDS, Machine
 from vitexp.models.memory import check_fits
 from vitexp.reporting.described import facts, images_words, shared
@@ -31,6 +32,8 @@ from vitexp.settings.flags import Settings
 from vitexp.settings.model import check_model
 from vitexp.settings.run import resolve
 from vitexp.spec import Copy, ProbeKind, RunSpec, own_probe
+from vitexp.trackers import destinations
+from vitexp.trackers.sink import Sinks, following
 
 Planner = Callable[[Results], Plan]
 Label = Callable[[Key], tuple[str, str]]
@@ -62,6 +65,7 @@ def machine_of(settings: Settings) -> Machine:
         ),
         yes=bool(settings.yes),
         note=Note(settings.name or "", tuple(settings.tag or ())),
+        track=tuple(map(str, destinations(settings.track or ()))),
     )
 
 
@@ -154,6 +158,11 @@ def execute(machine: Machine, plan: Planner, label: Label) -> bool:
         typer.Exit: with code 128 + the signal's number (130 for Ctrl-C), after a
             word on how to go on, where it was interrupted.
     """
+    with following(destinations(machine.track), machine.out, screen.say) as sinks:
+        return _executed(machine, plan, label, sinks)
+
+
+def _executed(machine: Machine, plan: Planner, label: Label, sinks: Sinks) -> bool:
     store = Store(machine.out)
     well, ran = True, 0
     done = store.results()
@@ -163,7 +172,7 @@ def execute(machine: Machine, plan: Planner, label: Label) -> bool:
     _note(machine, found)
     while todo := store.missing(found.runs):
         called = labelled(found, label)
-        outcome = _wave(machine, found.runs, ready(todo), store.results(), called)
+        outcome = _wave(machine, found.runs, ready(todo), store.results(), called, sinks)
         ran += len(outcome.done) + len(outcome.diverged)
         well = not outcome.failed
         if outcome.signal is not None:
@@ -229,7 +238,12 @@ def _setting(spec: RunSpec) -> dict[str, str]:
 
 
 def _wave(
-    machine: Machine, specs: list[RunSpec], todo: list[RunSpec], done: Results, label: live.Label
+    machine: Machine,
+    specs: list[RunSpec],
+    todo: list[RunSpec],
+    done: Results,
+    label: live.Label,
+    sinks: Sinks,
 ) -> local.Outcome:
     top1 = {s.id: done[s.id].metrics.get("test_top1") for s in specs if s.id in done}
     progress = live.Progress(
@@ -243,7 +257,14 @@ def _wave(
     screen.say(f"{screen.count(len(todo), 'run')} to do, {had} done already{later}.")
     jobs = machine.jobs(len(specs))
     with live.display(progress, screen.stderr()) as display:
-        return local.launch(todo, machine, jobs, display)
+
+        def tell(event: Event) -> None:
+            display(event)
+            sinks(event)
+            for line in sinks.news():
+                display(Event("note", event.run_id, message=line))
+
+        return local.launch(todo, machine, jobs, tell)
 
 
 def _interrupted(left: int, signal: int) -> None:

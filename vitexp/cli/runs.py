@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from vitexp.cli.flags import Json, Out
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
-
 
 runs = typer.Typer(help="List, show and remove runs.", no_args_is_help=True)
 
@@ -157,45 +152,42 @@ def gc(
 
 @runs.command("export")
 def export_runs(
-    file: Annotated[Path, typer.Argument(help="to write: FILE.tar.gz, FILE.csv or FILE.parquet")],
-    ids: Annotated[list[str] | None, typer.Argument(metavar="[ID...]", help="[all]")] = None,
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[FILE] [ID...]",
+            help="to write, without --to: FILE.tar.gz, FILE.csv or FILE.parquet; run ids [all]",
+        ),
+    ] = None,
+    to: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="a tracker: tensorboard:DIR, mlflow:URI, wandb:PROJECT or trackio:PROJECT;"
+            " may be repeated"
+        ),
+    ] = None,
     out: Out = Path("."),
     json: Json = False,
 ) -> None:
-    """Write finished runs to one archive, or their specs and metrics to one table.
+    """Write finished runs to one archive, or their specs and metrics to one table; or send them.
 
-    FILE.tar.gz can be imported elsewhere; FILE.csv and FILE.parquet have a row a run.
+    FILE.tar.gz can be imported elsewhere; FILE.csv and FILE.parquet have a row a run. A tracker
+    has each run once, however often it is sent.
     """
-    from vitexp.cli import screen
-    from vitexp.errors import VitexpError
-    from vitexp.runs import archive, frame
-    from vitexp.runs.files import write_atomic
+    from vitexp.cli import export, screen
     from vitexp.runs.store import Store
+    from vitexp.trackers import destinations
 
-    store = Store(out)
-    found = [store.find(start).id for start in ids] if ids else None
-    records = [r for r in store.results() if found is None or r.id in found]
-
-    def rows() -> DataFrame:
-        measured = (m for r in records for m in store.measurements(r.id))
-        return frame.frame(records, measured)
-
-    makers: dict[str, Callable[[], bytes]] = {
-        ".tar.gz": lambda: archive.packed(store, [record.id for record in records]),
-        ".csv": lambda: frame.csv_bytes(rows()),
-        ".parquet": lambda: frame.parquet_bytes(rows()),
-    }
-    maker = next((make for end, make in makers.items() if file.name.endswith(end)), None)
-    if maker is None:
-        raise VitexpError(
-            f"{file} is no kind of file that runs are exported to.",
-            f"Let its name end in {', '.join(makers)}.",
-        )
-    if not records:
-        raise VitexpError(
-            f"There are no finished runs to export in {out / 'runs'}.", "Choose another --out."
-        )
-    write_atomic(file, maker())
+    trackers, words, store = destinations(to or ()), words or [], Store(out)
+    if trackers:
+        records = export.chosen(store, words)
+        export.send(store, records, trackers)
+        if json:
+            ids = [record.id for record in records]
+            screen.emit({"trackers": list(map(str, trackers)), "runs": ids})
+        return
+    file, records = export.file_in(words), export.chosen(store, words[1:])
+    export.write(store, records, file)
     if json:
         return screen.emit({"file": str(file), "runs": [record.id for record in records]})
     screen.say(

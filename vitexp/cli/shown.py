@@ -11,7 +11,7 @@ from vitexp.cli.listing import Listed
 from vitexp.errors import printable
 from vitexp.render.sketch import beside, sketch
 from vitexp.runs.record import RunRecord
-from vitexp.spec import RunSpec, to_json
+from vitexp.spec import RunSpec, flat, to_json
 from vitexp.studies import STUDIES
 
 _WIDEST = 78
@@ -106,15 +106,9 @@ def _group(title: str, known: Mapping[str, str]) -> None:
     print()
 
 
-def _flat(value: Mapping[str, Any], above: str = "") -> dict[str, str]:
-    """Fields of fields as ``above.below``; a list of them in one line each."""
-    pairs: dict[str, str] = {}
-    for key, item in value.items():
-        if isinstance(item, dict):
-            pairs |= _flat(item, f"{above}{key}.")
-        else:
-            pairs[above + key] = _text(item)
-    return pairs
+def _flat(value: Mapping[str, Any]) -> dict[str, str]:
+    """Fields of fields as ``above.below``, in words."""
+    return {name: _text(item) for name, item in flat(value).items()}
 
 
 def _text(value: Any) -> str:

@@ -59,29 +59,58 @@ def show(
 @weights.command()
 def export(
     source: Annotated[str, typer.Argument(help="a run's id, or a checkpoint file (--model)")],
-    file: Annotated[Path, typer.Argument(help="to write: FILE.npz or FILE.safetensors")],
+    file: Annotated[
+        Path, typer.Argument(help="to write: FILE.npz or FILE.safetensors; with --card a folder")
+    ],
     to: Annotated[
         str | None,
         typer.Option(help="timm, hf, hf5, npz or vitexp [as FILE says: x.hf.safetensors]"),
     ] = None,
     model: Model = None,
     copy: Weights = None,
+    card: Annotated[
+        bool, typer.Option("--card", help="of a run: a folder for the hub, with a model card")
+    ] = False,
+    license: Annotated[
+        str, typer.Option(help="with --card: the weights' licence, such as mit or cc-by-4.0")
+    ] = "unknown",
     out: Out = Path("."),
 ) -> None:
     """Write a run's or a file's weights under the names of another program.
 
     npz is the official code's form, the others are safetensors files; hf5 has the names that
-    Hugging Face's models have in memory since transformers 5.
+    Hugging Face's models have in memory since transformers 5. With --card the folder holds
+    model.safetensors, README.md with data, recipe and results, and config.json where transformers
+    can load the model.
     """
     from vitexp.cli import screen
     from vitexp.models.weights.files import exported, write
     from vitexp.runs.weights_file import names_file
 
-    layout = _layout(file, to)
     from_file = names_file(source)
+    if card:
+        if from_file or to:
+            raise VitexpError(
+                "--card is about a run, whose data, recipe and results are known, and says the "
+                "names of the weights itself.",
+                "Give a run's id, without --to.",
+            )
+        return _folder(source, file, license, out)
+    layout = _layout(file, to)
     spec, state = _of_file(Path(source), model, copy) if from_file else _of_run(source, out)
     write(exported(state, spec, layout), layout, file, spec)
     screen.say(f"Wrote {file}: {spec.name}, {spec.classes} classes, names as in {layout}.")
+
+
+def _folder(run: str, folder: Path, license: str, out: Path) -> None:
+    """Write a folder for the hub."""
+    from vitexp.cli import screen
+    from vitexp.tasks.card import write_folder
+
+    spec, state = _of_run(run, out)
+    misfit = write_folder(run, state, folder, license, out)
+    how = "as transformers loads it" if misfit is None else f"without config.json: {misfit}"
+    screen.say(f"Wrote {folder}: {spec.name}, {spec.classes} classes, {how}.")
 
 
 def _layout(file: Path, to: str | None) -> str:

@@ -28,6 +28,8 @@ class Event:
             many at once.
         step, steps: done and in all.
         images_per_s: training images a second.
+        train_loss, val_top1: of the last evaluation.
+        evaluated: the step of that evaluation; a run in progress tells of each.
         message: why it failed, the note, or what is done in a run that is timed.
         details: of a run that was timed, what ``vitexp.training.bench.bench`` gives; as
             progress of one whose pace is measured, its :class:`vitexp.runs.times.Times` so far.
@@ -47,6 +49,7 @@ class Event:
     details: dict[str, Any] | None = None
     capacity: int = 1
     crashed: bool = False
+    evaluated: int | None = None
 
     def line(self) -> str:
         return json.dumps(dataclasses.asdict(self)) + "\n"

@@ -29,6 +29,7 @@ class Machine:
         options: how runs are computed.
         yes: whether what takes long begins without a question.
         note: what the runs are to be called.
+        track: trackers that follow them, each as it is written on the command line.
     """
 
     out: Path
@@ -40,6 +41,7 @@ class Machine:
     options: ExecutionOptions = DEFAULTS
     yes: bool = False
     note: Note = NO_NOTE
+    track: tuple[str, ...] = ()
 
     def jobs(self, runs: int) -> int:
         """How many of ``runs`` runs go on at the same time, all devices together."""

@@ -52,6 +52,13 @@ def environment(device: str) -> dict[str, str]:
     return _ENVIRONMENT | (_KEEPING if device == "cpu" else {})
 
 
+def python(module: str) -> list[str]:
+    """The command that runs a module of this package in a process of its own."""
+    # A folder called vitexp where the program was called from is not this package.
+    safe = [] if Path.cwd() == _HOME else ["-P"]
+    return [sys.executable, *safe, "-m", module]
+
+
 @dataclass
 class Assignment:
     """An order, and how it has fared.
@@ -89,9 +96,7 @@ class Worker:
         together: int,
         messages: queue.Queue[tuple[Worker, str]],
     ) -> None:
-        # A folder called vitexp where the program was called from is not this package.
-        safe = [] if Path.cwd() == _HOME else ["-P"]
-        command = [sys.executable, *safe, "-m", "vitexp.worker", "--device", device]
+        command = [*python("vitexp.worker"), "--device", device]
         command += ["--out", str(machine.out), "--together", str(together)]
         command += ["--checkpoint-seconds", str(machine.checkpoint_seconds)]
         self.errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from vitexp.catalog.sizes import called, signal
@@ -15,6 +16,9 @@ NOTHING = dict.fromkeys(
 
 USUAL = {"share": "100 %", "pool": "token"}
 """What goes without saying."""
+
+
+_HOME = re.compile(r"(?<![\w.])(?:/home/[^/\s:]+|/Users/[^/\s:]+|/root(?![\w.-]))")
 
 
 def facts(spec: RunSpec) -> dict[str, str]:
@@ -32,6 +36,11 @@ def facts(spec: RunSpec) -> dict[str, str]:
         "recipe": f"{spec.recipe.optimizer} lr {spec.recipe.lr:g}",
         "steps": f"{spec.recipe.steps} steps",
     }
+
+
+def homeless(text: str) -> str:
+    """``text`` with ``~`` for each home folder in it, for what leaves the machine."""
+    return _HOME.sub("~", text)
 
 
 def images_words(data: DataSpec, of_train: str = "") -> str:

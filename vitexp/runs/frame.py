@@ -12,7 +12,7 @@ import pandas as pd
 from vitexp.runs.measurement import Measurement
 from vitexp.runs.record import RunRecord
 from vitexp.runs.store import Store
-from vitexp.spec import to_json
+from vitexp.spec import flat, to_json
 
 
 def load(out: str | Path = ".") -> pd.DataFrame:
@@ -34,26 +34,21 @@ def frame(records: Iterable[RunRecord], measured: Iterable[Measurement] = ()) ->
     for one in measured:
         found = {f"probe.{one.probe.data.name}.{name}": v for name, v in one.values.items()}
         probes.setdefault(one.run_id, {}).update(found)
-    flat = [_flat(_nested(record)) | probes.get(record.id, {}) for record in records]
-    table = pd.DataFrame(flat, dtype=object)
+    rows = [_row(record) | probes.get(record.id, {}) for record in records]
+    table = pd.DataFrame(rows, dtype=object)
     return table.astype({name: _kind(table[name]) for name in table})
 
 
-def _nested(record: RunRecord) -> dict[str, Any]:
+def _row(record: RunRecord) -> dict[str, Any]:
     ended = {"ended": record.execution.get("ended"), "device": record.execution.get("device_name")}
     start = {"id": record.id, "status": record.status}
-    return start | to_json(record.spec) | record.metrics | ended
+    known = flat(start | to_json(record.spec) | record.metrics | ended)
+    return {name: _cell(item) for name, item in known.items()}
 
 
-def _flat(value: dict[str, Any], above: str = "") -> dict[str, Any]:
-    """Fields of fields as ``above.below``; (3, 4, 6, 3) as ``"3-4-6-3"``."""
-    pairs: dict[str, Any] = {}
-    for key, item in value.items():
-        if isinstance(item, dict):
-            pairs |= _flat(item, f"{above}{key}.")
-        else:
-            pairs[above + key] = "-".join(map(str, item)) if isinstance(item, tuple) else item
-    return pairs
+def _cell(item: Any) -> Any:
+    """(3, 4, 6, 3) as ``"3-4-6-3"``."""
+    return "-".join(map(str, item)) if isinstance(item, tuple) else item
 
 
 _KINDS = {

@@ -253,6 +253,12 @@ class Settings:
     tag: list[str] | None = setting(  # noqa: RUF009
         MACHINE, "a tag for the runs; may be repeated", "none", circumstance=True
     )
+    track: list[str] | None = setting(  # noqa: RUF009
+        MACHINE,
+        "tensorboard, wandb, mlflow or trackio, or NAME:WHERE; may be repeated",
+        "none",
+        circumstance=True,
+    )
 
     def __post_init__(self) -> None:
         for name, flag in flags().items():

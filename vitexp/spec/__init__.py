@@ -9,12 +9,12 @@ Others import from here and need not know the files:
     probe.py        ProbeSpec, Shown: what is measured or predicted later; Checkpoint: of a file
     soup.py         SoupSpec: the mean of several runs
     ids.py          what of a value enters its id
-    codec.py        to_json, from_json
+    codec.py        to_json, from_json; flat: fields of fields side by side
 """
 
 from __future__ import annotations
 
-from vitexp.spec.codec import from_json, to_json
+from vitexp.spec.codec import flat, from_json, to_json
 from vitexp.spec.data import USUAL, DataSpec, Fold, Reading, Skipped
 from vitexp.spec.ids import FORMAT, digest, identifying, identity
 from vitexp.spec.model import (
@@ -65,6 +65,7 @@ __all__ = [
     "Stem",
     "ViTShape",
     "digest",
+    "flat",
     "from_json",
     "identifying",
     "identity",

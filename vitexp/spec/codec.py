@@ -8,7 +8,7 @@ import math
 import reprlib
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from vitexp.errors import VitexpError
@@ -17,6 +17,17 @@ from vitexp.errors import VitexpError
 def to_json(spec: Any) -> dict[str, Any]:
     """``spec`` as JSON, whole."""
     return dataclasses.asdict(spec)
+
+
+def flat(value: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """Fields of fields as ``above.below``; what is no mapping stays as it is."""
+    pairs: dict[str, Any] = {}
+    for key, item in value.items():
+        if isinstance(item, Mapping):
+            pairs |= flat(item, f"{above}{key}.")
+        else:
+            pairs[above + key] = item
+    return pairs
 
 
 S = TypeVar("S")

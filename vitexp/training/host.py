@@ -13,12 +13,17 @@ State = dict[str, Any]
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands; losses and accuracies are of the last evaluation, None before it."""
+    """Where a run stands; losses and accuracies are of the last evaluation, None before it.
+
+    Attributes:
+        evaluated: the step of that evaluation.
+    """
 
     step: int
     images_per_s: float
     train_loss: float | None
     val_top1: float | None
+    evaluated: int | None = None
 
 
 class Host(Protocol):

@@ -170,7 +170,13 @@ class Run:
     def progress(self) -> Progress:
         last = self.curve[-1] if self.curve else {}
         rate = self.step * self.spec.recipe.batch / max(self.seconds["train"], 1e-9)
-        return Progress(self.step, rate, last.get("train_loss"), last.get("val_top1"))
+        return Progress(
+            self.step,
+            rate,
+            last.get("train_loss"),
+            last.get("val_top1"),
+            int(last["step"]) if last else None,
+        )
 
     def record(self, host: Host) -> Generator[torch.cuda.Event | None, None, RunRecord]:
         """Measures the final weights; the only place where the test split is read."""

@@ -45,6 +45,7 @@ class LeaseHost:
         self._sharing = sharing
         self._every = every
         self._saved = self._told = time.monotonic()
+        self._evaluated: int | None = None
         self._thread = ThreadPoolExecutor(1) if in_thread else None
         self._writing: Future[None] | None = None
 
@@ -105,9 +106,9 @@ class LeaseHost:
     def report(self, progress: Progress) -> None:
         self.step = progress.step
         now = time.monotonic()
-        if now - self._told < PROGRESS_SECONDS:
+        if now - self._told < PROGRESS_SECONDS and progress.evaluated == self._evaluated:
             return
-        self._told = now
+        self._told, self._evaluated = now, progress.evaluated
         self.tell(
             Event(
                 "progress",
@@ -117,6 +118,7 @@ class LeaseHost:
                 progress.images_per_s / self._sharing(),
                 train_loss=progress.train_loss,
                 val_top1=progress.val_top1,
+                evaluated=progress.evaluated,
             )
         )
 
