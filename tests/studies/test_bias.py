@@ -111,7 +111,8 @@ def test_measured_once_and_reported_elsewhere_without_weights(tmp_path, capsys, 
     archive = tmp_path / "runs.tar.gz"
     assert call(capsys, "runs", "export", archive, "--out", out)[0] == 0
     assert call(capsys, "runs", "import", archive, "--out", there)[0] == 0
-    assert read(capsys, "table", "bias", "--out", there)["rows"] == made["rows"]
+    # Of all studies: `scale` would plan the same runs, and was not asked for.
+    assert read(capsys, "table", "--out", there)["rows"] == made["rows"]
     with (there / "tables/bias.csv").open(encoding="utf-8", newline="") as file:
         assert len(list(csv.DictReader(file))) == len(made["rows"])
     assert {path: path.stat().st_mtime_ns for path in kept} == kept

@@ -29,7 +29,11 @@ def grids(study: Study, name: str, out: Path, done: Results) -> list[Grid]:
     Args:
         name: of the study, in its one spelling.
     """
-    asked = [each for each in kept(out) if each.study == name] or earlier(study, name, done)
+    every = kept(out)
+    known = {run for each in every for cell in each.cells.values() for run in cell}
+    asked = [each for each in every if each.study == name]
+    # What another study asked for is no question of this one, though all of its runs may be here.
+    asked = asked or [e for e in earlier(study, name, done) if _begun_runs(e, done) - known]
     found = (Grid(each, done, study.command, _measured(study, each, out, done)) for each in asked)
     return sorted((grid for grid in found if study.answered(grid.keys())), key=lambda g: g.ended)
 
@@ -71,6 +75,10 @@ def earlier(study: Study, name: str, done: Results) -> list[Asked]:
         before = found.get(asked.name)
         found[asked.name] = asked.with_seeds_of(before) if before else asked
     return list(found.values())
+
+
+def _begun_runs(asked: Asked, done: Results) -> set[str]:
+    return {run for cell in asked.cells.values() for run in cell if run in done}
 
 
 def _begun(plan: Plan, done: Results) -> int:
