@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from vitexp.catalog.sizes import called
 from vitexp.experiment.plan import Grid, Plan
 from vitexp.experiment.study import Study
+from vitexp.runs.measurement import Measurement
 from vitexp.runs.plans import Key
 from vitexp.runs.record import Results, RunRecord
 from vitexp.spec import RunSpec
 
 
-def done_of(study: Study, plan: Plan, done: Results) -> Grid:
+def done_of(
+    study: Study, plan: Plan, done: Results, measured: Mapping[str, Measurement] | None = None
+) -> Grid:
     """What is done of a plan."""
-    return Grid(plan.asked(study.stem, study.stem), done, study.command)
+    return Grid(plan.asked(study.stem, study.stem), done, study.command, measured)
 
 
 def sorted_into(

@@ -10,8 +10,9 @@ import numpy as np
 from tests.synthetic import draw, record, spec
 from vitexp.catalog.sizes import model
 from vitexp.models.count import macs
+from vitexp.runs.measurement import Measurement, pack_numbers
 from vitexp.runs.record import Results, RunRecord
-from vitexp.spec import RunSpec
+from vitexp.spec import RunSpec, own_probe
 
 FRACTIONS = (0.03, 0.1, 0.3, 1.0)
 
@@ -48,6 +49,22 @@ def done(run: RunSpec, correct: np.ndarray | None, train: float = 0.995) -> RunR
     compute = {"macs": cost, "flops": 6.0 * cost * run.recipe.steps * run.recipe.batch}
     trained = {"train_top1": train, "train_images": 1293.0} if correct is not None else {}
     return replace(made, metrics=made.metrics | compute | trained)
+
+
+def measurement(
+    run: RunSpec, rng: np.random.Generator, shift: float = 0.5, p: float = 0.001
+) -> Measurement:
+    """A made-up bias of a finished run: a share of images that keep their class under shifts; near
+    and far heads, nearer in a ViT than in a hybrid; positions on a plane with this p."""
+    luck = rng.normal(0, 0.01)
+    numbers = {"shift": (rng.random((16, run.data.test)) < shift + luck).mean(axis=0)}
+    values = {"top1": 0.9, "shift": shift + luck, "shift_top1": 0.4, "shift_1": shift}
+    if run.model.vit is not None:
+        for name, far in (("near", 0.7 if run.model.trunk else 0.3), ("far", 1.1)):
+            numbers[name] = far + luck + rng.normal(0, 0.05, run.data.test)
+        values |= {"plane_rows": 0.5 + luck, "plane_columns": 0.4, "plane_p": p}
+    packed = {name: [pack_numbers(each)] for name, each in numbers.items()}
+    return Measurement(run.id, own_probe(run, "bias"), values, packed, {})
 
 
 def scale_grid(

@@ -13,7 +13,7 @@ import pytest
 
 import vitexp
 from tests.plans import done_of
-from tests.scale_grid import done
+from tests.scale_grid import done, measurement
 from vitexp.cli.main import main
 from vitexp.experiment.plan import Grid, Plan
 from vitexp.experiment.study import Study
@@ -29,6 +29,7 @@ COMMAND = re.compile("`vitexp ([^`]+)`")
 
 OWN = {
     "data_size": {"--models": "vit-xxs/4,r11", "--fractions": "10%,100%", "--tune": ""},
+    "bias": {"--models": "vit-xxs/4,r11", "--fractions": "10%,100%"},
     "compute": {"--models": "vit-xxs/4,r11"},
     "pretrain": {"--source": "digits", "--source-classes": "6", "--fractions": "30%,100%"},
 }
@@ -77,8 +78,9 @@ def test_what_a_report_prints_is_taken(name, settings, own, tmp_path, capsys):
     lost = [replace(r, status="diverged", correct="", metrics={}) for r in whole][:1]
     few = [record for record in whole if record.spec.seed != 2]
     commands = set()
+    measured = {r.id: measurement(r.spec, rng) for r in whole} if study.probe else None
     for some in (whole, Results(few), Results([*whole, *lost])):
-        commands |= printed(study, done_of(study, plan, some))
+        commands |= printed(study, done_of(study, plan, some, measured))
     assert commands or name == "resolution"
     for command in sorted(commands):
         with pytest.raises(SystemExit) as left:

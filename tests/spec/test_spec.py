@@ -44,6 +44,7 @@ PLANS = {
     "optimizer": (24, "3a254acc79547f37"),
     "resolution": (72, "2ac98a65de38eab4"),
     "pretrain": (38, "88464a431c1cb3f0"),
+    "bias": (24, "bbfa69d6d0b29c8e"),
 }
 
 

@@ -159,6 +159,14 @@ def test_attention_over_images_and_by_head(runs, capsys, quick, digits):
     assert [row["head"] for row in heads[:64:16]] == ["1", "2", "3", "4"]
 
 
+def test_where_a_resnet_finds_its_class(tmp_path, capsys, quick):
+    file = saved(tmp_path, "r", sizes.model("r8x0.5", 8, channels=1, classes=10))
+    command = ["look", "cam", file, "--images", "digits", "--out", tmp_path]
+    (rows,) = check_figures(read(capsys, *command, "--indices", "0-19")["files"], 1)
+    assert len(rows) == 20 * 4
+    assert {(row["class"], float(row["logit"])) for row in rows} == {("0", 0.0)}, "its head is zero"
+
+
 def test_names_that_are_no_text_are_spelled(runs, capsys, quick, digits, tmp_path):
     out, ids = runs
     odd = tmp_path / os.fsdecode(b"=\xff.png")
@@ -184,6 +192,9 @@ def test_what_cannot_be_looked_into_is_refused_in_two_lines(tmp_path, capsys):
     for words, problem in (
         (["distanec", none], "Unknown kind of look"),
         (["similarity", resnet], "neither the patches nor the positions"),
+        (["tokens", resnet], "`vitexp look cam` shows where"),
+        (["cam", none, "--images", "digits"], "does not read the mean of a ResNet's map"),
+        (["cam", resnet, "--images", "digits", "--indices", "0-24"], "25 images are more"),
         (["similarity", none], "adds no embeddings"),
         (["filters", "ffff"], "No run's id begins"),
         (["filters", none, "--indices", "3"], "needs no images"),

@@ -166,6 +166,8 @@ def test_files_that_cannot_be_probed_are_refused(tmp_path, capsys):
     plain = tmp_path / "a.safetensors"
     (tmp_path / "a.pth").rename(plain)
     for words, problem in (
+        ([plain, "--kind", "bias"], "is measured on the test images of runs"),
+        ([plain, "--kind", "biased"], "Unknown --kind"),
         ([plain], "On which images is"),
         ([plain, "--dataset", "digits"], "Which model is in"),
         ([tmp_path / "none.npz", "--dataset", "digits"], "There is no file"),

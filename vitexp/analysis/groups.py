@@ -13,6 +13,7 @@ from vitexp.analysis.decide import Decision, decide, look
 from vitexp.analysis.seeds import Sample, sample, share_interval
 from vitexp.analysis.together import together
 from vitexp.analysis.two_way import Estimate, estimate
+from vitexp.runs.measurement import Measurement
 from vitexp.runs.record import RunRecord
 from vitexp.spec import RunSpec
 
@@ -29,9 +30,15 @@ class Group:
 
     A diverged run has no accuracy and is never averaged; since leaving it out flatters the
     cell, a look that contains one gives no verdict.
+
+    Args:
+        measured: what was found out since about these and perhaps other runs, by their ids.
     """
 
-    def __init__(self, records: Iterable[RunRecord]) -> None:
+    def __init__(
+        self, records: Iterable[RunRecord], measured: Mapping[str, Measurement] | None = None
+    ) -> None:
+        self._measured = measured or {}
         self.records = tuple(sorted(records, key=lambda record: record.spec.seed))
         self._by_seed = {record.spec.seed: record for record in self.records}
         assert len(self._by_seed) == len(self.records), "two runs of one cell share a seed"
@@ -85,6 +92,16 @@ class Group:
     def metric(self, name: str) -> Sample:
         """Mean and interval over seeds of a metric; accuracies as shares."""
         return sample([record.metrics[name] for record in self.done])
+
+    def measurements(self, seeds: Iterable[int]) -> list[Measurement]:
+        """What was measured of these seeds' runs."""
+        return [self._measured[self._by_seed[seed].id] for seed in seeds]
+
+    def measured(self, name: str) -> list[float]:
+        """A measured value of each run that did not diverge; none where a model has no part for
+        it."""
+        found = self.measurements(record.spec.seed for record in self.done)
+        return [each.values[name] for each in found if name in each.values]
 
     def correct(self, seeds: Iterable[int]) -> np.ndarray:
         """Correctness of these seeds' runs: int8, shape (seeds, test images)."""

@@ -14,11 +14,11 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Sample:
-    """Mean, standard deviation and t interval of n seeds' accuracy.
+    """Mean, standard deviation and t interval of a number of n seeds, such as their accuracy.
 
     Attributes:
         n: number of seeds; with one there is no sd and no interval, with none no mean.
-        low, high: within 0 and 1; see :func:`share_interval`.
+        low, high: of a share within 0 and 1; see :func:`share_interval`.
     """
 
     n: int
@@ -33,14 +33,16 @@ class Sample:
         return None if self.high is None or self.low is None else (self.high - self.low) / 2
 
 
-def sample(values: Sequence[float], level: float = LEVEL) -> Sample:
-    """The :class:`Sample` of one value a seed."""
+def sample(values: Sequence[float], level: float = LEVEL, shares: bool = True) -> Sample:
+    """The :class:`Sample` of one value a seed, which is a share or any number."""
     n = len(values)
     if n < 2:
         return Sample(n, float(values[0]) if n else None, None, None, None)
     mean, sd = float(np.mean(values)), float(np.std(values, ddof=1))
     half = float(stdtrit(n - 1, 0.5 + level / 2)) * sd / n**0.5
-    return Sample(n, mean, sd, *share_interval(mean, half))
+    return Sample(
+        n, mean, sd, *(share_interval(mean, half) if shares else (mean - half, mean + half))
+    )
 
 
 def share_interval(mean: float, half: float) -> tuple[float, float]:

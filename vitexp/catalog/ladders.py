@@ -8,12 +8,19 @@ from collections.abc import Mapping
 Ladder = Mapping[int, tuple[str, ...]]
 """Side of the images in pixels -> names of models."""
 
-SCALE: Ladder = {
-    8: ("r8x2.5", "r8x0.75+vit-xxs/2", "vit-xxs/2", "vit-xxs/4", "vit-xs/2"),
-    32: ("r8x2.75", "r11x0.5+vit-xs", "vit-xs/4", "vit-xs/8", "vit-ti/4"),
-    224: ("r50x1", "r26+vit-s/32", "vit-s/16", "vit-ti/16", "vit-b/16"),
+EQUAL: Ladder = {
+    8: ("r8x2.5", "r8x0.75+vit-xxs/2", "vit-xxs/2"),
+    32: ("r8x2.75", "r11x0.5+vit-xs", "vit-xs/4"),
+    224: ("r50x1", "r26+vit-s/32", "vit-s/16"),
 }
-"""A ResNet, a hybrid and a ViT of about equal MACs, then a smaller and a larger ViT."""
+"""A ResNet, a hybrid and a ViT of about equal MACs."""
+
+SCALE: Ladder = {
+    8: (*EQUAL[8], "vit-xxs/4", "vit-xs/2"),
+    32: (*EQUAL[32], "vit-xs/8", "vit-ti/4"),
+    224: (*EQUAL[224], "vit-ti/16", "vit-b/16"),
+}
+"""These, then a smaller and a larger ViT."""
 
 COMPUTE: Ladder = {
     8: (

@@ -29,12 +29,12 @@ def ablate(
     study: Annotated[
         str,
         typer.Argument(
-            help="pos-emb, shape, patch, pool, optimizer, compute, resolution, pretrain or"
-            " my_study.py:Study"
+            help="pos-emb, shape, patch, pool, optimizer, compute, resolution, pretrain,"
+            " bias or my_study.py:Study"
         ),
     ],
     models: Annotated[
-        str, typer.Option(help="compute: names, with commas [three of each family]")
+        str, typer.Option(help="compute, bias: names, with commas [by image size]")
     ] = "",
     source: Annotated[
         str, typer.Option(help="pretrain: the data set to pre-train on [--dataset]")
@@ -52,7 +52,8 @@ def ablate(
         int | None, typer.Option(help="pretrain: classes to pre-train on [six in ten]", min=1)
     ] = None,
     fractions: Annotated[
-        str, typer.Option(help="pretrain: shares of the target's train split [3%,10%,30%,100%]")
+        str,
+        typer.Option(help="pretrain, bias: shares of the (target's) train split [3%,10%,30%,100%]"),
     ] = "",
     dry_run: DryRun = False,
     probe: Probe = True,

@@ -31,7 +31,7 @@ from vitexp.settings.finetune import resolve_finetune
 from vitexp.settings.flags import Settings
 from vitexp.settings.model import check_model
 from vitexp.settings.run import resolve
-from vitexp.spec import Copy, RunSpec
+from vitexp.spec import Copy, ProbeKind, RunSpec, own_probe
 from vitexp.trackers import destinations
 from vitexp.trackers.sink import Sinks, following
 
@@ -186,6 +186,27 @@ def _executed(machine: Machine, plan: Planner, label: Label, sinks: Sinks) -> bo
     if well and not ran:
         screen.say(f"Nothing to run: {screen.count(len(found.runs), 'run')} done already.")
     return well and not _diverged(found.runs, store.results(), labelled(found, label))
+
+
+def measure(machine: Machine, plan: Planner, kind: ProbeKind) -> bool:
+    """Measure the finished runs of a plan that were not measured yet; what is found stays with
+    them.
+
+    Returns:
+        whether each could be measured.
+    """
+    store = Store(machine.out)
+    done = store.results()
+    runs = [run for run in plan(done).runs if run.id in done and done[run.id].status == "done"]
+    asked = [(run, own_probe(run, kind)) for run in runs]
+    todo = [(run, probe) for run, probe in asked if store.measurement(run, probe) is None]
+    if not todo:
+        return True
+    screen.say(f"{screen.count(len(todo), 'run')} to measure.")
+    failed = local.measure(list(todo), machine)
+    for run, message in failed.items():
+        screen.say(f"Failed: {run}: {message}")
+    return not failed
 
 
 def _note(machine: Machine, plan: Plan) -> None:

@@ -1,4 +1,4 @@
-"""``vitexp look``: what goes on inside trained transformers."""
+"""``vitexp look``: what goes on inside trained models."""
 
 from __future__ import annotations
 
@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from vitexp.tasks.look.images import Wanted
     from vitexp.tasks.look.opened import Looked
 
-KINDS = ("similarity", "filters", "distance", "attention", "tokens")
-_WATCHED = ("distance", "attention", "tokens")
+KINDS = ("similarity", "filters", "distance", "attention", "tokens", "cam")
+_WATCHED = ("distance", "attention", "tokens", "cam")
 """Those that need images."""
+_TILED = ("attention", "cam")
+"""Those that show each image."""
 
 
 @with_reading
@@ -36,7 +38,7 @@ def look(
     indices: Annotated[
         str,
         typer.Option(
-            help="which of the images, from 0: 0,5,9 or 0-999 [the first 128; attention: 6]"
+            help="which of the images, from 0: 0,5,9 or 0-999 [the first 128; attention, cam: 6]"
         ),
     ] = "",
     layer: Annotated[
@@ -48,12 +50,12 @@ def look(
     out: Out = Path("."),
     json: Json = False,
 ) -> None:
-    """Draw what trained transformers have learned, into plots/, with the numbers as CSV.
+    """Draw what trained models have learned, into plots/, with the numbers as CSV.
 
     similarity: which positions have embeddings that are alike. filters: the principal components
     of the patch embedding. distance: how far each head looks, by layer. attention: where in the
     image, over all layers (rollout), or by each head of a layer. tokens: what the class token reads
-    from the patches, by layer.
+    from the patches, by layer. cam: where in the image a ResNet finds its class.
     """
     from vitexp.cli import screen
     from vitexp.cli.execute import check_writable
@@ -78,7 +80,7 @@ def look(
         screen.say(text)
 
     store = Store(out)
-    looked = _looked(things, store, (model, weights), remark)
+    looked = _looked(kind, things, store, (model, weights), remark)
     if kind in _WATCHED:
         wanted = _wanted(kind, images, indices, reading, store, remark)
         reports = _watched(kind, looked, wanted, layer, devices.resolve(device)[0], remark)
@@ -91,6 +93,7 @@ def look(
 
 
 def _looked(
+    kind: str,
     things: Sequence[str],
     store: Store,
     asked: tuple[str | None, str | None],
@@ -98,13 +101,14 @@ def _looked(
 ) -> list[Looked]:
     """Runs and files, each once."""
     from vitexp.runs.weights_file import names_file
-    from vitexp.tasks.look.opened import looked_file, looked_run
+    from vitexp.tasks.look.opened import Part, looked_file, looked_run
 
     model, copy = asked[0], copy_of(asked[1])
+    part: Part = "resnet" if kind == "cam" else "transformer"
     found = [
-        looked_file(Path(thing), model, copy, remark)
+        looked_file(Path(thing), model, copy, remark, part)
         if names_file(thing)
-        else looked_run(store.find(thing).readable(), store)
+        else looked_run(store.find(thing).readable(), store, part)
         for thing in things
     ]
     return list({each.of.id: each for each in found}.values())
@@ -124,12 +128,12 @@ def _wanted(
     from vitexp.tasks.look.images import Wanted
 
     chosen = _indices(indices)
-    if kind == "attention" and chosen and len(chosen) > attention.MOST:
+    if kind in _TILED and chosen and len(chosen) > attention.MOST:
         raise VitexpError(
             f"{len(chosen)} images are more than a figure has room for.",
             f"Choose {attention.MOST} at most: --indices 0-{attention.MOST - 1}.",
         )
-    usual = attention.IMAGES if kind == "attention" else heads.IMAGES
+    usual = attention.IMAGES if kind in _TILED else heads.IMAGES
     pictures = open_pictures(images, reading) if images else None
     if pictures:
         for note in pictures.notes:
@@ -171,11 +175,14 @@ def _watched(
     import torch
 
     from vitexp.tasks.look.attention import attention
+    from vitexp.tasks.look.cam import cam
     from vitexp.tasks.look.distance import distance
     from vitexp.tasks.look.heads import measured
     from vitexp.tasks.look.tokens import tokens
 
     on = torch.device(device)
+    if kind == "cam":
+        return [cam(each, wanted, on) for each in looked]
     if kind == "attention":
         return [attention(each, wanted, layer, on) for each in looked]
     measure = distance() if kind == "distance" else tokens(looked)

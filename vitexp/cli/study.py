@@ -81,6 +81,11 @@ def _check(study: Study, settings: Settings) -> None:
                 f"vitexp {study.command} compares several values of {spelled(name)} by itself.",
                 f"Leave it out; for one cell alone, `vitexp train` takes {spelled(name)}.",
             )
+    if study.probe and settings.keep is False:
+        raise VitexpError(
+            f"vitexp {study.command} measures trained weights, and --no-keep leaves none.",
+            "Leave it out; `vitexp runs rm` frees the disk afterwards.",
+        )
     if study.needs is None:
         return
     others, such = _WITHOUT[study.needs]
@@ -126,6 +131,8 @@ def carry_out(
         well = execute.execute(machine, lambda done: kept(planner(done)), study.label)
     else:
         well = looks.settle(machine, _asking(study, base, kept), until)
+    if study.probe:
+        well = execute.measure(machine, planner, study.probe) and well
     report.after(study, question, machine.out, manner.json, manner.detail)
     if not well:
         raise typer.Exit(1)

@@ -74,6 +74,11 @@ class ImageSet:
         return int(self.train.images.shape[3])
 
 
+def spread(images: int, most: int) -> np.ndarray:
+    """At most so many rows of ``images``, evenly over all: they may lie class by class."""
+    return np.linspace(0, images - 1, min(images, most)).astype(np.int64)
+
+
 def _ranges(labels: Sequence[int]) -> str:
     """(0, 1, 2, 7) -> ``"0-2,7"``."""
     starts = [label for label in labels if label - 1 not in labels]

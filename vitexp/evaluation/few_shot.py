@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vitexp.datasets import shots
-from vitexp.datasets.image_set import ImageSet, Split
+from vitexp.datasets.image_set import ImageSet, Split, spread
 from vitexp.evaluation.accuracy import Accuracy, accuracy
 
 REGULARISERS = tuple(2.0**power for power in range(-10, 21, 2))
@@ -90,7 +90,7 @@ def few_shot(
         return []
     wanted = np.unique(np.concatenate([rows for draws in drawn.values() for rows in draws]))
     train = _features(model, images.train, wanted, device, precision, batch)
-    val = _features(model, images.val, _looked_at(images.val), device, precision, batch)
+    val = _features(model, images.val, spread(len(images.val), LOOKED_AT), device, precision, batch)
     target = Features(test.features.double(), torch.from_numpy(np.array(images.test.labels)))
     return [
         probe([train.at(np.searchsorted(wanted, rows)) for rows in draws], val, target, k, classes)
@@ -116,15 +116,10 @@ def linear_map(
     """
     every = np.arange(len(images.train))
     train = _features(model, images.train, every, device, precision, batch)
-    val = _features(model, images.val, _looked_at(images.val), device, precision, batch)
+    val = _features(model, images.val, spread(len(images.val), LOOKED_AT), device, precision, batch)
     fits = fitted(train, len(images.names))
     best = _strongest(val.correct(fits).sum(dim=1).tolist())
     return fits[best], REGULARISERS[best]
-
-
-def _looked_at(val: Split) -> np.ndarray:
-    """The validation images that the choice of a penalty looks at."""
-    return np.unique(np.linspace(0, len(val) - 1, LOOKED_AT).astype(int))
 
 
 def _features(

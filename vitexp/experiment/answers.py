@@ -13,11 +13,14 @@ from vitexp.experiment.study import Study
 from vitexp.reporting import training
 from vitexp.reporting.headline import headline
 from vitexp.reporting.report import Report
+from vitexp.runs.measurement import Measurement
 from vitexp.runs.plans import Asked, kept
 from vitexp.runs.record import Results, RunRecord
+from vitexp.runs.store import Store
 from vitexp.settings.flags import Settings, said
 from vitexp.settings.model import other_model
 from vitexp.settings.run import resolve, resolve_again
+from vitexp.spec import own_probe
 
 
 def grids(study: Study, name: str, out: Path, done: Results) -> list[Grid]:
@@ -26,9 +29,25 @@ def grids(study: Study, name: str, out: Path, done: Results) -> list[Grid]:
     Args:
         name: of the study, in its one spelling.
     """
-    asked = [each for each in kept(out) if each.study == name] or earlier(study, name, done)
-    found = (Grid(each, done, study.command) for each in asked)
+    every = kept(out)
+    known = {run for each in every for cell in each.cells.values() for run in cell}
+    asked = [each for each in every if each.study == name]
+    # What another study asked for is no question of this one, though all of its runs may be here.
+    asked = asked or [e for e in earlier(study, name, done) if _begun_runs(e, done) - known]
+    found = (Grid(each, done, study.command, _measured(study, each, out, done)) for each in asked)
     return sorted((grid for grid in found if study.answered(grid.keys())), key=lambda g: g.ended)
+
+
+def _measured(
+    study: Study, asked: Asked, out: Path, done: Results
+) -> dict[str, Measurement] | None:
+    """What was measured of the runs of a question, where its study asks for that."""
+    if study.probe is None:
+        return None
+    store, runs = Store(out), (run for cell in asked.cells.values() for run in cell)
+    specs = [done[run].spec for run in runs if run in done]
+    found = (store.measurement(spec, own_probe(spec, study.probe)) for spec in specs)
+    return {each.run_id: each for each in found if each is not None}
 
 
 def reported(study: Study, grid: Grid) -> Report:
@@ -56,6 +75,10 @@ def earlier(study: Study, name: str, done: Results) -> list[Asked]:
         before = found.get(asked.name)
         found[asked.name] = asked.with_seeds_of(before) if before else asked
     return list(found.values())
+
+
+def _begun_runs(asked: Asked, done: Results) -> set[str]:
+    return {run for cell in asked.cells.values() for run in cell if run in done}
 
 
 def _begun(plan: Plan, done: Results) -> int:

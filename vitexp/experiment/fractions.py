@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,6 +12,7 @@ import numpy as np
 from vitexp.analysis.along_data import Crossing, Curve, crossing
 from vitexp.analysis.decide import LOOKS, look
 from vitexp.analysis.groups import Group, common_seeds
+from vitexp.analysis.seeds import sample
 from vitexp.errors import VitexpError
 from vitexp.experiment.plan import Grid
 from vitexp.experiment.search import Searches
@@ -198,11 +199,23 @@ def curve_of(cells: Cells, pair: Pair) -> Curve | None:
     return Curve.of(d, np.array([cells.images(f) for f in fractions]))
 
 
-def series_of(cells: Cells, model: str, name: str, family: str = "") -> Series:
-    """A model's accuracy over the number of training images, in its family's colour."""
+def top1(group: Group) -> list[float]:
+    """The test accuracy of each run that did not diverge."""
+    return [record.metrics["test_top1"] for record in group.done]
+
+
+def series_of(
+    cells: Cells,
+    model: str,
+    name: str,
+    family: str = "",
+    shares: Callable[[Group], list[float]] = top1,
+) -> Series:
+    """A model's accuracy, or other shares, over the number of training images, in its family's
+    colour."""
     own = [(f, cells.groups[model, f]) for f in cells.fractions if (model, f) in cells.groups]
     able = [(float(cells.images(f)), group) for f, group in own if group.done]
-    tops = [(x, group.metric("test_top1")) for x, group in able]
+    tops = [(x, sample(shares(group))) for x, group in able]
     return Series(
         name=name,
         points=tuple((x, 100 * top.mean) for x, top in tops if top.mean is not None),
@@ -210,7 +223,7 @@ def series_of(cells: Cells, model: str, name: str, family: str = "") -> Series:
             None if top.low is None or top.high is None else (100 * top.low, 100 * top.high)
             for _, top in tops
         ),
-        dots=tuple((x, 100 * r.metrics["test_top1"]) for x, group in able for r in group.done),
+        dots=tuple((x, 100 * share) for x, group in able for share in shares(group)),
         family=family,
     )
 

@@ -91,7 +91,9 @@ def report(claims: tuple[Claim, ...]) -> Report:
             " itself, shared by the looks at 3, 5, 10 and 20 seeds; so of twenty claims that are"
             " wrongly put, about one may get a false verdict.",
             "Effects are in points of test top-1; of CA1 and CA2 a ratio of compute; of SH4"
-            " points a standard deviation. The n of these three counts models, not seeds.",
+            " points a standard deviation. The n of these three counts models, not seeds. Of IB1"
+            " and IB2 they are points of images that keep their class, of IB3 and IB4 of the"
+            " distance of equal attention to all, of IB5 correlations times 100.",
         ),
     )
 

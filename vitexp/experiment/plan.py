@@ -13,6 +13,7 @@ from vitexp.analysis.groups import Group
 from vitexp.errors import VitexpError
 from vitexp.experiment.grids import last_ended, parts
 from vitexp.runs.folds import whole
+from vitexp.runs.measurement import Measurement
 from vitexp.runs.plans import Asked, Key
 from vitexp.runs.record import Results, RunRecord
 from vitexp.spec import FromRun, RunSpec, digest
@@ -117,14 +118,26 @@ class Grid(Mapping[Any, Group]):
         flags: that ask for it again, but for the seeds.
         command: what takes them, after ``vitexp``.
         name, digest: the plan's, and of what it compares: hexadecimal digits.
+
+    Args:
+        measured: where the question is about what is measured of finished runs: that, by their
+            ids; a run without it is not done.
     """
 
-    def __init__(self, asked: Asked, done: Results, command: str) -> None:
+    def __init__(
+        self,
+        asked: Asked,
+        done: Results,
+        command: str,
+        measured: Mapping[str, Measurement] | None = None,
+    ) -> None:
+        if measured is not None:
+            done = done.where(lambda record: record.status == "diverged" or record.id in measured)
         found = {
             key: whole(done[run] for run in runs if run in done)
             for key, runs in asked.cells.items()
         }
-        self._groups = {key: Group(records) for key, records in found.items() if records}
+        self._groups = {key: Group(records, measured) for key, records in found.items() if records}
         self.reference = asked.reference
         self.tries: tuple[RunRecord, ...] = tuple(done[run] for run in asked.tries if run in done)
         self.flags, self.command = asked.flags, command

@@ -16,6 +16,7 @@ from vitexp.runs.plans import Key
 from vitexp.runs.record import Results
 from vitexp.settings.base import Base
 from vitexp.settings.flags import Settings
+from vitexp.spec import ProbeKind
 
 
 class Study(ABC):
@@ -29,6 +30,7 @@ class Study(ABC):
         decides: the settings that its cells differ in, which a flag cannot ask for.
         own: the flags that are its own, beside the settings'.
         needs: what its model has to have: a transformer, as a ViT and a hybrid do, or that alone.
+        probe: what is measured of its finished runs, on their own images; that needs their weights.
     """
 
     stem: ClassVar[str]
@@ -38,6 +40,7 @@ class Study(ABC):
     decides: ClassVar[tuple[str, ...]] = ()
     own: ClassVar[tuple[str, ...]] = ()
     needs: ClassVar[Literal["transformer", "vit"] | None] = None
+    probe: ClassVar[ProbeKind | None] = None
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Names a study after its class where it does not name itself: ``PosEmb`` -> ``pos_emb``,

@@ -29,6 +29,7 @@ def judge(
     label: Callable[[K], str],
     command: Callable[[int, int], str],
     otherwise: str = "",
+    seen: Callable[[Group, list[int]], np.ndarray] | None = None,
 ) -> Claim:
     """The claim ``name`` tested on the seeds that the cells ``needed`` share, up to the look.
 
@@ -36,6 +37,7 @@ def judge(
         label: what to call a cell.
         command: (first seed, seeds) -> the command that runs so many seeds.
         otherwise: what would settle an open question that seeds alone do not, as a sentence.
+        seen: what is tested of a cell in place of its correctness, from these seeds.
     """
     said = paper.claims()[name]
     dataset = next((group.spec.data.name for group in cells.values()), "")
@@ -47,7 +49,8 @@ def judge(
         words = sentence(why)
         return Claim(name, said.sentence, said.source, standing, words, settle, dataset=dataset)
     seeds = _seeds(cells, needed)
-    finding, more = test({key: cells[key].correct(seeds) for key in needed})
+    read = seen or Group.correct
+    finding, more = test({key: read(cells[key], seeds) for key in needed})
     runs = (record for key in needed for record in cells[key].records)
     return Claim(
         name,
@@ -55,7 +58,7 @@ def judge(
         said.source,
         finding.standing,
         sentence(f"{effect_words(finding)}, n {len(seeds)}; {more}"),
-        _settle(finding, lambda n: command(min(seeds), n), otherwise, cells),
+        _settle(finding, lambda n: command(min(seeds), n), otherwise, {} if seen else cells),
         tuple(run for record in runs if record.spec.seed in seeds for run in record.runs),
         effect=100 * finding.estimate.value,
         low=100 * finding.low,
@@ -83,7 +86,7 @@ def _settle(
 ) -> str:
     outlook, folds = finding.outlook, ""
     seeds = "" if outlook is None else sentence(f"{outlook}{to_type(outlook, command)}")
-    if outlook is not None and not outlook.possible:
+    if cells and outlook is not None and not outlook.possible:
         folds = folds_words(cells.values(), command(finding.estimate.n))
     settled = outlook is not None and outlook.possible and outlook.first is not None
     open_still = finding.standing == "INCONCLUSIVE" and not settled

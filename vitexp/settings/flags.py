@@ -237,7 +237,12 @@ class Settings:
         "ask on a terminal",
         circumstance=True,
     )
-    keep: bool | None = setting(MACHINE, "keep the final weights", "keep", circumstance=True)
+    keep: bool | None = setting(
+        MACHINE,
+        "keep the final weights, which probe, look, predict and ablate bias need",
+        "keep",
+        circumstance=True,
+    )
     checkpoint_seconds: float | None = setting(
         MACHINE, "work that a kill may cost at most, each run", "60", above=0, circumstance=True
     )

@@ -27,7 +27,7 @@ from vitexp.spec.model import (
     Stem,
     ViTShape,
 )
-from vitexp.spec.probe import Checkpoint, ProbeSpec, Shown
+from vitexp.spec.probe import Checkpoint, ProbeKind, ProbeSpec, Shown, own_probe
 from vitexp.spec.recipe import Optimizer, Recipe, Schedule
 from vitexp.spec.run import TUNING_SEEDS, Copy, FromFile, FromRun, Head, Init, Precision, RunSpec
 from vitexp.spec.soup import SoupKind, SoupSpec
@@ -51,6 +51,7 @@ __all__ = [
     "Pool",
     "PositionSpec",
     "Precision",
+    "ProbeKind",
     "ProbeSpec",
     "Reading",
     "Recipe",
@@ -68,5 +69,6 @@ __all__ = [
     "from_json",
     "identifying",
     "identity",
+    "own_probe",
     "to_json",
 ]

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
 from vitexp.spec.data import DataSpec, Reading
 from vitexp.spec.ids import digest, identity
 from vitexp.spec.model import ModelSpec
-from vitexp.spec.run import FromFile, Precision
+from vitexp.spec.run import FromFile, Precision, RunSpec
+
+ProbeKind = Literal["few_shot", "bias"]
+"""What features are worth to a linear map; or what stays when images are shifted, shuffled or
+hidden, see :mod:`vitexp.evaluation.bias`."""
 
 
 @dataclass(frozen=True)
@@ -20,8 +25,13 @@ class ProbeSpec:
         data: on which images, at the run's image size.
     """
 
-    kind: Literal["few_shot"]
+    kind: ProbeKind
     data: DataSpec
+
+
+def own_probe(run: RunSpec, kind: ProbeKind) -> ProbeSpec:
+    """A measurement on the run's own images, whatever share of them it was trained on."""
+    return ProbeSpec(kind, dataclasses.replace(run.data, fraction=None, subset_seed=None))
 
 
 @dataclass(frozen=True)

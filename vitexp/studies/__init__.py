@@ -17,6 +17,7 @@ STUDIES = Registry(
         "finetune": "vitexp.studies.finetune.study:FineTune",
         "resolution": "vitexp.studies.resolution.study:Resolution",
         "pretrain": "vitexp.studies.pretrain.study:Pretrain",
+        "bias": "vitexp.studies.bias.study:Bias",
     },
     aliases={
         **{"scale": "data_size", "datasize": "data_size"},

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vitexp.datasets.image_set import ImageSet, Split
+from vitexp.datasets.image_set import ImageSet, Split, spread
 from vitexp.evaluation.accuracy import Classified, classified
 from vitexp.evaluation.few_shot import few_shot
 from vitexp.runs.record import TRAIN_IMAGES, RunRecord, Status, pack_classes, pack_correct
@@ -195,7 +195,7 @@ class Run:
         reported = max(self.curve, key=lambda p: p["val_top1"]) if self.best else self.curve[-1]
         self.execution["test_reads"] = host.reads_test()
         on_test = self._classified(self.images.test)
-        on_train = self._classified(self.images.train, _spread(len(self.images.train)))
+        on_train = self._classified(self.images.train, spread(len(self.images.train), TRAIN_IMAGES))
         yield completion(self.device)
         test, train = on_test.accuracy(), on_train.accuracy()
         with plain():
@@ -306,8 +306,3 @@ class Run:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def _spread(images: int) -> np.ndarray:
-    """At most :data:`TRAIN_IMAGES` rows, evenly over all: images may lie class by class."""
-    return np.linspace(0, images - 1, min(images, TRAIN_IMAGES)).astype(np.int64)

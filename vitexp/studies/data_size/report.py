@@ -28,9 +28,7 @@ from vitexp.reporting.training import compute_limited, train_words
 from vitexp.reporting.values import collapsed_words, ids, in_percent, top1_values
 from vitexp.reporting.words import (
     FAMILIES,
-    data_words,
     points,
-    recipe_words,
 )
 
 COLUMNS = (
@@ -38,21 +36,6 @@ COLUMNS = (
     *("top1_mean", "top1_sd", "top1_low", "top1_high", "val_top1_mean", "train_top1_mean"),
     *("compute_limited", "run_ids"),
 )
-
-
-def facts(cells: Cells) -> tuple[tuple[str, str], ...]:
-    spec = max((group.spec for group in cells.groups.values()), key=lambda s: s.data.used)
-    steps = {group.spec.recipe.steps for group in cells.groups.values()}
-    budget = (
-        f"{min(steps)} steps for every fraction"
-        if len(steps) == 1
-        else "the same number of epochs for every fraction"
-    )
-    stop = spec.recipe.early_stopping
-    kept = "the weights that do best on validation" if stop else "the last weights"
-    families = {cells.family(model): cells.spec(model) for model in cells.models}
-    recipes = ((f"recipe, {FAMILIES.get(f, f)}", recipe_words(s)) for f, s in families.items())
-    return (("data", data_words(spec)), *recipes, ("budget", f"{budget}; {kept}"))
 
 
 def tables(cells: Cells) -> tuple[GridTable, ...]:

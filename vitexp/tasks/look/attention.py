@@ -5,15 +5,14 @@ S side, C channels, G side of the grid of patches, H heads.
 
 from __future__ import annotations
 
-from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
 from vitexp.errors import VitexpError
 from vitexp.reporting.report import Report, Tile, TilesFigure, Value
 from vitexp.tasks.look.images import Wanted
+from vitexp.tasks.look.maps import greys, lit, short
 from vitexp.tasks.look.opened import Looked
 
 if TYPE_CHECKING:
@@ -46,9 +45,9 @@ def attention(looked: Looked, wanted: Wanted, layer: int | None, device: torch.d
     names, pixels, maps, told = _measured(looked, wanted, layer, device)
     tiles, rows = list[Tile](), list[dict[str, Value]]()
     for name, image, own in zip(names, pixels, maps, strict=True):
-        tiles.append(Tile(image, (_short(name),)))
+        tiles.append(Tile(image, (short(name),)))
         if layer is None:
-            tiles.append(Tile(_lit(image, own[0])))
+            tiles.append(Tile(lit(image, own[0])))
         tiles += (_tile(one, head + 1 if layer else None) for head, one in enumerate(own))
         rows += _rows(looked, name, own, layer)
     figure = TilesFigure(
@@ -100,26 +99,10 @@ def _measured(
     return names, np.concatenate(shown), np.concatenate(found), f"{len(names)} {source}"
 
 
-def _short(name: str) -> str:
-    """A file by its name alone."""
-    return PurePath(name).name
-
-
 def _tile(weights: np.ndarray, head: int | None) -> Tile:
     low, high = weights.min(), weights.max()
-    grey = 255 * (weights - low) / max(high - low, 1e-12)
     span = f"{100 * low:.2f} to {100 * high:.2f} %"
-    line = span if head is None else f"{head}: {100 * high:.0f} %"
-    return Tile(grey.round().astype(np.uint8)[:, :, None], (line,))
-
-
-def _lit(image: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """The image times the map over its largest value, as the paper shows it."""
-    side = image.shape[:2]
-    light = Image.fromarray((weights / weights.max()).astype(np.float32))
-    spread = np.asarray(light.resize(side, Image.Resampling.BILINEAR))
-    lit: np.ndarray = (image * spread[:, :, None]).round().astype(np.uint8)
-    return lit
+    return Tile(greys(weights), (span if head is None else f"{head}: {100 * high:.0f} %",))
 
 
 def _rows(looked: Looked, name: str, maps: np.ndarray, layer: int | None) -> list[dict[str, Value]]:
