@@ -204,6 +204,13 @@ def test_equal_cells_are_undecided_with_the_command_that_may_settle_it(rng):
     assert said.claims[0].settle
 
 
+def test_an_interval_of_a_claim_ends_where_a_difference_can(rng):
+    said = report(paper_grid(rng, none=0.4, others=0.6, images=5))
+    ends = [end for claim in said.claims for end in (claim.low, claim.high)]
+    assert {abs(end) for end in ends if end is not None and abs(end) >= 100} == {100}
+    assert "100.0]" in said.claims[0].evidence
+
+
 def test_none_that_is_better_refutes_the_first_claim(rng):
     said = report(paper_grid(rng, seeds=5, none=0.9, others=0.7))
     assert said.claims[0].standing == "REFUTED"

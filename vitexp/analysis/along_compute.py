@@ -52,7 +52,7 @@ def lead_vanishes(
     room = estimate(-large)
     parts = (
         estimate(small),
-        estimate(small - large),
-        dataclasses.replace(room, value=room.value + margin),
+        dataclasses.replace(estimate(small - large), most=2),
+        dataclasses.replace(room, value=room.value + margin, most=1 + margin),
     )
     return all_exceed(dict(zip(names, parts, strict=True)), 0.0, alpha)

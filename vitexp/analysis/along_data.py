@@ -8,7 +8,7 @@ F amounts, n seeds, N test images.
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -192,4 +192,4 @@ def gains_differ(d: np.ndarray) -> Estimate:
 
     Positive where A gains more from more data than B does.
     """
-    return estimate(np.subtract(d[-1], d[0], dtype=np.int8))
+    return replace(estimate(np.subtract(d[-1], d[0], dtype=np.int8)), most=2)

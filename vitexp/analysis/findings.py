@@ -7,12 +7,12 @@ must hold, none is adjusted and none lends: what is lent pays for the number of 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from vitexp.analysis.decide import Outlook, claim_level, outlook
 from vitexp.analysis.together import together
-from vitexp.analysis.two_way import Estimate
+from vitexp.analysis.two_way import Estimate, possible
 
 Standing = Literal["SUPPORTED", "REFUTED", "INCONCLUSIVE", "NOT RUN"]
 
@@ -36,6 +36,12 @@ class Finding:
     high: float
     alpha: float
     outlook: Outlook | None = None
+
+    @property
+    def possible(self) -> Finding:
+        """The same with the part of its interval that a difference of accuracies can have."""
+        low, high = possible((self.low, self.high), self.estimate.most)
+        return replace(self, low=low, high=high)
 
 
 def all_exceed(

@@ -12,7 +12,7 @@ import numpy as np
 from vitexp.analysis.decide import Decision, decide, look
 from vitexp.analysis.seeds import Sample, sample, share_interval
 from vitexp.analysis.together import together
-from vitexp.analysis.two_way import Estimate, estimate
+from vitexp.analysis.two_way import Estimate, estimate, possible
 from vitexp.runs.measurement import Measurement
 from vitexp.runs.record import RunRecord
 from vitexp.spec import RunSpec
@@ -175,11 +175,6 @@ class Comparison:
             return self.delta, self.interval
         ends = self.decision.low, self.decision.high
         return self.decision.estimate.value, possible(ends)
-
-
-def possible(interval: tuple[float, float]) -> tuple[float, float]:
-    """The part of it that a difference of two shares can have."""
-    return max(interval[0], -1.0), min(interval[1], 1.0)
 
 
 def compare(groups: Mapping[K, Group], reference: Group) -> dict[K, Comparison]:

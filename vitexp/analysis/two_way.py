@@ -81,6 +81,8 @@ class Estimate:
         seed_df: degrees of freedom of ``seed_variance``.
         by_seed: the mean of each seed, shape (n,); None where ``seed_variance`` is not theirs.
         least: what ``seed_variance`` is at least: MS_si / N, or that of rounding.
+        most: what ``value`` can be at most, and its opposite at least: 1 of a difference of two
+            accuracies, 2 of a difference of two such.
     """
 
     value: float
@@ -91,6 +93,7 @@ class Estimate:
     seed_df: float
     by_seed: np.ndarray | None = dataclasses.field(default=None, compare=False, repr=False)
     least: float = 0.0
+    most: float = 1.0
 
     @cached_property
     def se(self) -> float:
@@ -145,6 +148,11 @@ class Estimate:
     def p_above(self) -> float:
         """One-sided p-value against "the true value is not above 0"."""
         return stdtr(self.df, -self.value / self.se)  # type: ignore[no-any-return]
+
+
+def possible(interval: tuple[float, float], most: float = 1.0) -> tuple[float, float]:
+    """The part of it that a difference of two shares can have, or what is ``most`` in size."""
+    return max(interval[0], -most), min(interval[1], most)
 
 
 def estimate(d: np.ndarray) -> Estimate:

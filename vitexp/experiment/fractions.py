@@ -13,6 +13,7 @@ from vitexp.analysis.along_data import Crossing, Curve, crossing
 from vitexp.analysis.decide import LOOKS, look
 from vitexp.analysis.groups import Group, common_seeds
 from vitexp.analysis.seeds import sample
+from vitexp.analysis.two_way import possible
 from vitexp.errors import VitexpError
 from vitexp.experiment.plan import Grid
 from vitexp.experiment.search import Searches
@@ -175,7 +176,7 @@ def _cost(spec: RunSpec) -> int:
 
 def cells_span(curve: Curve, place: float) -> str:
     """The 95 % interval of the difference at one amount."""
-    return span(*curve.between(place).interval())
+    return span(*possible(curve.between(place).interval()))
 
 
 def crossing_words(found: Crossing | None) -> str:

@@ -51,6 +51,8 @@ def judge(
     seeds = _seeds(cells, needed)
     read = seen or Group.correct
     finding, more = test({key: read(cells[key], seeds) for key in needed})
+    if seen is None:
+        finding = finding.possible
     runs = (record for key in needed for record in cells[key].records)
     return Claim(
         name,

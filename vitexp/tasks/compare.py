@@ -9,8 +9,8 @@ from itertools import chain
 import numpy as np
 
 from vitexp.analysis.decide import LOOKS, Decision, decide, look
-from vitexp.analysis.groups import Group, common_seeds, possible
-from vitexp.analysis.two_way import Estimate, estimate
+from vitexp.analysis.groups import Group, common_seeds
+from vitexp.analysis.two_way import Estimate, estimate, possible
 from vitexp.catalog.sizes import called, signal
 from vitexp.errors import VitexpError
 from vitexp.experiment.grids import from_scratch, last_ended, parts, split
