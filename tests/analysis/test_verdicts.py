@@ -33,6 +33,7 @@ from vitexp.analysis.two_way import (
     mean_squares,
     resolution,
 )
+from vitexp.reporting.cells import mean_words
 
 GRIDS = 400
 """Simulated grids a test; a rate of 0.05 is then known to +- 0.033 (three standard errors)."""
@@ -79,6 +80,22 @@ def test_the_interval_of_an_accuracy_ends_below_100_percent():
     assert few.mean - few.low > few.high - few.mean
     every = sample([1.0, 1.0, 1.0])
     assert (every.low, every.high) == (1, 1)
+    assert (mean_words(few, 1), mean_words(sample([0.92, 0.97]), 1)) == (
+        "99.8 [98.3, 100.0]",
+        "94.5 [3.7, 100.0]",
+    )
+
+
+def test_seeds_that_agree_on_few_images_have_the_length_of_rounding():
+    same, half = sample([0.68, 0.68], images=50), 12.706 / 50 / np.sqrt(12 * 2)
+    assert same.sd == 0
+    assert same.half_width == pytest.approx(half, rel=0.01)
+    assert mean_words(same, 1) == "68.0 ± 5.2"
+    every = sample([1.0, 1.0], images=50)
+    assert every.low == pytest.approx(1 - half, abs=1e-4)
+    assert every.high == 1
+    apart = [0.60, 0.68, 0.72]
+    assert sample(apart, images=50) == sample(apart)
 
 
 def test_one_seed_has_no_interval_and_none_has_no_mean():

@@ -90,8 +90,8 @@ class Group:
         return all(self._by_seed[seed].status == "done" for seed in seeds)
 
     def metric(self, name: str) -> Sample:
-        """Mean and interval over seeds of a metric; accuracies as shares."""
-        return sample([record.metrics[name] for record in self.done])
+        """Mean and interval over seeds of a metric; accuracies, of the test images, as shares."""
+        return sample([record.metrics[name] for record in self.done], images=self.images)
 
     def measurements(self, seeds: Iterable[int]) -> list[Measurement]:
         """What was measured of these seeds' runs."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ class Sample:
 
     Attributes:
         n: number of seeds; with one there is no sd and no interval, with none no mean.
+        sd: of the values as they are.
         low, high: of a share within 0 and 1; see :func:`share_interval`.
     """
 
@@ -33,13 +35,24 @@ class Sample:
         return None if self.high is None or self.low is None else (self.high - self.low) / 2
 
 
-def sample(values: Sequence[float], level: float = LEVEL, shares: bool = True) -> Sample:
-    """The :class:`Sample` of one value a seed, which is a share or any number."""
+def sample(
+    values: Sequence[float],
+    level: float = LEVEL,
+    shares: bool = True,
+    images: float = math.inf,
+) -> Sample:
+    """The :class:`Sample` of one value a seed, which is a share or any number.
+
+    Args:
+        images: of which the values are shares. They come in steps of 1 / ``images``: equal ones do
+            not prove that seeds do not matter, so the interval takes their standard deviation for
+            no smaller than that of rounding.
+    """
     n = len(values)
     if n < 2:
         return Sample(n, float(values[0]) if n else None, None, None, None)
     mean, sd = float(np.mean(values)), float(np.std(values, ddof=1))
-    half = float(stdtrit(n - 1, 0.5 + level / 2)) * sd / n**0.5
+    half = float(stdtrit(n - 1, 0.5 + level / 2)) * max(sd, 1 / (images * 12**0.5)) / n**0.5
     return Sample(
         n, mean, sd, *(share_interval(mean, half) if shares else (mean - half, mean + half))
     )

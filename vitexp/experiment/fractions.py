@@ -216,7 +216,7 @@ def series_of(
     colour."""
     own = [(f, cells.groups[model, f]) for f in cells.fractions if (model, f) in cells.groups]
     able = [(float(cells.images(f)), group) for f, group in own if group.done]
-    tops = [(x, sample(shares(group))) for x, group in able]
+    tops = [(x, sample(shares(group), images=group.images)) for x, group in able]
     return Series(
         name=name,
         points=tuple((x, 100 * top.mean) for x, top in tops if top.mean is not None),

@@ -8,18 +8,23 @@ from vitexp.analysis.groups import Comparison, Group
 from vitexp.analysis.seeds import Sample
 from vitexp.reporting.report import Cell, Tone
 from vitexp.reporting.values import difference_words, said_words
-from vitexp.reporting.words import decimals, percent
+from vitexp.reporting.words import decimals, percent, span
 
 TONES: dict[str, Tone] = {"better": "good", "worse": "bad"}
 """The tone of a verdict; of others it is plain."""
 
 
 def mean_words(found: Sample | None, places: int) -> str:
-    """``"97.2 ± 0.3"``, ``"97.2"`` of a single seed, ``"-"`` without any."""
+    """``"97.2 ± 0.3"``, ``"97.2"`` of a single seed, ``"-"`` without any; ``"92.0 [74.1, 97.9]"``
+    where ± would go beyond what a share can be."""
     if found is None or found.mean is None:
         return "-"
-    half = "" if found.half_width is None else f" ± {percent(found.half_width, places)}"
-    return f"{percent(found.mean, places)}{half}"
+    mean, half = percent(found.mean, places), found.half_width
+    if found.low is None or found.high is None or half is None:
+        return mean
+    if found.mean - half < 0 <= found.low or found.mean + half > 1 >= found.high:
+        return f"{mean} {span(found.low, found.high, places)}"
+    return f"{mean} ± {percent(half, places)}"
 
 
 def accuracy_words(group: Group) -> str:

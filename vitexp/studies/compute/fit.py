@@ -16,11 +16,13 @@ from vitexp.analysis.compute_ratio import (
 )
 from vitexp.analysis.decide import ALPHA
 from vitexp.analysis.findings import Standing
+from vitexp.analysis.seeds import Sample
 from vitexp.catalog import paper
+from vitexp.reporting.cells import mean_words
 from vitexp.reporting.panels import SEED
 from vitexp.reporting.report import Claim, CurveFigure, Series
 from vitexp.reporting.values import in_percent
-from vitexp.reporting.words import FAMILIES, percent, sentence, times
+from vitexp.reporting.words import FAMILIES, sentence, times
 
 REFERENCE, FAMILY = "resnet", "vit"
 CLAIMED = (2.0, 4.0)
@@ -236,7 +238,7 @@ def row(size: Sized, scaling: Scaling) -> dict[str, str | int | float | None]:
 
 
 def accuracy_words(size: Sized) -> str:
-    """The accuracy of a size with the half-width of its interval."""
-    half = "" if size.high is None else f" ± {percent(size.high - size.accuracy)}"
+    """The accuracy of a size with its interval."""
+    top1 = Sample(size.n, size.accuracy, None, size.low, size.high)
     seeds = f", n {size.n}" if size.n else ""
-    return f"{percent(size.accuracy)}{half}{seeds}"
+    return f"{mean_words(top1, 1)}{seeds}"
