@@ -14,7 +14,7 @@ import vitexp
 HOME = Path(vitexp.__file__).parent
 
 FLOORS = [
-    ["errors"],
+    ["errors", "amounts"],
     ["registry"],
     ["spec"],
     ["catalog"],

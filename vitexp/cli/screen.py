@@ -17,11 +17,12 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from vitexp.amounts import amount as amount
+from vitexp.amounts import count as count
+from vitexp.amounts import duration as duration
+from vitexp.amounts import size as size
 from vitexp.cli import NARROW
 from vitexp.errors import printable
-from vitexp.reporting.amounts import amount as amount
-from vitexp.reporting.amounts import duration as duration
-from vitexp.reporting.amounts import size as size
 
 _FILE_COLUMNS = 1000
 _COMMAND = re.compile(r"`[^`]*`")
@@ -66,11 +67,6 @@ def _broken(text: str, width: int) -> str:
 
 def _wrapped(line: str, width: int) -> str:
     return textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
-
-
-def count(number: int, what: str) -> str:
-    """``"1 run"``, ``"2 runs"``."""
-    return f"{number} {what}{'s' * (number != 1)}"
 
 
 def emit(value: Any) -> None:

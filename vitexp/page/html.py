@@ -13,6 +13,7 @@ from typing import Any
 import jinja2
 
 from vitexp import __version__
+from vitexp.amounts import amount, duration, size
 from vitexp.page.answer import Answer
 from vitexp.page.compute import spent
 from vitexp.page.contents import Contents
@@ -20,7 +21,6 @@ from vitexp.page.library import scripts as library_scripts
 from vitexp.page.policy import policy
 from vitexp.page.prose import plain, prose
 from vitexp.render.figure import svg
-from vitexp.reporting.amounts import amount, duration, size
 from vitexp.reporting.report import Figure
 from vitexp.reporting.words import effect
 

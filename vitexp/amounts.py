@@ -1,4 +1,4 @@
-"""Large numbers, bytes and times, for people."""
+"""Large numbers, counts, bytes and times, for people."""
 
 from __future__ import annotations
 
@@ -23,9 +23,14 @@ def amount(value: float | None) -> str:
     return f"{value:.3g}"
 
 
-def size(count: float) -> str:
+def count(number: int, what: str) -> str:
+    """``"1 run"``, ``"2 runs"``."""
+    return f"{number} {what}{'s' * (number != 1)}"
+
+
+def size(number: float) -> str:
     """Bytes, for people."""
-    return f"{amount(count)}B" if count >= 1e3 else f"{count:.0f} B"
+    return f"{amount(number)}B" if number >= 1e3 else f"{number:.0f} B"
 
 
 def duration(seconds: float | None) -> str:
