@@ -109,7 +109,8 @@ def test_runs_are_called_something_and_that_travels_with_them(tmp_path, capsys):
     assert [row["name"] for row in read(capsys, "runs", "list", "--out", here)] == 2 * ["mine"]
     code, printed, _ = call(capsys, *command, "--name", "ours")
     assert code == 0
-    assert "mean of 2 seeds: " in printed
+    assert "test images, train % on " in printed
+    assert " training images\nmean of 2 seeds: " in printed
     assert "95 % interval [" in printed
     (changed,) = read(
         capsys, "runs", "tag", ids[0], "--add", "d", "--remove", "a", "--remove", "x", "--out", here

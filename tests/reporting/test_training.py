@@ -11,7 +11,7 @@ from tests.plans import by_position, sorted_into
 from tests.synthetic import draw, grid, paper_grid, record, spec
 from vitexp.analysis.groups import Group
 from vitexp.experiment.answers import reported
-from vitexp.reporting.training import compute_limited, facts, loss_falls, undertrained
+from vitexp.reporting.training import compute_limited, facts, looked_at, loss_falls, undertrained
 from vitexp.runs.record import Results, RunRecord
 from vitexp.studies.pos_emb.study import PosEmb
 
@@ -55,6 +55,10 @@ def test_guessing_and_how_far_training_came_are_facts():
     found = dict(facts([group]))
     assert found["guessing"] == "chance 10.0 %, always the most common class 10.3 %"
     assert found["training"] == "top-1 on training images 90.0 to 90.0 %"
+    looked = [made(1, 2, train_images=images) for images in (2000.0, 39.0)]
+    assert looked_at(looked) == "39 to 2,000 training images"
+    one = undertrained([Group([made(1, 1)])])
+    assert "may on 1 image, too" in one
     falling = replace(group.records[0], curve=curve([4, 3, 2, 1, 0.5, 0.3]))
     found = dict(facts([Group([falling, replace(group.records[1], curve=curve([4, 3, 1, 1, 1]))])]))
     assert found["training"].endswith("; loss still falling in 1 of 2 runs")

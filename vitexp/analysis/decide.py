@@ -14,6 +14,7 @@ from typing import Literal, TypeVar
 
 from scipy.special import chdtri
 
+from vitexp.amounts import count
 from vitexp.analysis.together import Joint, together
 from vitexp.analysis.two_way import Estimate
 
@@ -68,7 +69,7 @@ class Outlook:
 
     def __str__(self) -> str:
         if not self.possible:
-            return f"more seeds cannot settle it on {self.images} test images"
+            return f"more seeds cannot settle it on {count(self.images, 'test image')}"
         if not self.looks_left:
             return f"{LOOKS[-1]} seeds are the last look: it stays open on these data"
         if self.first is None:

@@ -47,14 +47,15 @@ def _mean(records: list[RunRecord]) -> None:
     """Print what several seeds reach together, and what folds do."""
     from vitexp.analysis.groups import Group
     from vitexp.cli import screen
-    from vitexp.reporting.training import guessing
+    from vitexp.reporting.training import guessing, looked_at
     from vitexp.runs.folds import whole
 
     if not (several := whole(records)):
         return
     group = Group(several)
     if group.done:
-        print(f"guessing: {guessing([group])}; {group.images} test images")
+        images = f"{screen.count(group.images, 'test image')}, train % on {looked_at(group.done)}"
+        print(f"guessing: {guessing([group])}; {images}")
     top1 = group.metric("test_top1")
     if len(group.done) == 1 and group.spec.data.fold:
         print(f"{screen.percent(top1.mean)} % of all {group.images} images, each tested once")

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from vitexp.amounts import count
 from vitexp.analysis.groups import Group
 from vitexp.catalog.datasets import HUB_SETS
 from vitexp.catalog.sizes import called
@@ -87,12 +88,12 @@ def _results(record: RunRecord, cell: Group) -> str:
     ]
     both = cell.over_images_too()
     notes = [
-        f"In per cent, of {images} test images.",
+        f"In per cent, of {count(images, 'test image')}.",
         f"Top-1 over seeds and test images together: {span(*both)}, at 95 %." if both else
         "Of one seed there is no interval: another seed may do better or worse.",
         f"Always the most common class: {percent(record.metrics['test_majority'])} %."
         if "test_majority" in record.metrics else "",
-        f"{cell.diverged} seeds diverged and are left out." if cell.diverged else "",
+        f"{count(cell.diverged, 'seed')} diverged and left out." if cell.diverged else "",
     ]  # fmt: skip
     return _table(columns, rows) + "\n\n" + " ".join(filter(None, notes))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from vitexp.amounts import count
 from vitexp.catalog.sizes import called, signal
 from vitexp.registry import is_reference
 from vitexp.spec import DataSpec, ModelSpec, RunSpec
@@ -34,7 +35,7 @@ def facts(spec: RunSpec) -> dict[str, str]:
         "pool": _pool(spec.model),
         "start": "fine-tuned" if spec.init else "",
         "recipe": f"{spec.recipe.optimizer} lr {spec.recipe.lr:g}",
-        "steps": f"{spec.recipe.steps} steps",
+        "steps": count(spec.recipe.steps, "step"),
     }
 
 
@@ -50,7 +51,9 @@ def images_words(data: DataSpec, of_train: str = "") -> str:
         of_train: what else there is to say of those to train on.
     """
     data = data.undrawn
-    counts = f"{data.train} train{of_train}, {data.val} validation, {data.test} test images"
+    counts = (
+        f"{data.train} train{of_train}, {data.val} validation, {count(data.test, 'test image')}"
+    )
     if data.fold is None:
         return counts
     every = f"all {data.pool} images, each tested once a seed"

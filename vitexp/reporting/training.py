@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Literal
 
+from vitexp.amounts import count
 from vitexp.analysis.groups import Group
 from vitexp.reporting.words import percent
 from vitexp.runs.record import RunRecord
@@ -36,16 +37,15 @@ def facts(groups: Sequence[Group]) -> tuple[tuple[str, str], ...]:
         falls = [fall for record in trained if (fall := loss_falls(record)) is not None]
         last = f"; loss still falling in {sum(falls)} of {len(falls)} runs" if falls else ""
         reached = f"{percent(min(shares))} to {percent(max(shares))} %"
-        seen = [int(r.metrics["train_images"]) for r in trained if "train_images" in r.metrics]
-        counts = f"{span} " if (span := _counts(seen)) else ""
-        lines.append(("training", f"top-1 on {counts}training images {reached}{last}"))
+        lines.append(("training", f"top-1 on {looked_at(trained)} {reached}{last}"))
     return tuple(lines)
 
 
-def _counts(images: Sequence[int]) -> str:
-    """How many images were looked at; ``""`` where that is not known."""
-    least, most = min(images, default=0), max(images, default=0)
-    return "" if not images else f"{most:,}" if least == most else f"{least:,} to {most:,}"
+def looked_at(records: Sequence[RunRecord]) -> str:
+    """``"2,000 training images"`` that top-1 was measured on; without a number if it is unknown."""
+    seen = [int(r.metrics["train_images"]) for r in records if "train_images" in r.metrics]
+    ends = dict.fromkeys((min(seen), max(seen))) if seen else ()
+    return f"{' to '.join(f'{end:,}' for end in ends)} training images".lstrip()
 
 
 def undertrained(groups: Sequence[Group]) -> str:
@@ -62,14 +62,15 @@ def undertrained(groups: Sequence[Group]) -> str:
     if train is not None and train - best > _BY_HEART:
         return (
             f"Over-fitted: nothing here can be concluded. The best cell reaches {percent(train)} %"
-            f" of its {group.spec.data.used} training images and {percent(best)} % of the"
-            f" {group.images} test images, which guessing ({percent(floor)} %) may, too. More"
-            " images may help, or weights that were trained on more: `vitexp finetune --from FILE`."
+            f" of its {count(group.spec.data.used, 'training image')} and {percent(best)} % of the"
+            f" {count(group.images, 'test image')}, which guessing ({percent(floor)} %) may, too."
+            " More images may help, or weights that were trained on more:"
+            " `vitexp finetune --from FILE`."
         )
     return (
         f"Under-trained: nothing here can be concluded. The best cell reaches {percent(best)} %,"
-        f" which guessing ({percent(floor)} %) may on {group.images} images, too; try --steps"
-        f" {10 * max(g.spec.recipe.steps for g in groups)}."
+        f" which guessing ({percent(floor)} %) may on {count(group.images, 'image')}, too; try"
+        f" --steps {10 * max(g.spec.recipe.steps for g in groups)}."
     )
 
 

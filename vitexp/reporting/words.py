@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 
+from vitexp.amounts import count
 from vitexp.registry import is_reference
 from vitexp.reporting.described import images_words
 from vitexp.settings.flags import Settings, asked, said
@@ -108,7 +109,8 @@ def recipe_words(spec: RunSpec) -> str:
     name = f"{r.name}: " if r.name else ""
     parts = [
         f"{r.optimizer}, learning rate {r.lr:g}, weight decay {r.weight_decay:g}",
-        f"{r.steps} steps of {r.batch} images, warm-up {r.warmup}, then {r.schedule}",
+        f"{count(r.steps, 'step')} of {count(r.batch, 'image')}, warm-up {r.warmup},"
+        f" then {r.schedule}",
     ]
     options = {
         "clip": r.clip,

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from vitexp.amounts import count
 from vitexp.catalog.recipes import AUGMENTATIONS, Preset, default_preset, preset
 from vitexp.datasets.folds import folded, train_labels
 from vitexp.datasets.image_set import ImageSet, Split
@@ -75,8 +76,8 @@ def _few(data: DataSpec, classes: int) -> tuple[str, ...]:
     if each >= ENOUGH:
         return ()
     return (
-        f"{data.name}: about {each} training images a class are few for a model from scratch, which"
-        " may learn them by heart and little else; `vitexp finetune --from FILE` starts from"
+        f"{data.name}: about {count(each, 'training image')} a class: few for a model from scratch,"
+        " which may learn them by heart and little else; `vitexp finetune --from FILE` starts from"
         " weights that were trained on more.",
     )
 

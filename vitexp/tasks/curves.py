@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from vitexp.amounts import count
 from vitexp.errors import VitexpError
 from vitexp.reporting.described import differing, facts
 from vitexp.reporting.panels import kinds, measured
@@ -81,7 +82,7 @@ def curves(store: Store, ids: Sequence[str]) -> Report:
 def _number(specs: Sequence[RunSpec]) -> str:
     images = sorted({spec.data.val for spec in specs})
     many = " to ".join(f"{n:,}" for n in dict.fromkeys((images[0], images[-1])))
-    return f"{len(specs)} run{'s' * (len(specs) > 1)}; {many} validation images"
+    return f"{count(len(specs), 'run')}; {many} validation images"
 
 
 def _course(store: Store, entry: Entry) -> _Course:

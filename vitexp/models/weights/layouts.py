@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from vitexp.amounts import count
 from vitexp.errors import VitexpError
 from vitexp.models.weights import LAYOUTS
 from vitexp.models.weights.link import Link
@@ -102,7 +103,7 @@ def assumed(spec: ModelSpec, layout: str) -> tuple[str, ...]:
 def _assumed(spec: ModelSpec, layout: str) -> Iterator[str]:
     if vit := spec.vit:
         if layout != "npz":
-            yield f"{vit.heads} heads of {vit.width // vit.heads} in each block"
+            yield f"{count(vit.heads, 'head')} of {vit.width // vit.heads} in each block"
         yield f"GELU in its {vit.gelu} form, norms with an epsilon of 1e-6"
         if vit.pool == "gap":
             yield "the mean of all tokens, taken after the last norm"
