@@ -228,5 +228,5 @@ def test_small_copies_of_test_images_in_train_are_found(tmp_path, cache):
     assert [Path(pair).name for pair in images.near_duplicates] == [
         f"thumb{i}.jpg" for i in range(3)
     ]
-    assert "3 test images of photos look the same as one in train" in spec.remarks[1]
+    assert "3 test images of photos with a look-alike in train" in spec.remarks[1]
     assert load(str(root), cache=cache, image_size=64).near_duplicates == images.near_duplicates

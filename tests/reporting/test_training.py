@@ -28,23 +28,25 @@ def made(right: int, of: int, seed: int = 0, **metrics: float) -> RunRecord:
 
 
 @pytest.mark.parametrize(
-    ("right", "of", "majority", "warned"),
+    ("right", "of", "majority", "warned", "limited"),
     [
-        (40, 360, 0.1, True),
-        (53, 360, 0.1, True),
-        (54, 360, 0.1, False),
-        (60, 100, 0.5, True),
-        (70, 100, 0.5, False),
-        (9, 20, 0.2, True),
+        (40, 360, 0.1, True, False),
+        (53, 360, 0.1, True, True),
+        (54, 360, 0.1, False, False),
+        (60, 100, 0.5, True, True),
+        (70, 100, 0.5, False, False),
+        (9, 20, 0.2, True, True),
     ],
 )
-def test_what_guessing_reaches_too_concludes_nothing(right, of, majority, warned):
+def test_what_guessing_reaches_too_concludes_nothing(right, of, majority, warned, limited):
     def said(train_top1: float) -> str:
         best = made(right, of, test_majority=majority, train_top1=train_top1)
         return undertrained([Group([best]), Group([made(1, of)])])
 
     assert bool(said(right / of)) == warned
     assert ("try --steps 4000." in said(right / of + 0.1)) == warned
+    few = said(right / of + 0.1).startswith("Too few test images or under-trained")
+    assert few == (warned and limited)
     # More steps are no advice for what has learned its training images by heart.
     assert ("Over-fitted" in said(1.0)) == ("finetune" in said(1.0)) == warned
     assert "--steps" not in said(1.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from vitexp.amounts import count
 from vitexp.datasets.image_set import ImageSet
 from vitexp.datasets.shots import absent, left_out
 
@@ -20,14 +21,15 @@ def _remarks(images: ImageSet) -> Iterator[str]:
         yield f"Left out of {name}: {'; '.join(each)}."
     yield from (f"{name}: {note}" for note in images.notes)
     if images.broken:
-        count = len(images.broken)
-        yield f"{count} unreadable images of {name} left out, such as {images.broken[0]}."
+        found = count(len(images.broken), "unreadable image")
+        yield f"{found} of {name} left out, such as {images.broken[0]}."
     if images.duplicates:
-        yield f"{images.duplicates} test images of {name} also occur in train or validation."
+        found = count(images.duplicates, "test image")
+        yield f"{found} of {name} found in train or validation, too."
     if images.near_duplicates:
-        count = len(images.near_duplicates)
+        found = count(len(images.near_duplicates), "test image")
         yield (
-            f"{count} test images of {name} look the same as one in train or validation, "
+            f"{found} of {name} with a look-alike in train or validation, "
             f"such as {images.near_duplicates[0]}."
         )
     if without := absent(images.train.labels, images.names):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from vitexp.analysis.decide import LOOKS, Decision
 from vitexp.analysis.groups import Comparison, Group
@@ -21,12 +21,19 @@ def folds_words(groups: Iterable[Group], command: str) -> str:
     Args:
         command: between backticks, which runs the groups.
     """
-    specs = [group.spec for group in groups]
-    data = specs[0].data
-    if data.fold or data.pool >= SMALL or any(spec.init for spec in specs):
+    several = list(groups)
+    if not foldable(several):
         return ""
+    data = several[0].spec.data
     folded = f"{command.rstrip('`')} --folds {FOLDS}`"
     return f"{folded} tests all {data.pool:,} images of {data.name}, each once a seed."
+
+
+def foldable(groups: Sequence[Group]) -> bool:
+    """Whether folds would test more images of a small data set than these runs were tested on."""
+    data = groups[0].spec.data
+    started = any(group.spec.init for group in groups)
+    return not (data.fold or data.pool >= SMALL or started)
 
 
 def too_few_words(

@@ -8,6 +8,7 @@ from typing import Literal
 
 from vitexp.amounts import count
 from vitexp.analysis.groups import Group
+from vitexp.reporting.more_images import FOLDS, foldable
 from vitexp.reporting.words import percent
 from vitexp.runs.record import RunRecord
 
@@ -67,11 +68,23 @@ def undertrained(groups: Sequence[Group]) -> str:
             " More images may help, or weights that were trained on more:"
             " `vitexp finetune --from FILE`."
         )
+    images = _more_tell(group, best - floor, floor)
+    what = "Too few test images or under-trained" if images else "Under-trained"
     return (
-        f"Under-trained: nothing here can be concluded. The best cell reaches {percent(best)} %,"
-        f" which guessing ({percent(floor)} %) may on {count(group.images, 'image')}, too; try"
-        f" --steps {10 * max(g.spec.recipe.steps for g in groups)}."
+        f"{what}: nothing here can be concluded. The best cell reaches {percent(best)} %,"
+        f" which guessing ({percent(floor)} %) may on {count(group.images, 'image')}, too;"
+        f"{images} try --steps {10 * max(g.spec.recipe.steps for g in groups)}."
     )
+
+
+def _more_tell(group: Group, lead: float, floor: float) -> str:
+    """That folds test as many images as tell such a lead over guessing; ``""`` where not."""
+    if lead <= 0 or not foldable([group]):
+        return ""
+    needed, pool = math.ceil(9 * floor * (1 - floor) / lead**2), group.spec.data.pool
+    if needed > pool:
+        return ""
+    return f" {needed} would tell such a lead: --folds {FOLDS} tests all {pool}. Or"
 
 
 def limited_words(groups: Sequence[Group]) -> str:
