@@ -38,7 +38,7 @@ from vitexp.studies.named import study_of
 from vitexp.studies.pos_emb.study import PosEmb
 from vitexp.tasks import compare
 
-KEYS = ["id", "claim", "verdict", "effect", "low", "high", "n", "dataset", "runs", "next"]
+KEYS = ["id", "claim", "verdict", "effect", "low", "high", "n", "dataset", "grid", "runs", "next"]
 
 
 @pytest.fixture
@@ -128,6 +128,11 @@ def test_two_settings_have_an_entry_each_and_are_not_pooled(rng):
     claims = judged(Results([*one, *other]))["PE1"]
     assert len(claims) == 2
     assert not set(claims[0].runs) & set(claims[1].runs)
+    rates = [claim.where.rpartition(", grid ")[0] for claim in claims]
+    assert rates == ["digits, adamw lr 0.001", "digits, adamw lr 0.003"]
+    whole, short = judged(Results([*one, *other[1:]]))["PE1"]
+    assert (whole.standing, short.standing) == ("SUPPORTED", "NOT RUN")
+    assert short.where == claims[1].where, "what is removed does not go unsaid"
 
 
 def test_the_command_writes_and_prints_the_ledger(rng, tmp_path):
@@ -209,7 +214,8 @@ def test_the_placements_that_a_position_stands_for_are_named(rng):
         compare.side("learned_2d", paper_grid(rng, 3))
     for placement in ("stem", "every-layer", "shared"):
         assert f"learned_2d/{placement})" in caught.value.remedy
-    assert compare.side("learned_2d/shared", paper_grid(rng, 3)).label.endswith("learned_2d/shared")
+    for name in ("learned_2d/shared", "2-D shared", "2-d/shared"):
+        assert compare.side(name, paper_grid(rng, 3)).label.endswith("learned_2d/shared")
 
 
 def test_what_cannot_be_compared_is_said(rng):

@@ -262,6 +262,10 @@ def test_grid_chooses_among_settings(capsys, out):
     first = read(capsys, "table", "pos-emb", "--grid", rows[0]["id"][:8], "--out", out)
     assert len(first["rows"]) == 10
     assert sum(len(str(row["run_ids"]).split()) for row in first["rows"]) == 10
+    code, _, err = call(capsys, "table", "--grid", "digits", "--out", out)
+    assert code == 2
+    assert "No grid and no run in one begins with 'digits'" in err
+    assert err.count("--grid ") == 3, "both grids, or without"
 
 
 def test_a_study_reports_on_the_grid_it_was_asked_for(capsys, tmp_path):

@@ -96,7 +96,7 @@ def test_a_run_in_the_poorest_terminal(tmp_path):
         (["table"], ["every-layer", "NOT RUN"]),
         (["models"], ["vit-b/16", "params  86.6 M"]),
         (["train", "--help"], ["--weight-decay", "--checkpoint-seconds"]),
-        (["--help"], ["ablate", "models"]),
+        (["--help"], ["ablate", "test split, with", "probabilities."]),
     ],
 )
 def test_nothing_is_cut_off_in_40_columns(out, arguments, whole):

@@ -45,11 +45,15 @@ def claims(study: StudyName = None, out: Out = Path("."), json: Json = False) ->
     tested = [claim for claim in judged if claim.standing != "NOT RUN"]
     open_still = [claim for claim in judged if claim.standing == "NOT RUN"]
     # A line a claim reads better on a screen than a table of sentences.
-    named = tuple(replace(c, sentence=f"On {c.dataset}: {c.sentence}") for c in tested)
+    named = tuple(replace(c, sentence=f"On {c.where}: {c.sentence}") for c in tested)
     screen.stdout().print(console(replace(report, tables=(), claims=named, notes=())))
-    for settle in dict.fromkeys(claim.settle for claim in open_still):
-        ids = ", ".join(claim.id for claim in open_still if claim.settle == settle)
-        screen.stdout().print(f"NOT RUN  {ids}. {settle or 'No study here tests these.'}")
+    by_reason: dict[str, list[str]] = {}
+    for claim in open_still:
+        here = f"On {claim.where}: {claim.evidence} {claim.settle}".rstrip()
+        reason = here if claim.dataset else claim.settle or "No study here tests these."
+        by_reason.setdefault(reason, []).append(claim.id)
+    for reason, ids in by_reason.items():
+        screen.stdout().print(f"NOT RUN  {', '.join(ids)}. {reason}")
     for note in report.notes:
         screen.stdout().print(note)
     screen.say(f"Wrote {', '.join(map(str, files))}.")

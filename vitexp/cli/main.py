@@ -32,6 +32,7 @@ from vitexp.cli.scale import scale
 from vitexp.cli.soup import soup
 from vitexp.cli.train import train
 from vitexp.cli.weights import weights
+from vitexp.cli.whole import Whole
 from vitexp.errors import VitexpError
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
@@ -42,6 +43,7 @@ app = typer.Typer(
     name="vitexp",
     help="Which Vision Transformer to train, answered with numbers one can trust.",
     no_args_is_help=True,
+    cls=Whole,
     pretty_exceptions_enable=False,
     # Panels cut words off where they have no room.
     rich_markup_mode="rich" if shutil.get_terminal_size().columns >= _PANELS else None,

@@ -208,10 +208,12 @@ def _answers(name: str | None, out: Path, wanted: str | None) -> list[Answer]:
     from vitexp.studies.named import study_of
 
     done = Store(out).results()
-    answers = []
+    answers: list[Answer] = []
+    known: list[Grid] = []
     for each in [canonical(name)] if name else all_studies(out):
         study = study_of(each)
         found = grids(study, each, out, done)
+        known += found
         if chosen := _pick(found, wanted, out):
             shown = [chosen] if wanted else found
             reports = {grid.name: reported(study, grid) for grid in shown}
@@ -221,11 +223,16 @@ def _answers(name: str | None, out: Path, wanted: str | None) -> list[Answer]:
                 for stem in _stems(grid, found, study.stem)
             ]
             answers.append((reports[chosen.name], files))
+    if not answers and known:
+        others = "".join(f"\n  --grid {_describe(grid)}" for grid in known)
+        raise VitexpError(
+            f"No grid and no run in one begins with {wanted!r}, and none has this --name.",
+            f"Choose one of these, or leave --grid out:{others}",
+        )
     if not answers:
         asked = f"study {STUDIES.typed(STUDIES.canonical(name))!r}" if name else "any study"
         raise VitexpError(
-            f"No finished runs of {asked} in {out / 'runs'}"
-            + (f" with run {wanted}." if wanted else "."),
+            f"No finished runs of {asked} in {out / 'runs'}.",
             f"Run it first, with `vitexp {study_of(name or 'pos-emb').command}`,"
             " or choose another --out.",
         )

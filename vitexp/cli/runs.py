@@ -9,8 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from vitexp.cli.flags import Json, Out
+from vitexp.cli.whole import Whole
 
-runs = typer.Typer(help="List, show and remove runs.", no_args_is_help=True)
+runs = typer.Typer(help="List, show and remove runs.", no_args_is_help=True, cls=Whole)
 
 Ids = Annotated[list[str], typer.Argument(metavar="ID...", help="run ids, or their first digits")]
 

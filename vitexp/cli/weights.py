@@ -9,6 +9,7 @@ import typer
 
 from vitexp.cli.flags import Json, Out
 from vitexp.cli.options import Weights, copy_of
+from vitexp.cli.whole import Whole
 from vitexp.errors import VitexpError
 
 if TYPE_CHECKING:
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
     from vitexp.models.weights.sources import Source
     from vitexp.spec import ModelSpec
 
-weights = typer.Typer(help="Look into checkpoints and convert them.", no_args_is_help=True)
+weights = typer.Typer(
+    help="Look into checkpoints and convert them.", no_args_is_help=True, cls=Whole
+)
 
 Model = Annotated[
     str | None, typer.Option(help="the model that a file holds, such as vit-b/16@384")

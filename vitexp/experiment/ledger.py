@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from vitexp.catalog import paper
 from vitexp.experiment.plan import Grid
 from vitexp.experiment.study import Study
+from vitexp.reporting.described import common, differing, facts
 from vitexp.reporting.report import Cell, Claim, GridTable, Report, Tone, Value
 from vitexp.reporting.words import effect
 
-COLUMNS = (*("id", "claim", "verdict", "effect", "low", "high", "n", "dataset", "runs", "next"),)
+COLUMNS = (
+    *("id", "claim", "verdict", "effect", "low", "high", "n", "dataset", "grid", "runs", "next"),
+)
 _TONES: dict[str, Tone] = {"SUPPORTED": "good", "REFUTED": "bad", "NOT RUN": "muted"}
 
 
 def ledger(answers: Iterable[tuple[Study, Sequence[Grid]]]) -> tuple[Claim, ...]:
-    """One entry a claim and grid; a claim that no grid gives a verdict has one entry, NOT RUN."""
+    """One entry a claim and grid; a claim without a grid has one entry, NOT RUN."""
     several = tuple(answers)
-    claims = (claim for study, grids in several for grid in grids for claim in study.verdicts(grid))
+    claims = (
+        claim
+        for study, grids in several
+        for grid in grids
+        for claim in placed(study.verdicts(grid), grid, grids)
+    )
     return gathered(claims, (study for study, _ in several))
 
 
@@ -30,10 +39,30 @@ def gathered(claims: Iterable[Claim], studies: Iterable[Study]) -> tuple[Claim, 
     return tuple(
         claim
         for name, own in found.items()
-        for claim in [c for c in own if c.standing != "NOT RUN"]
-        or own[-1:]
-        or [_not_run(name, commands.get(name))]
+        for claim in own or [_not_run(name, commands.get(name))]
     )
+
+
+def placed(claims: Iterable[Claim], grid: Grid, grids: Iterable[Grid]) -> list[Claim]:
+    """The claims of one of a study's grids, with what tells it from the others."""
+    words = _told_apart(grid, grids)
+    return [replace(claim, grid=words) for claim in claims]
+
+
+def _told_apart(grid: Grid, grids: Iterable[Grid]) -> str:
+    """``"30 steps, grid 120100f6"``; ``""`` for the only one on its data set."""
+    name = grid.spec.data.name
+    like = [_facts(each) for each in grids if each.spec.data.name == name]
+    if len(like) == 1:
+        return ""
+    own = _facts(grid)
+    told = (own[fact].removeprefix(name).strip() for fact in differing(like))
+    return ", ".join([*filter(None, told), f"grid {grid.digest[:8]}"])
+
+
+def _facts(grid: Grid) -> dict[str, str]:
+    """What is the same in all its cells."""
+    return common([facts(run) for group in grid.values() for run in group.spec.folds])
 
 
 def _not_run(name: str, command: str | None) -> Claim:
@@ -55,6 +84,7 @@ def as_rows(claims: Iterable[Claim]) -> list[dict[str, Value | list[str]]]:
             "high": _rounded(claim.high),
             "n": claim.n,
             "dataset": claim.dataset,
+            "grid": claim.grid,
             "runs": list(claim.runs),
             "next": claim.settle,
         }
@@ -103,6 +133,6 @@ def _cells(claim: Claim) -> tuple[Cell, ...]:
         Cell(claim.sentence),
         Cell(claim.standing, tone=_TONES.get(claim.standing, "plain")),
         Cell(effect(claim.effect, claim.low, claim.high)),
-        Cell(claim.dataset),
+        Cell(claim.where),
         Cell(f"{claim.evidence} {claim.settle}".strip()),
     )

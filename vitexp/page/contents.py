@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vitexp.experiment.ledger import gathered
+from vitexp.experiment.ledger import gathered, placed
+from vitexp.experiment.plan import Grid
 from vitexp.experiment.study import Study
 from vitexp.page.answer import Answer
 from vitexp.page.data import data
@@ -52,7 +53,14 @@ def contents(
         done: what of ``runs`` has a result.
         reload: as of :class:`Contents`.
     """
-    said = (claim for answer in answers for claim in answer.report.claims)
+    grids: dict[str, list[Grid]] = {}
+    for answer in answers:
+        grids.setdefault(answer.study, []).append(answer.grid)
+    said = (
+        claim
+        for answer in answers
+        for claim in placed(answer.report.claims, answer.grid, grids[answer.study])
+    )
     return Contents(
         title=out.resolve().name or "Results",
         answers=answers,

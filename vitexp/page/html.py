@@ -6,6 +6,7 @@ import base64
 import itertools
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from importlib import resources
 from typing import Any
@@ -122,7 +123,8 @@ def _drawn(contents: Contents) -> set[str]:
 def _ledger(contents: Contents) -> Iterator[dict[str, Any]]:
     """Each entry with the part of the page that supports it."""
     for claim in contents.claims:
-        said = (answer for answer in contents.answers if claim in answer.report.claims)
+        plain_claim = replace(claim, grid="")
+        said = (answer for answer in contents.answers if plain_claim in answer.report.claims)
         answer = next(said, None)
         yield {
             "claim": claim,

@@ -79,8 +79,11 @@ def differing(several: Sequence[Mapping[str, str]]) -> list[str]:
     return [name for name in several[0] if len({own[name] for own in several}) > 1]
 
 
+def common(several: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """The facts, with ``""`` for those that are not the same in all of ``several``."""
+    return {**several[0], **dict.fromkeys(differing(several), "")}
+
+
 def shared(several: Sequence[Mapping[str, str]]) -> list[str]:
     """The facts that are the same in all of ``several``, but for what goes without saying."""
-    told = differing(several)
-    same = {name: text for name, text in several[0].items() if text and name not in told}
-    return [text for name, text in same.items() if text != USUAL.get(name)]
+    return [text for name, text in common(several).items() if text and text != USUAL.get(name)]

@@ -68,6 +68,8 @@ class Claim:
             of the compute claims a ratio; None where there is none.
         n: seeds behind it, or of a ratio model sizes.
         dataset: name of the data set.
+        grid: what tells its grid from the study's others on that data set, and ``"grid DIGITS"``;
+            ``""`` where there is no other.
     """
 
     id: str
@@ -82,6 +84,12 @@ class Claim:
     high: float | None = None
     n: int | None = None
     dataset: str = ""
+    grid: str = ""
+
+    @property
+    def where(self) -> str:
+        """The data set, and which grid on it."""
+        return ", ".join(filter(None, (self.dataset, self.grid)))
 
 
 @dataclass(frozen=True)

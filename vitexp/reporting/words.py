@@ -127,9 +127,13 @@ def recipe_words(spec: RunSpec) -> str:
     return f"{name}{', '.join(parts)}; {spec.precision}"
 
 
-def with_flag(flags: str, flag: str, value: str) -> str:
-    """``flags``, as they are written, with one that stands there once, with this value."""
+def with_flag(flags: str, flag: str, *value: str) -> str:
+    """``flags``, as they are written, with one that stands there once, with this value; without
+    a value, without it."""
     settings, others = said(flags)
     given = asked(Settings(**settings), settings.get("dataset", "digits"))
-    kept = {name: values for name, values in others.items() if name != flag} | {flag: [value]}
-    return f"{given} {shlex.join(word for name in kept for word in (name, *kept[name]))}"
+    kept = {name: values for name, values in others.items() if name != flag}
+    if value:
+        kept[flag] = list(value)
+    own = shlex.join(word for name in kept for word in (name, *kept[name]))
+    return f"{given} {own}".rstrip()

@@ -17,6 +17,7 @@ from vitexp.experiment.grids import from_scratch, last_ended, parts, split
 from vitexp.experiment.looks import Question, state
 from vitexp.experiment.plan import Plan
 from vitexp.reporting.described import differing, facts
+from vitexp.reporting.words import kind_label
 from vitexp.runs.folds import whole
 from vitexp.runs.record import Results, RunRecord
 from vitexp.spec import RunSpec
@@ -231,9 +232,12 @@ def _position_words(spec: RunSpec) -> str:
 
 def _names(record: RunRecord) -> set[str]:
     model = record.spec.model
-    position = signal(model)
-    placed = () if position is None else (position.kind, f"{position.kind}/{position.placement}")
-    return {name.lower() for name in (called(model), model.family, *placed)}
+    names = [called(model), model.family]
+    if position := signal(model):
+        ends = ("", f"/{position.placement}", f" {position.placement}")
+        kinds = (position.kind, kind_label(position.kind))
+        names += [f"{kind}{end}" for kind in kinds for end in ends]
+    return {name.lower() for name in names}
 
 
 def shared_seeds(a: Side, b: Side) -> list[int]:

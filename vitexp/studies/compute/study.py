@@ -191,7 +191,11 @@ def _image_by_image(grid: Grid) -> tuple[Claim, ...]:
 
 
 def _run(grid: Grid, seeds: int) -> str:
-    return f"Run {grid.more(min(next(iter(grid.values())).seeds), seeds)}."
+    """What to type for the seeds that lack, as a sentence; where none does, for the usual sizes."""
+    if any(len(group.records) < seeds for group in grid.values()):
+        return f"Run {grid.more(min(next(iter(grid.values())).seeds), seeds)}."
+    flags = with_flag(grid.flags, "--models")
+    return f"Run `vitexp {grid.command} {flags} --seeds {seeds}`."
 
 
 def _more(grid: Grid, families: Sequence[str]) -> str:
