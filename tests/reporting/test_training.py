@@ -36,6 +36,7 @@ def made(right: int, of: int, seed: int = 0, **metrics: float) -> RunRecord:
         (60, 100, 0.5, True, True),
         (70, 100, 0.5, False, False),
         (9, 20, 0.2, True, True),
+        (2, 5, 0.4, True, True),
     ],
 )
 def test_what_guessing_reaches_too_concludes_nothing(right, of, majority, warned, limited):

@@ -57,7 +57,7 @@ def undertrained(groups: Sequence[Group]) -> str:
         return ""
     group, best = max(known, key=lambda pair: pair[1])
     floor = _floor(group)
-    if best > floor + 3 * math.sqrt(floor * (1 - floor) / group.images):
+    if best > floor + _luck(floor, group.images):
         return ""
     train = group.metric("train_top1").mean
     if train is not None and train - best > _BY_HEART:
@@ -77,14 +77,19 @@ def undertrained(groups: Sequence[Group]) -> str:
     )
 
 
+def _luck(floor: float, images: int) -> float:
+    """How far beyond ``floor`` guessing may come on so many images: three standard errors."""
+    return 3 * math.sqrt(floor * (1 - floor) / images)
+
+
 def _more_tell(group: Group, lead: float, floor: float) -> str:
-    """That folds test as many images as tell such a lead over guessing; ``""`` where not."""
-    if lead <= 0 or not foldable([group]):
+    """That folds may tell it from guessing, where these test images leave room for no lead or all
+    images would show this one; else ``""``."""
+    pool = group.spec.data.pool
+    limited = floor + _luck(floor, group.images) >= 1 or lead > _luck(floor, pool)
+    if not limited or not foldable([group]):
         return ""
-    needed, pool = math.ceil(9 * floor * (1 - floor) / lead**2), group.spec.data.pool
-    if needed > pool:
-        return ""
-    return f" {needed} would tell such a lead: --folds {FOLDS} tests all {pool}. Or"
+    return f" more may tell: --folds {FOLDS} tests all {pool}. Or"
 
 
 def limited_words(groups: Sequence[Group]) -> str:
