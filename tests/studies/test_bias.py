@@ -13,8 +13,9 @@ from tests.commands import call, read
 from tests.plans import by_fraction, done_of
 from tests.scale_grid import cell, done, measurement
 from vitexp.errors import VitexpError
-from vitexp.experiment.plan import Plan
+from vitexp.experiment.plan import Grid, Plan
 from vitexp.render.figure import draw
+from vitexp.reporting.more_images import foldable
 from vitexp.reporting.report import Claim
 from vitexp.runs.measurement import Measurement
 from vitexp.runs.record import Results
@@ -33,7 +34,11 @@ EMPTY = Results([])
 def judged(
     shift: dict[str, tuple[float, float]], p: float = 0.001, seeds: int = 3
 ) -> dict[str, Claim]:
-    """The claims where these are the shares of images that keep their class, by data."""
+    return {claim.id: claim for claim in Bias().verdicts(made_up(shift, p, seeds))}
+
+
+def made_up(shift: dict[str, tuple[float, float]], p: float = 0.001, seeds: int = 3) -> Grid:
+    """Runs where these are the shares of images that keep their class, by data."""
     rng = np.random.default_rng(3)
     measured: dict[str, Measurement] = {}
     cells: dict[tuple[str, float], list[RunSpec]] = {}
@@ -43,8 +48,7 @@ def judged(
             measured |= {run.id: measurement(run, rng, share, p) for run in runs}
             cells[by_fraction(runs[0])] = runs
     records = (done(run, rng.random(360) < 0.9) for runs in cells.values() for run in runs)
-    grid = done_of(Bias(), Plan(cells), Results(records), measured)
-    return {claim.id: claim for claim in Bias().verdicts(grid)}
+    return done_of(Bias(), Plan(cells), Results(records), measured)
 
 
 def test_claims_follow_what_was_measured():
@@ -58,6 +62,7 @@ def test_claims_follow_what_was_measured():
     assert len(found["IB2"].runs) == 12
     turned = judged({RESNET: SHIFT[VIT], HYBRID: SHIFT[HYBRID], VIT: SHIFT[RESNET]})
     assert [turned[name].standing for name in ("IB1", "IB2")] == ["REFUTED", "REFUTED"]
+    assert not foldable(list(made_up(SHIFT).values())), "the study refuses --folds"
 
 
 def test_similarity_that_a_random_order_has_too_is_no_plane():

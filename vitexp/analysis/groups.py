@@ -97,6 +97,11 @@ class Group:
         """What was measured of these seeds' runs."""
         return [self._measured[self._by_seed[seed].id] for seed in seeds]
 
+    @property
+    def has_measurements(self) -> bool:
+        """Whether anything was found out since about these and perhaps other runs."""
+        return bool(self._measured)
+
     def measured(self, name: str) -> list[float]:
         """A measured value of each run that did not diverge; none where a model has no part for
         it."""

@@ -16,7 +16,7 @@ FOLDS = 5
 
 def folds_words(groups: Iterable[Group], command: str) -> str:
     """What to type to test all images of a small data set, as a sentence; ``""`` where it is not
-    small, is in folds already, or runs start from others.
+    small, is in folds already, or runs start from others or are measured beyond their top-1.
 
     Args:
         command: between backticks, which runs the groups.
@@ -32,8 +32,8 @@ def folds_words(groups: Iterable[Group], command: str) -> str:
 def foldable(groups: Sequence[Group]) -> bool:
     """Whether folds would test more images of a small data set than these runs were tested on."""
     data = groups[0].spec.data
-    started = any(group.spec.init for group in groups)
-    return not (data.fold or data.pool >= SMALL or started)
+    bound = any(group.spec.init or group.has_measurements for group in groups)
+    return not (data.fold or data.pool >= SMALL or bound)
 
 
 def too_few_words(
