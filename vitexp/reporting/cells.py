@@ -14,30 +14,41 @@ TONES: dict[str, Tone] = {"better": "good", "worse": "bad"}
 """The tone of a verdict; of others it is plain."""
 
 
-def mean_words(found: Sample | None, places: int) -> str:
-    """``"97.2 ± 0.3"``, ``"97.2"`` of a single seed, ``"-"`` without any; ``"92.0 [74.1, 97.9]"``
-    where ± would go beyond what a share can be."""
+def mean_lines(found: Sample | None, places: int) -> tuple[str, ...]:
+    """``"97.2 ± 0.3"``, ``"97.2"`` of a single seed, ``"-"`` without any; where ± would go beyond
+    what a share can be, ``"92.0"`` and below it ``"[74.1, 97.9]"``."""
     if found is None or found.mean is None:
-        return "-"
+        return ("-",)
     mean, half = percent(found.mean, places), found.half_width
     if found.low is None or found.high is None or half is None:
-        return mean
+        return (mean,)
     if found.mean - half < 0 <= found.low or found.mean + half > 1 >= found.high:
-        return f"{mean} {span(found.low, found.high, places)}"
-    return f"{mean} ± {percent(half, places)}"
+        return mean, span(found.low, found.high, places)
+    return (f"{mean} ± {percent(half, places)}",)
+
+
+def mean_words(found: Sample | None, places: int) -> str:
+    """The same in one line."""
+    return " ".join(mean_lines(found, places))
 
 
 def accuracy_words(group: Group) -> str:
     """Test top-1 of a cell: ``"97.2 ± 0.3, n 3"``, or that all its runs diverged."""
+    return " ".join(_accuracy_lines(group))
+
+
+def _accuracy_lines(group: Group) -> tuple[str, ...]:
     top1 = group.metric("test_top1")
     if top1.mean is None:
-        return "diverged"
-    return f"{mean_words(top1, decimals(group.images))}, n {top1.n}"
+        return ("diverged",)
+    mean, *interval = mean_lines(top1, decimals(group.images))
+    return f"{mean}, n {top1.n}", *interval
 
 
 def accuracy_cell(group: Group, details: Iterable[str] = (), tone: Tone = "plain") -> Cell:
     """Test top-1 of a cell, with the runs that it is of."""
-    return Cell(accuracy_words(group), tuple(details), tone, group.runs)
+    mean, *interval = _accuracy_lines(group)
+    return Cell(mean, (*interval, *details), tone, group.runs)
 
 
 def lost_words(group: Group) -> tuple[str, ...]:

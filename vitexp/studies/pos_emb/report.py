@@ -12,7 +12,7 @@ from vitexp.reporting.cells import (
     accuracy_cell,
     gap_words,
     lost_words,
-    mean_words,
+    mean_lines,
     tone_of,
 )
 from vitexp.reporting.report import Cell, GridTable, Value
@@ -92,7 +92,10 @@ def _few_shot(group: Group) -> Sample | None:
 
 def _five_shot(group: Group) -> tuple[str, ...]:
     found = _few_shot(group)
-    return () if found is None else (f"5-shot {mean_words(found, decimals(group.images))}",)
+    if found is None:
+        return ()
+    mean, *interval = mean_lines(found, decimals(group.images))
+    return f"5-shot {mean}", *interval
 
 
 def _csv_row(key: Key, group: Group, comparison: Comparison | None) -> dict[str, Value]:
