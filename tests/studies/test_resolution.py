@@ -132,7 +132,9 @@ def test_the_claim_needs_every_larger_size(accuracy, seeds, standing):
     )
     one_d = next(cells for label, cells in before.rows if label.text.startswith("1-D"))
     asked = [100 * accuracy[f"12 px, {tables}, not tuned"] for tables in ("fresh", "learned")]
-    assert [float(cell.text.split(",")[0].split()[0]) for cell in one_d[1:3]] == pytest.approx(asked, abs=8)
+    assert [float(cell.text.split(",")[0].split()[0]) for cell in one_d[1:3]] == pytest.approx(
+        asked, abs=8
+    )
     (figure,) = said.figures
     assert isinstance(figure, IntervalFigure)
     assert [len(panel.intervals) for panel in figure.panels] == [18, 18]
