@@ -64,7 +64,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tested, "at_hand", attacked)
         whole = written(out, "report.html")
-        patch.setattr(html, "library_scripts", list)
+        patch.setattr(html, "plotting_scripts", list)
         return {"whole": whole, "plain": written(out, "plain.html")}
 
 

@@ -35,7 +35,7 @@ def kept(file: Path) -> dict[str, object]:
 
 
 def test_one_file_holds_each_run_and_what_is_behind_each_number(out, capsys, monkeypatch):
-    monkeypatch.setattr(html, "library_scripts", list)
+    monkeypatch.setattr(html, "plotting_scripts", list)
     said = read(capsys, "report", "--out", out)
     file = Path(said["file"])
     assert file == out / "report.html" and said["bytes"] == file.stat().st_size < 1_000_000

@@ -119,7 +119,8 @@ def test_the_hub_reads_the_card_and_no_name_is_markup_in_it(run_spec, tmp_path, 
     run, _ = stored(tmp_path, named(run_spec()))
     card = exported(tmp_path, run, capsys)
     read = hub.ModelCard.load(tmp_path / "hub/README.md", ignore_metadata_errors=False).data
-    assert (read.license, read.library_name) == ("mit", "transformers")
+    said = read.to_dict()
+    assert (said["license"], said["library_name"]) == ("mit", "transformers")
     top1, top5 = read.eval_results
     assert (top1.metric_type, top1.metric_value, top5.metric_value) == ("accuracy", 0.75, 0.9)
     assert top1.dataset_name == NAME.replace("\x1b", "?")

@@ -18,7 +18,7 @@ from vitexp.amounts import amount, duration, size
 from vitexp.page.answer import Answer
 from vitexp.page.compute import spent
 from vitexp.page.contents import Contents
-from vitexp.page.library import scripts as library_scripts
+from vitexp.page.plotting import scripts as plotting_scripts
 from vitexp.page.policy import policy
 from vitexp.page.prose import plain, prose
 from vitexp.render.figure import svg
@@ -40,7 +40,7 @@ LATEST = 3
 def html(contents: Contents) -> str:
     """The whole file."""
     found = list(_found(contents))
-    scripts = [*library_scripts(), _script()]
+    scripts = [*plotting_scripts(), _script()]
     template = _environment().get_template("page.html")
     return template.render(
         contents=contents,
