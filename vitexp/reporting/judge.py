@@ -60,7 +60,7 @@ def judge(
         said.source,
         finding.standing,
         sentence(f"{effect_words(finding)}, n {len(seeds)}; {more}"),
-        _settle(finding, lambda n: command(min(seeds), n), otherwise, {} if seen else cells),
+        _settle(finding, lambda n: command(min(seeds), n), otherwise, cells),
         tuple(run for record in runs if record.spec.seed in seeds for run in record.runs),
         effect=100 * finding.estimate.value,
         low=100 * finding.low,
@@ -88,7 +88,7 @@ def _settle(
 ) -> str:
     outlook, folds = finding.outlook, ""
     seeds = "" if outlook is None else sentence(f"{outlook}{to_type(outlook, command)}")
-    if cells and outlook is not None and not outlook.possible:
+    if outlook is not None and not outlook.possible:
         folds = folds_words(cells.values(), command(finding.estimate.n))
     settled = outlook is not None and outlook.possible and outlook.first is not None
     open_still = finding.standing == "INCONCLUSIVE" and not settled
