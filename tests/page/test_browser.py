@@ -175,7 +175,7 @@ def test_it_turns_dark_prints_and_fits_a_narrow_window(seen):
     page.locator("[data-cell]").first.click()
     page.locator(".curves canvas").first.wait_for()
     page.set_viewport_size({"width": 360, "height": 740})
-    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    page.wait_for_function("document.documentElement.scrollWidth <= 360")
     assert page.pdf().startswith(b"%PDF")
     page.emulate_media(media="print")
     assert paper() == light
